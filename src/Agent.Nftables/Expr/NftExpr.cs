@@ -115,6 +115,9 @@ public abstract partial record NftExpr
     /// <summary>dreg = (sreg &amp; mask) ^ xor.</summary>
     public sealed partial record Bitwise(NftReg Sreg, NftReg Dreg, ValueArray<byte> Mask, ValueArray<byte> Xor) : NftExpr;
 
+    /// <summary>Swaps between host and network order, in units of <paramref name="Size"/> bytes.</summary>
+    public sealed partial record ByteOrder(NftReg Sreg, NftReg Dreg, bool ToNetwork, uint Length, uint Size) : NftExpr;
+
     /// <summary>Loads a constant.</summary>
     public sealed partial record Immediate(NftReg Dreg, ValueArray<byte> Data) : NftExpr;
 

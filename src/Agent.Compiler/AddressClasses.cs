@@ -1,0 +1,185 @@
+using System.Buffers.Binary;
+using Agent.Nftables;
+using Agent.Policy;
+
+namespace Agent.Compiler;
+
+/// <summary>One address class: addresses of a family that the same tags cover.</summary>
+/// <param name="Number">The mark that stands for it (see <see cref="Decision"/>).</param>
+/// <param name="Family">Family of its addresses.</param>
+/// <param name="Tags">"g:...", "l:...", "c:...", ascending.</param>
+internal sealed record AddressClass(uint Number, IpFamily Family, IReadOnlyList<string> Tags);
+
+/// <summary>The address classes of one VPC, and the maps and chains that find a packet's class in the kernel.</summary>
+internal sealed class AddressClasses
+{
+    private AddressClasses(string name, IReadOnlyList<AddressClass> classes, IReadOnlyDictionary<IpFamily, Cut> cuts)
+    {
+        Name = name;
+        Classes = classes;
+        Cuts = cuts;
+    }
+
+    /// <summary>Part of the names of the maps and chains: "v_" and a hash of the VPC's id.</summary>
+    public string Name { get; }
+
+    public IReadOnlyList<AddressClass> Classes { get; }
+
+    /// <summary>The cut address space of each family, with the class number of each signature.</summary>
+    public IReadOnlyDictionary<IpFamily, Cut> Cuts { get; }
+
+    public sealed record Cut(AddressSpace Space, IReadOnlyDictionary<Signature, uint> Numbers);
+
+    /// <summary>Classifies by source or by destination address; jumped to, returns.</summary>
+    public string ChainName(bool source) => $"cls_{Name}_{(source ? "src" : "dst")}";
+
+    /// <summary>Cuts a VPC's address space by everything that its policies name.</summary>
+    /// <param name="vpcId">Named in comments, hashed in names.</param>
+    /// <param name="tags">Tag and the prefixes behind it, of both families.</param>
+    public static AddressClasses Of(string vpcId, IReadOnlyDictionary<string, IReadOnlyCollection<IpPrefix>> tags)
+    {
+        string[] names = [.. tags.Keys.Order(StringComparer.Ordinal)];
+        var cuts = new Dictionary<IpFamily, Cut>();
+        var classes = new List<AddressClass>();
+        foreach (IpFamily family in (IpFamily[])[IpFamily.V4, IpFamily.V6])
+        {
+            var prefixes = new List<(IpPrefix, int)>();
+            for (int tag = 0; tag < names.Length; tag++)
+            {
+                foreach (IpPrefix prefix in tags[names[tag]])
+                {
+                    if (prefix.Family == family)
+                    {
+                        prefixes.Add((prefix, tag));
+                    }
+                }
+            }
+
+            AddressSpace space = AddressSpace.Of(prefixes);
+            cuts.Add(family, new Cut(space, Number(space, family, names, classes)));
+        }
+
+        return new AddressClasses("v_" + StableHash.Name(vpcId), classes, cuts);
+    }
+
+    private static Dictionary<Signature, uint> Number(
+        AddressSpace space, IpFamily family, string[] names, List<AddressClass> classes)
+    {
+        var signatures = new HashSet<Signature>(ReferenceEqualityComparer.Instance);
+        foreach (Segment segment in space.Hosts.Concat(space.Nets))
+        {
+            signatures.Add(segment.Signature);
+        }
+
+        Dictionary<string, Signature> byKey = signatures.ToDictionary(KeyOf, StringComparer.Ordinal);
+        Dictionary<string, uint> numbers = StableHash.Number(byKey.Keys, Decision.FirstNumber, Decision.ClassBits);
+        var result = new Dictionary<Signature, uint>(ReferenceEqualityComparer.Instance);
+        foreach ((string key, uint number) in numbers.OrderBy(pair => pair.Key, StringComparer.Ordinal))
+        {
+            Signature signature = byKey[key];
+            uint mark = Decision.Unclassified(family) | number;
+            result.Add(signature, mark);
+            classes.Add(new AddressClass(mark, family, [.. signature.Tags.Select(tag => names[tag])]));
+        }
+
+        return result;
+
+        string KeyOf(Signature signature) => string.Join('|', signature.Tags.Select(tag => names[tag]));
+    }
+
+    public IEnumerable<NftSet> Maps()
+    {
+        foreach ((IpFamily family, Cut cut) in Cuts)
+        {
+            NftType type = family == IpFamily.V4 ? NftType.Ipv4Addr : NftType.Ipv6Addr;
+            if (cut.Space.Hosts.Count > 0)
+            {
+                yield return new NftSet(
+                    MapName(family, hosts: true), [type], Interval: false, NftSetKind.MarkMap,
+                    Capacity(cut.Space.Hosts.Count), Counters: false, Rows(cut, cut.Space.Hosts, family, interval: false));
+            }
+
+            if (cut.Space.Nets.Count > 0)
+            {
+                yield return new NftSet(
+                    MapName(family, hosts: false), [type], Interval: true, NftSetKind.MarkMap,
+                    Size: null, Counters: false, Rows(cut, cut.Space.Nets, family, interval: true));
+            }
+        }
+    }
+
+    public IEnumerable<NftChain> Chains()
+    {
+        foreach (bool source in (bool[])[true, false])
+        {
+            var rules = new List<NftRule>();
+            foreach ((IpFamily family, Cut cut) in Cuts)
+            {
+                rules.Add(Exprs.Rule(Exprs.Family(family), Exprs.MarkSet(Decision.Unclassified(family))));
+                if (cut.Space.Hosts.Count > 0)
+                {
+                    rules.Add(Lookup(family, MapName(family, hosts: true), source, []));
+                }
+
+                if (cut.Space.Nets.Count > 0)
+                {
+                    rules.Add(Lookup(
+                        family, MapName(family, hosts: false), source, Exprs.MarkIs(Decision.Unclassified(family))));
+                }
+            }
+
+            yield return new NftChain(ChainName(source), Hook: null, rules.ToValueArray());
+        }
+    }
+
+    private static NftRule Lookup(IpFamily family, string map, bool source, IEnumerable<NftExpr> condition) => Exprs.Rule(
+        condition, Exprs.Family(family), Exprs.MarkFrom(map, Exprs.LoadAddress(family, source)));
+
+    private string MapName(IpFamily family, bool hosts) => $"adr_{Name}_{(hosts ? "host" : "net")}{(int)family}";
+
+    // A given size makes the kernel take its fixed hash, which is faster to load and to look up; it is rounded so that
+    // growth rarely changes it. Interval sets take none.
+    private static uint Capacity(int count)
+    {
+        uint size = 1024;
+        while (size < count + count / 8)
+        {
+            size *= 2;
+        }
+
+        return size;
+    }
+
+    private static NftElements Rows(Cut cut, IReadOnlyList<Segment> segments, IpFamily family, bool interval)
+    {
+        int addressBytes = family == IpFamily.V4 ? 4 : 16;
+        int keyBytes = interval ? 2 * addressBytes : addressBytes;
+        var rows = new NftElements.Builder(keyBytes + 4);
+        Span<byte> row = stackalloc byte[keyBytes + 4];
+        foreach (Segment segment in segments)
+        {
+            PutAddress(row, family, segment.First);
+            if (interval)
+            {
+                PutAddress(row[addressBytes..], family, segment.Last);
+            }
+
+            BitConverter.TryWriteBytes(row[keyBytes..], cut.Numbers[segment.Signature]);
+            rows.Add(row);
+        }
+
+        return rows.Build();
+    }
+
+    internal static void PutAddress(Span<byte> target, IpFamily family, UInt128 address)
+    {
+        if (family == IpFamily.V4)
+        {
+            BinaryPrimitives.WriteUInt32BigEndian(target, (uint)address);
+        }
+        else
+        {
+            BinaryPrimitives.WriteUInt128BigEndian(target, address);
+        }
+    }
+}
