@@ -24,10 +24,16 @@ public sealed record CompileRequest(
 /// <summary>A ruleset, and how to read it in the policy's terms.</summary>
 public sealed class CompiledRuleset
 {
-    internal CompiledRuleset(CompileRequest request, Ruleset ruleset)
+    internal CompiledRuleset(
+        CompileRequest request,
+        Ruleset ruleset,
+        IReadOnlyDictionary<string, (PolicyProgram Ingress, PolicyProgram Egress)> programs,
+        IReadOnlyDictionary<string, AddressClasses> classes)
     {
         Request = request;
         Ruleset = ruleset;
+        Programs = programs;
+        Classes = classes;
     }
 
     public CompileRequest Request { get; }
@@ -38,10 +44,10 @@ public sealed class CompiledRuleset
     public required ImmutableSortedDictionary<string, string> Failed { get; init; }
 
     /// <summary>Per profile name: both directions, as decision tables.</summary>
-    internal required IReadOnlyDictionary<string, (PolicyProgram Ingress, PolicyProgram Egress)> Programs { get; init; }
+    internal IReadOnlyDictionary<string, (PolicyProgram Ingress, PolicyProgram Egress)> Programs { get; }
 
     /// <summary>Per VPC id.</summary>
-    internal required IReadOnlyDictionary<string, AddressClasses> Classes { get; init; }
+    internal IReadOnlyDictionary<string, AddressClasses> Classes { get; }
 
     /// <summary>The profile that a vNIC's objects belong to: their names begin with it.</summary>
     public static string ProfileOf(Vnic vnic) => Profile.Of(vnic).Name;
@@ -97,11 +103,9 @@ public static class RulesetCompiler
             AddVnics(datapath);
             sets.AddRange(Datapath.DropSets([.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)]));
             NftTable inet = Table(NftFamily.Inet, chains, sets, objects);
-            return new CompiledRuleset(request, new Ruleset([inet, GuardTable()]))
+            return new CompiledRuleset(request, new Ruleset([inet, GuardTable()]), programs, classes)
             {
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
-                Programs = programs,
-                Classes = classes,
             };
         }
 
