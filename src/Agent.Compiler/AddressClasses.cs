@@ -95,14 +95,13 @@ internal sealed class AddressClasses
             if (cut.Space.Hosts.Count > 0)
             {
                 yield return new NftSet(
-                    MapName(family, hosts: true), [type], Interval: false, NftSetKind.MarkMap,
-                    Capacity(cut.Space.Hosts.Count), Counters: false, Rows(cut, cut.Space.Hosts, family, interval: false));
+                    HostMap(family, cut), [type], Interval: false, NftSetKind.MarkMap, Capacity(cut), Counters: false, Rows(cut, cut.Space.Hosts, family, interval: false));
             }
 
             if (cut.Space.Nets.Count > 0)
             {
                 yield return new NftSet(
-                    MapName(family, hosts: false), [type], Interval: true, NftSetKind.MarkMap,
+                    NetMap(family), [type], Interval: true, NftSetKind.MarkMap,
                     Size: null, Counters: false, Rows(cut, cut.Space.Nets, family, interval: true));
             }
         }
@@ -118,13 +117,13 @@ internal sealed class AddressClasses
                 rules.Add(Exprs.Rule(Exprs.Family(family), Exprs.MarkSet(Decision.Unclassified(family))));
                 if (cut.Space.Hosts.Count > 0)
                 {
-                    rules.Add(Lookup(family, MapName(family, hosts: true), source, []));
+                    rules.Add(Lookup(family, HostMap(family, cut), source, []));
                 }
 
                 if (cut.Space.Nets.Count > 0)
                 {
                     rules.Add(Lookup(
-                        family, MapName(family, hosts: false), source, Exprs.MarkIs(Decision.Unclassified(family))));
+                        family, NetMap(family), source, Exprs.MarkIs(Decision.Unclassified(family))));
                 }
             }
 
@@ -135,12 +134,16 @@ internal sealed class AddressClasses
     private static NftRule Lookup(IpFamily family, string map, bool source, IEnumerable<NftExpr> condition) => Exprs.Rule(
         condition, Exprs.Family(family), Exprs.MarkFrom(map, Exprs.LoadAddress(family, source)));
 
-    private string MapName(IpFamily family, bool hosts) => $"adr_{Name}_{(hosts ? "host" : "net")}{(int)family}";
+    // The kernel cannot enlarge a set: a larger one is a new one, under a new name.
+    private string HostMap(IpFamily family, Cut cut) => $"adr_{Name}_host{(int)family}_{Capacity(cut)}";
 
-    // A given size makes the kernel take its fixed hash, which is faster to load and to look up; it is rounded so that
-    // growth rarely changes it. Interval sets take none.
-    private static uint Capacity(int count)
+    private string NetMap(IpFamily family) => $"adr_{Name}_net{(int)family}";
+
+    // A given size makes the kernel take its fixed hash, which is faster to load and to look up. Powers of two with
+    // room to spare, so that growth rarely needs a new set.
+    private static uint Capacity(Cut cut)
     {
+        int count = cut.Space.Hosts.Count;
         uint size = 1024;
         while (size < count + count / 8)
         {

@@ -7,6 +7,7 @@ namespace Agent.Compiler;
 internal sealed class PolicyProgram
 {
     private readonly Dictionary<string, uint> policyClasses;
+    private readonly Dictionary<uint, ClassProgram> byAddressClass;
 
     private PolicyProgram(
         Verdict fallback, IReadOnlyDictionary<uint, string> ruleKeys, IReadOnlyList<ClassProgram> classes,
@@ -16,6 +17,9 @@ internal sealed class PolicyProgram
         RuleKeys = ruleKeys;
         Classes = classes;
         this.policyClasses = policyClasses;
+        byAddressClass = classes
+            .SelectMany(part => part.AddressClasses.Select(number => (number, part)))
+            .ToDictionary(pair => pair.number, pair => pair.part);
     }
 
     public Verdict Fallback { get; }
@@ -25,6 +29,9 @@ internal sealed class PolicyProgram
 
     /// <summary>One per distinct set of the rules' tags; the two with no tags ("any other address") come first.</summary>
     public IReadOnlyList<ClassProgram> Classes { get; }
+
+    /// <summary>What is decided for an address class, or null where it is like any other address.</summary>
+    public ClassProgram? Find(uint addressClass) => byAddressClass.GetValueOrDefault(addressClass);
 
     /// <summary>Whether addresses matter: something differs from "any other address" of the family.</summary>
     public bool NeedsAddresses => Classes.Count > 2;

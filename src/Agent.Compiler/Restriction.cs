@@ -1,0 +1,209 @@
+using Agent.Policy;
+
+namespace Agent.Compiler;
+
+/// <summary>
+/// Decides whether a change takes anything away. Only then must live sessions be judged again: a commit that merely
+/// allows more, or changes nothing, keeps the epoch (datapath.md 3).
+/// </summary>
+/// <remarks>Exact for rules, lists and members; whatever concerns the vNIC itself counts as taking away.</remarks>
+public static class Restriction
+{
+    /// <summary>True if some packet that <paramref name="before"/> accepts is dropped by <paramref name="after"/>.</summary>
+    public static bool Between(CompiledRuleset before, CompiledRuleset after)
+    {
+        ArgumentNullException.ThrowIfNull(before);
+        ArgumentNullException.ThrowIfNull(after);
+        if (before.Request.Settings != after.Request.Settings
+            || !SameSettings(before.Request.PolicySettings, after.Request.PolicySettings))
+        {
+            return true;
+        }
+
+        var comparison = new Comparison(before, after);
+        return before.Request.Policy.Vnics.Values.Any(comparison.LosesAnything);
+    }
+
+    private static bool SameSettings(PolicySettings before, PolicySettings after) =>
+        before.EgressInner == after.EgressInner
+        && before.MetadataAddresses.SequenceEqual(after.MetadataAddresses)
+        && before.TrustedMarks.SequenceEqual(after.TrustedMarks)
+        && before.PlatformBlockedTcpPorts.SequenceEqual(after.PlatformBlockedTcpPorts);
+
+    private sealed class Comparison(CompiledRuleset before, CompiledRuleset after)
+    {
+        private readonly Dictionary<(string, string), bool> profiles = [];
+        private readonly Dictionary<string, List<(IpFamily, uint, uint)>> moves = new(StringComparer.Ordinal);
+        private readonly Dictionary<(DecisionTable, DecisionTable), bool> tables = [];
+
+        public bool LosesAnything(Vnic old)
+        {
+            if (!after.Request.Policy.Vnics.TryGetValue(old.Id, out Vnic? now)
+                || now.InterfaceName != old.InterfaceName || now.VpcId != old.VpcId || now.Mac != old.Mac
+                || now.SourceDestinationCheck != old.SourceDestinationCheck
+                || !now.Addresses.SequenceEqual(old.Addresses)
+                || !now.DelegatedPrefixes.SequenceEqual(old.DelegatedPrefixes))
+            {
+                return true;
+            }
+
+            (string, string) pair = (CompiledRuleset.ProfileOf(old), CompiledRuleset.ProfileOf(now));
+            if (!profiles.TryGetValue(pair, out bool loses))
+            {
+                profiles[pair] = loses = ProfileLoses(pair.Item1, pair.Item2, old.VpcId);
+            }
+
+            return loses;
+        }
+
+        private bool ProfileLoses(string oldName, string newName, string vpcId)
+        {
+            if (!before.Programs.TryGetValue(oldName, out (PolicyProgram Ingress, PolicyProgram Egress) old))
+            {
+                return false; // it was closed: nothing to lose
+            }
+
+            if (!after.Programs.TryGetValue(newName, out (PolicyProgram Ingress, PolicyProgram Egress) now))
+            {
+                return true;
+            }
+
+            List<(IpFamily, uint, uint)> moved = MovesOf(vpcId);
+            return Loses(old.Ingress, now.Ingress, moved) || Loses(old.Egress, now.Egress, moved);
+        }
+
+        private bool Loses(PolicyProgram old, PolicyProgram now, List<(IpFamily Family, uint Old, uint New)> moved) =>
+            moved.Any(move => Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New)));
+
+        private static PolicyProgram.ClassProgram ClassOf(PolicyProgram program, IpFamily family, uint address) =>
+            program.Find(address) ?? program.Classes[family == IpFamily.V4 ? 0 : 1];
+
+        private bool Loses(PolicyProgram.ClassProgram old, PolicyProgram.ClassProgram now)
+        {
+            if (Loses(old.Table, now.Table) && !(CoversAll(old) || CoversAll(now)))
+            {
+                return true;
+            }
+
+            // Own addresses: cut by both sides' segments, and ask once per piece.
+            IEnumerable<UInt128> starts = old.Owns.Concat(now.Owns).SelectMany(own => Edges(own, old.Family)).Distinct();
+            return starts.Any(at => Loses(TableAt(old, at), TableAt(now, at)));
+        }
+
+        private static bool CoversAll(PolicyProgram.ClassProgram program) =>
+            program.Owns.Any(own => own.First == 0 && own.Last == IpPrefix.Ceiling(program.Family));
+
+        private static IEnumerable<UInt128> Edges(PolicyProgram.OwnProgram own, IpFamily family) =>
+            own.Last == IpPrefix.Ceiling(family) ? [own.First] : [own.First, own.Last + 1];
+
+        private static DecisionTable TableAt(PolicyProgram.ClassProgram program, UInt128 own) =>
+            program.Owns.FirstOrDefault(part => part.First <= own && own <= part.Last)?.Table ?? program.Table;
+
+        private bool Loses(DecisionTable old, DecisionTable now)
+        {
+            if (ReferenceEquals(old, now))
+            {
+                return false;
+            }
+
+            if (!tables.TryGetValue((old, now), out bool loses))
+            {
+                tables[(old, now)] = loses = TableLoses(old, now);
+            }
+
+            return loses;
+        }
+
+        private static bool TableLoses(DecisionTable old, DecisionTable now)
+        {
+            if (Decision.Accepts(old.Other) && !Decision.Accepts(now.Other))
+            {
+                return true;
+            }
+
+            foreach (byte protocol in old.Protocols.Concat(now.Protocols).Select(entry => entry.Protocol).Distinct())
+            {
+                PortCell[] oldCells = CellsOf(old, protocol, out uint oldRest);
+                PortCell[] newCells = CellsOf(now, protocol, out uint newRest);
+                if (ProtocolLoses(oldCells, oldRest, newCells, newRest))
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+
+        private static PortCell[] CellsOf(DecisionTable table, byte protocol, out uint rest)
+        {
+            ProtocolDecision? found = Array.Find(table.Protocols, entry => entry.Protocol == protocol);
+            rest = found?.Decision ?? table.Other;
+            return found?.Cells ?? [];
+        }
+
+        private static bool ProtocolLoses(PortCell[] old, uint oldRest, PortCell[] now, uint newRest)
+        {
+            foreach (ushort destination in Starts(old.Concat(now).Select(cell => cell.Destination)))
+            {
+                PortCell[] oldStrip = [.. old.Where(cell => cell.Destination.Contains(destination))];
+                PortCell[] newStrip = [.. now.Where(cell => cell.Destination.Contains(destination))];
+                foreach (ushort source in Starts(oldStrip.Concat(newStrip).Select(cell => cell.Source)))
+                {
+                    if (Decision.Accepts(At(oldStrip, source, oldRest)) && !Decision.Accepts(At(newStrip, source, newRest)))
+                    {
+                        return true;
+                    }
+                }
+            }
+
+            return false;
+        }
+
+        private static uint At(PortCell[] strip, ushort source, uint rest)
+        {
+            foreach (PortCell cell in strip)
+            {
+                if (cell.Source.Contains(source))
+                {
+                    return cell.Decision;
+                }
+            }
+
+            return rest;
+        }
+
+        private static SortedSet<ushort> Starts(IEnumerable<PortRange> ranges)
+        {
+            var starts = new SortedSet<ushort> { 0 };
+            foreach (PortRange range in ranges)
+            {
+                starts.Add(range.First);
+                if (range.Last < ushort.MaxValue)
+                {
+                    starts.Add((ushort)(range.Last + 1));
+                }
+            }
+
+            return starts;
+        }
+
+        /// <summary>Every pair (class before, class after) that some address of the VPC has.</summary>
+        private List<(IpFamily, uint, uint)> MovesOf(string vpcId)
+        {
+            if (!moves.TryGetValue(vpcId, out List<(IpFamily, uint, uint)>? found))
+            {
+                found = [];
+                foreach (IpFamily family in (IpFamily[])[IpFamily.V4, IpFamily.V6])
+                {
+                    AddressClasses.Cut? old = before.Classes.GetValueOrDefault(vpcId)?.Cuts[family];
+                    AddressClasses.Cut? now = after.Classes.GetValueOrDefault(vpcId)?.Cuts[family];
+                    found.AddRange(AddressMoves.Between(family, old, now).Select(move => (family, move.Old, move.New)));
+                }
+
+                moves.Add(vpcId, found);
+            }
+
+            return found;
+        }
+    }
+}
