@@ -28,7 +28,7 @@ internal static class AddressMoves
     }
 
     // One point of every piece that either cut tells apart, ascending.
-    private static IEnumerable<UInt128> Starts(AddressClasses.Cut? before, AddressClasses.Cut? after)
+    private static List<UInt128> Starts(AddressClasses.Cut? before, AddressClasses.Cut? after)
     {
         var starts = new List<UInt128> { 0 };
         foreach (AddressClasses.Cut cut in ((AddressClasses.Cut?[])[before, after]).OfType<AddressClasses.Cut>())
