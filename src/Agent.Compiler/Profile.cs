@@ -11,6 +11,9 @@ internal sealed record Profile(string VpcId, ImmutableArray<string> GroupIds)
     /// <summary>Names the profile: nothing but what identifies it, so that a change of rules keeps the name.</summary>
     public string Key { get; } = $"{VpcId}|{string.Join(',', GroupIds)}";
 
+    /// <summary>"p_" and ten hex digits.</summary>
+    public const int NameLength = 12;
+
     public string Name => "p_" + StableHash.Name(Key);
 
     public bool Equals(Profile? other) => other is not null && Key == other.Key;

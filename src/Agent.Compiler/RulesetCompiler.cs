@@ -19,6 +19,9 @@ public sealed record CompileRequest(
     /// </summary>
     public ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> HeldBack { get; init; } =
         ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
+
+    /// <summary>vNICs (by id) that must be closed, and why.</summary>
+    public ImmutableDictionary<string, string> ClosedVnics { get; init; } = ImmutableDictionary<string, string>.Empty;
 }
 
 /// <summary>A ruleset, and how to read it in the policy's terms.</summary>
@@ -51,6 +54,42 @@ public sealed class CompiledRuleset
 
     /// <summary>The profile that a vNIC's objects belong to: their names begin with it.</summary>
     public static string ProfileOf(Vnic vnic) => Profile.Of(vnic).Name;
+
+    /// <summary>The same policy under another epoch: only the fixed chains name it.</summary>
+    public CompiledRuleset WithEpoch(uint epoch)
+    {
+        CompileRequest request = Request with { Epoch = epoch };
+        Dictionary<string, NftChain> renewed = new Datapath(request.Settings, request.PolicySettings, epoch)
+            .Chains().ToDictionary(chain => chain.Name, StringComparer.Ordinal);
+        var tables = Ruleset.Tables.Select(table => table.Family != NftFamily.Inet ? table : table with
+        {
+            Chains = table.Chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray(),
+        });
+        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Programs, Classes) { Failed = Failed };
+    }
+
+    /// <summary>Whose object this is, by the names that the compiler gives: a profile, a vNIC, or neither.</summary>
+    /// <returns>Profile name, or vNIC id; both null for what all share.</returns>
+    public (string? Profile, string? VnicId) OwnerOf(string objectName)
+    {
+        ArgumentNullException.ThrowIfNull(objectName);
+        if (objectName.StartsWith("p_", StringComparison.Ordinal) && objectName.Length >= Profile.NameLength)
+        {
+            return (objectName[..Profile.NameLength], null);
+        }
+
+        foreach (Vnic vnic in Request.Policy.Vnics.Values)
+        {
+            string name = Names.OfInterface(vnic.InterfaceName);
+            if (objectName == $"vnic_{name}_out" || objectName == $"vnic_{name}_in"
+                || objectName == VnicGuard.ChainName(vnic) || objectName.EndsWith($"_{name}", StringComparison.Ordinal))
+            {
+                return (null, vnic.Id);
+            }
+        }
+
+        return (null, null);
+    }
 
     /// <summary>The rule behind a decision that a drop record or an element carries: "sg-web/sgr-1", or "default".</summary>
     public string? RuleOf(string profile, Direction direction, uint mark)
@@ -228,12 +267,13 @@ public static class RulesetCompiler
             {
                 string profile = CompiledRuleset.ProfileOf(vnic);
                 string name = Names.OfInterface(vnic.InterfaceName);
-                if (closedProfiles.TryGetValue(profile, out string? reason))
+                if (request.ClosedVnics.TryGetValue(vnic.Id, out string? reason)
+                    || closedProfiles.TryGetValue(profile, out reason))
                 {
                     failed.Add(vnic.Id, reason);
                 }
 
-                bool open = programs.ContainsKey(profile);
+                bool open = programs.ContainsKey(profile) && !request.ClosedVnics.ContainsKey(vnic.Id);
                 if (open)
                 {
                     chains.Add(Datapath.VnicOut($"vnic_{name}_out", $"{profile}_out", $"{profile}_in_reply"));
@@ -260,7 +300,7 @@ public static class RulesetCompiler
 
         private NftTable GuardTable()
         {
-            IEnumerable<Vnic> guarded = policy.Vnics.Values.Where(vnic =>
+            IEnumerable<Vnic> guarded = policy.Vnics.Values.Where(vnic => !request.ClosedVnics.ContainsKey(vnic.Id)).Where(vnic =>
                 request.Host.NetdevHooksByName || request.Host.PresentInterfaces.Contains(vnic.InterfaceName));
             return Table(
                 NftFamily.Netdev, guarded.Select(VnicGuard.Chain), [], guarded.SelectMany(VnicGuard.Objects));

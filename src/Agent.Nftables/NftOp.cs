@@ -3,6 +3,25 @@ namespace Agent.Nftables;
 /// <summary>One message of a transaction.</summary>
 public abstract record NftOp(NftFamily Family, string Table)
 {
+    /// <summary>The chain, set or object that the message is about; the table where it is about that.</summary>
+    public string ObjectName => this switch
+    {
+        AddChain op => op.Chain,
+        DeleteChain op => op.Chain,
+        FlushChain op => op.Chain,
+        AddRule op => op.Chain,
+        AddSet op => op.Set.Name,
+        DeleteSet op => op.Set,
+        AddElements op => op.Set.Name,
+        DeleteElements op => op.Set.Name,
+        AddObject op => op.Object.Name,
+        DeleteObject op => op.Object.Name,
+        _ => Table,
+    };
+
+    /// <summary>For logs: what is done to which object.</summary>
+    public sealed override string ToString() => $"{GetType().Name} {Family} {Table} {ObjectName}";
+
     public sealed record AddTable(NftFamily Family, string Table) : NftOp(Family, Table);
 
     public sealed record DeleteTable(NftFamily Family, string Table) : NftOp(Family, Table);

@@ -61,6 +61,13 @@ public sealed class Plan
         return plan;
     }
 
+    /// <summary>This plan, with more to remove at the end.</summary>
+    public Plan With(IReadOnlyList<NftOp> moreCleanup)
+    {
+        cleanup.InsertRange(0, moreCleanup.Except(cleanup));
+        return this;
+    }
+
     private static NftTable Empty(NftTable like) => new(like.Family, like.Name, [], [], []);
 
     // The kernel cannot change a set's type, a hook, or an object's kind. This compiler never asks for it, another

@@ -1,0 +1,272 @@
+using System.Collections.Immutable;
+using System.Diagnostics;
+using Agent.Compiler;
+using Agent.Nftables;
+using Agent.Policy;
+using Microsoft.Extensions.Logging;
+
+namespace Agent.Daemon.Enforcement;
+
+/// <summary>What one enforcement did.</summary>
+/// <param name="Compile">Time spent compiling.</param>
+/// <param name="Commit">Time spent planning and committing, until the change was in force.</param>
+/// <param name="Messages">Netlink messages over all transactions.</param>
+/// <param name="Bytes">Netlink bytes over all transactions.</param>
+/// <param name="Transactions">Transactions committed.</param>
+/// <param name="Revalidated">Live sessions will be judged again.</param>
+internal sealed record EnforcementReport(
+    TimeSpan Compile, TimeSpan Commit, int Messages, long Bytes, int Transactions, bool Revalidated);
+
+/// <summary>The kernel did not take a change, although everything that could be held back was.</summary>
+internal sealed class EnforcementFailedException(string message) : Exception(message);
+
+/// <summary>
+/// Brings the kernel to a policy: compile, plan against what the kernel holds, commit if it still holds that.
+/// Holds the observed ruleset; one caller at a time.
+/// </summary>
+internal sealed class Enforcer(
+    IFirewall firewall, CompilerSettings settings, PolicySettings policySettings, TimeProvider clock, ILogger log)
+{
+    private const int MaxAttempts = 20;
+
+    /// <summary>Messages that one preparing transaction may carry, so that others wait for a few milliseconds at most.</summary>
+    private const int PrepareChunk = 2000;
+
+    private Ruleset observed = Ruleset.Empty;
+    private uint generation;
+    private bool observedIsKnown;
+    private CompiledRuleset? enforced;
+    private IReadOnlyList<NftOp> cleanup = [];
+    private ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> heldBack =
+        ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
+    private ImmutableDictionary<string, string> closedVnics = ImmutableDictionary<string, string>.Empty;
+
+    /// <summary>What is in force, or null before the first enforcement.</summary>
+    public CompiledRuleset? Enforced => enforced;
+
+    /// <summary>The policy epoch in force; within the mask.</summary>
+    public uint Epoch { get; private set; }
+
+    /// <summary>Generation after our last transaction; another value in the kernel means somebody else wrote.</summary>
+    public uint Generation => generation;
+
+    /// <summary>A change left something to remove.</summary>
+    public bool CleanupDue => cleanup.Count > 0;
+
+    /// <summary>Reads what a previous process left, and goes on from its epoch.</summary>
+    /// <param name="lastEpoch">The epoch that the state file remembers; 0 if none.</param>
+    /// <returns>True if our tables were there.</returns>
+    public bool Adopt(uint lastEpoch)
+    {
+        Read();
+        uint? found = EpochReader.Find(observed, settings);
+        Epoch = found ?? Next(lastEpoch);
+        return found is not null;
+    }
+
+    /// <summary>Compiles without committing, for a dry run.</summary>
+    public CompiledRuleset Compile(PolicySnapshot policy, HostFacts host) => RulesetCompiler.Compile(
+        new CompileRequest(policy, policySettings, settings, host, Epoch) { HeldBack = heldBack, ClosedVnics = closedVnics });
+
+    /// <summary>The epoch that the change to <paramref name="next"/> will run under.</summary>
+    public uint EpochFor(CompiledRuleset next) => TakesAway(next) ? Next(Epoch) : Epoch;
+
+    /// <summary>Brings the kernel to the policy; returns when it is in force for every vNIC that can have it.</summary>
+    /// <exception cref="EnforcementFailedException">Nothing of it is in force; the previous ruleset is whole.</exception>
+    public EnforcementReport Enforce(PolicySnapshot policy, HostFacts host)
+    {
+        heldBack = heldBack.Clear();
+        closedVnics = closedVnics.Clear();
+        Cleanup();
+        var tally = new Tally();
+        for (int attempt = 0; attempt < MaxAttempts; attempt++)
+        {
+            long started = clock.GetTimestamp();
+            CompiledRuleset next = Compile(policy, host);
+            tally.Compile += clock.GetElapsedTime(started);
+            started = clock.GetTimestamp();
+            bool done = TryReach(next, tally);
+            tally.Commit += clock.GetElapsedTime(started);
+            if (done)
+            {
+                return tally.Report();
+            }
+        }
+
+        throw new EnforcementFailedException(
+            $"the kernel's ruleset changed, or refused, {MaxAttempts} times in a row; see the log");
+    }
+
+    /// <summary>Removes what the last change left unreferenced. Call a few milliseconds after it.</summary>
+    public void Cleanup()
+    {
+        IReadOnlyList<NftOp> due = cleanup;
+        cleanup = [];
+        if (due.Count > 0 && !Commit(due, new Tally()))
+        {
+            log.CleanupPutOff(due.Count); // the next plan finds the leftovers when it reads
+        }
+    }
+
+    /// <summary>Forgets what was read: the next step reads again.</summary>
+    public void Distrust() => observedIsKnown = false;
+
+    private bool TryReach(CompiledRuleset next, Tally tally)
+    {
+        if (!observedIsKnown)
+        {
+            Read();
+        }
+
+        if (enforced is null && !SealMark.IsOn(observed, settings)
+            && Plan.Between(observed, next.Ruleset) is { Prepare.Count: 0, Switch.Count: 0 } same)
+        {
+            Settle(next, same); // a restart: the kernel already holds it
+            return true;
+        }
+
+        bool revalidate = TakesAway(next) || SealMark.IsOn(observed, settings);
+        CompiledRuleset final = revalidate ? next.WithEpoch(Next(Epoch)) : next;
+        Plan plan = Plan.Between(observed, final.Ruleset);
+        if (revalidate && plan.EditsIntervals)
+        {
+            Ruleset unsealed = SealMark.Put(next.Ruleset, settings);
+            if (!Run(Plan.Between(observed, unsealed), next, tally))
+            {
+                return false;
+            }
+
+            plan = Plan.Between(unsealed, final.Ruleset).With(plan.Cleanup);
+        }
+
+        if (!Run(plan, final, tally))
+        {
+            return false;
+        }
+
+        tally.Revalidated = revalidate;
+        Settle(final, plan);
+        return true;
+    }
+
+    private void Settle(CompiledRuleset next, Plan plan)
+    {
+        enforced = next;
+        observed = next.Ruleset;
+        Epoch = next.Request.Epoch;
+        cleanup = plan.Cleanup;
+    }
+
+    private bool TakesAway(CompiledRuleset next) => enforced is null || Restriction.Between(enforced, next);
+
+    private bool Run(Plan plan, CompiledRuleset next, Tally tally)
+    {
+        foreach (IReadOnlyList<NftOp> chunk in plan.Prepare.Chunk(PrepareChunk))
+        {
+            if (!Commit(chunk, tally, next))
+            {
+                return false;
+            }
+        }
+
+        return plan.Switch.Count == 0 || Commit(plan.Switch, tally, next);
+    }
+
+    private bool Commit(IReadOnlyList<NftOp> ops, Tally tally, CompiledRuleset? next = null)
+    {
+        switch (firewall.Commit(ops, generation))
+        {
+            case CommitOutcome.Committed committed:
+                generation = committed.Generation;
+                tally.Add(committed);
+                return true;
+            case CommitOutcome.Stale:
+                observedIsKnown = false;
+                return false;
+            case CommitOutcome.Refused refused:
+                observedIsKnown = false;
+                HoldBack(ops, refused, next);
+                return false;
+            default:
+                throw new UnreachableException();
+        }
+    }
+
+    // A refused object is one profile's or one vNIC's own problem: that profile keeps the rules it has, or is closed,
+    // and everybody else gets the new policy.
+    private void HoldBack(IReadOnlyList<NftOp> ops, CommitOutcome.Refused refused, CompiledRuleset? next)
+    {
+        bool progress = false;
+        foreach ((int index, Netlink.KernelError error) in refused.Errors)
+        {
+            NftOp? op = index >= 0 && index < ops.Count ? ops[index] : null;
+            string what = $"{op?.ToString() ?? "transaction"}: {error}";
+            log.KernelRefused(what);
+            progress |= op is not null && next is not null && HoldBack(next.OwnerOf(op.ObjectName), what);
+        }
+
+        if (!progress)
+        {
+            throw new EnforcementFailedException(
+                $"the kernel refused the change: {string.Join("; ", refused.Errors.Select(e => e.Error.ToString()))}");
+        }
+    }
+
+    private bool HoldBack((string? Profile, string? VnicId) owner, string reason)
+    {
+        if (owner.VnicId is string vnic && !closedVnics.ContainsKey(vnic))
+        {
+            closedVnics = closedVnics.Add(vnic, reason);
+            return true;
+        }
+
+        if (owner.Profile is not string profile)
+        {
+            return false;
+        }
+
+        bool again = heldBack.TryGetValue(profile, out (PolicySnapshot? Policy, string Reason) held);
+        if (again && held.Policy is null)
+        {
+            return false;
+        }
+
+        heldBack = heldBack.SetItem(profile, (again ? null : enforced?.Request.Policy, reason));
+        return true;
+    }
+
+    private void Read()
+    {
+        (observed, generation) = firewall.Read();
+        observedIsKnown = true;
+    }
+
+    private uint Next(uint epoch)
+    {
+        uint step = settings.EpochMask & ~(settings.EpochMask - 1);
+        uint next = unchecked((epoch & settings.EpochMask) + step) & settings.EpochMask;
+        return next == 0 ? step : next;
+    }
+
+    private sealed class Tally
+    {
+        private int messages;
+        private long bytes;
+        private int transactions;
+
+        public TimeSpan Compile { get; set; }
+
+        public TimeSpan Commit { get; set; }
+
+        public bool Revalidated { get; set; }
+
+        public void Add(CommitOutcome.Committed committed)
+        {
+            messages += committed.Messages;
+            bytes += committed.Bytes;
+            transactions++;
+        }
+
+        public EnforcementReport Report() => new(Compile, Commit, messages, bytes, transactions, Revalidated);
+    }
+}

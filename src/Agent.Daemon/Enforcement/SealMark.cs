@@ -1,0 +1,45 @@
+using Agent.Compiler;
+using Agent.Nftables;
+
+namespace Agent.Daemon.Enforcement;
+
+/// <summary>
+/// An object in our table that says: the policy is in force for new sessions, and live ones are yet to be judged again.
+/// A process that dies in between leaves it behind, and the next one finishes.
+/// </summary>
+internal static class SealMark
+{
+    private const string Name = "seal_pending";
+
+    public static Ruleset Put(Ruleset ruleset, CompilerSettings settings) => new(ruleset.Tables
+        .Select(table => table.Family != NftFamily.Inet || table.Name != settings.Table ? table : table with
+        {
+            Objects = table.Objects.Append(new NftObject.Counter(Name))
+                .OrderBy(item => item.Name, StringComparer.Ordinal).ToValueArray(),
+        })
+        .ToValueArray());
+
+    public static bool IsOn(Ruleset ruleset, CompilerSettings settings) =>
+        ruleset.Find(NftFamily.Inet, settings.Table)?.Objects.Any(item => item.Name == Name) ?? false;
+}
+
+/// <summary>Finds the policy epoch that a ruleset in the kernel runs under.</summary>
+internal static class EpochReader
+{
+    /// <summary>The value that the ruleset writes into conntrack marks, or null if it writes none.</summary>
+    public static uint? Find(Ruleset ruleset, CompilerSettings settings)
+    {
+        NftChain? admit = ruleset.Find(NftFamily.Inet, settings.Table)?.Chains
+            .FirstOrDefault(chain => chain.Name == Datapath.Admit);
+        foreach (NftExpr expr in admit?.Rules.SelectMany(rule => rule.Exprs) ?? [])
+        {
+            if (expr is NftExpr.Bitwise { Xor.Count: 4 } bits
+                && (BitConverter.ToUInt32(bits.Xor.Items.AsSpan()) & settings.EpochMask) is not 0 and uint epoch)
+            {
+                return epoch;
+            }
+        }
+
+        return null;
+    }
+}
