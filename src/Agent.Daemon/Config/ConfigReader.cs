@@ -1,0 +1,163 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+using Agent.Compiler;
+using Agent.Policy;
+
+namespace Agent.Daemon.Config;
+
+/// <summary>Reads the configuration file: JSON with comments and trailing commas. Finds every fault, not the first.</summary>
+internal static class ConfigReader
+{
+    private static readonly JsonDocumentOptions Options = new()
+    {
+        CommentHandling = JsonCommentHandling.Skip,
+        AllowTrailingCommas = true,
+    };
+
+    /// <summary>Reads text.</summary>
+    /// <param name="text">The file's content; empty is the defaults.</param>
+    /// <param name="overrides">"dotted.key=value" pairs that win over the file, as given on the command line.</param>
+    public static ConfigResult Read(string text, IEnumerable<string> overrides)
+    {
+        var faults = new List<PolicyFault>();
+        JsonElement root;
+        try
+        {
+            root = JsonDocument.Parse(string.IsNullOrWhiteSpace(text) ? "{}" : text, Options).RootElement;
+        }
+        catch (JsonException e)
+        {
+            faults.Add(new PolicyFault($"line {e.LineNumber + 1}", "InvalidConfig", e.Message, "Correct the JSON."));
+            return new ConfigResult(null, [.. faults]);
+        }
+
+        Dictionary<string, string> flags = Flags(overrides, faults);
+        var section = new Section("", root, flags, faults);
+        DaemonConfig config = ReadRoot(section);
+        foreach (string unused in flags.Keys.Order(StringComparer.Ordinal))
+        {
+            faults.Add(new PolicyFault(unused, "UnknownSetting", "no such setting", "See sg-agentd --help."));
+        }
+
+        return new ConfigResult(faults.Count == 0 ? config : null, [.. faults]);
+    }
+
+    private static Dictionary<string, string> Flags(IEnumerable<string> overrides, List<PolicyFault> faults)
+    {
+        var flags = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (string pair in overrides)
+        {
+            int equals = pair.IndexOf('=', StringComparison.Ordinal);
+            if (equals <= 0)
+            {
+                faults.Add(new PolicyFault(pair, "InvalidConfig", "not KEY=VALUE", "Write --set grpc.socket=/path."));
+                continue;
+            }
+
+            flags[pair[..equals]] = pair[(equals + 1)..];
+        }
+
+        return flags;
+    }
+
+    private static DaemonConfig ReadRoot(Section root)
+    {
+        var defaults = new DaemonConfig();
+        var config = new DaemonConfig
+        {
+            StateDirectory = root.Path("state_directory", defaults.StateDirectory),
+            Grpc = ReadGrpc(root.Child("grpc"), defaults.Grpc),
+            Metrics = ReadMetrics(root.Child("metrics"), defaults.Metrics),
+            Compiler = new CompilerSettings
+            {
+                Table = root.Name("table", defaults.Compiler.Table),
+                ManagedInterfaces = root.Patterns("managed_interfaces", defaults.Compiler.ManagedInterfaces),
+                EpochMask = root.Mask("epoch_mask", defaults.Compiler.EpochMask),
+            },
+            Semantics = ReadSemantics(root.Child("semantics")),
+            Limits = ReadLimits(root.Child("limits")),
+            OnChange = root.Choice("on_change", OnChange.Revalidate),
+            ProtectTables = root.Flag("protect_tables", defaults.ProtectTables),
+        };
+        root.Finish();
+        return config;
+    }
+
+    private static GrpcConfig ReadGrpc(Section section, GrpcConfig defaults)
+    {
+        var config = new GrpcConfig
+        {
+            Socket = section.Text("socket", defaults.Socket),
+            SocketMode = section.Mode("socket_mode", defaults.SocketMode),
+            SocketGroup = section.Text("socket_group", defaults.SocketGroup),
+            Listen = section.EndPoint("listen", defaults.Listen),
+            Tls = section.Has("tls") ? ReadTls(section.Child("tls")) : null,
+        };
+        if (config.Socket.Length == 0 && config.Listen.Length == 0)
+        {
+            section.Fault("socket", "neither a socket nor an address to listen on", "Set grpc.socket or grpc.listen.");
+        }
+
+        if (config.Socket.Length > 107)
+        {
+            section.Fault("socket", "longer than the 107 bytes that a Unix socket path may have", "Choose a shorter path.");
+        }
+
+        if (config.Listen.Length > 0 && config.Tls is null)
+        {
+            section.Fault("tls", "TCP without mutual TLS", "Set grpc.tls.certificate, .key and .client_ca.");
+        }
+
+        section.Finish();
+        return config;
+    }
+
+    private static TlsConfig ReadTls(Section section)
+    {
+        var tls = new TlsConfig(
+            section.ExistingFile("certificate"), section.ExistingFile("key"), section.ExistingFile("client_ca"));
+        section.Finish();
+        return tls;
+    }
+
+    private static MetricsConfig ReadMetrics(Section section, MetricsConfig defaults)
+    {
+        var config = new MetricsConfig { Listen = section.EndPoint("listen", defaults.Listen) };
+        section.Finish();
+        return config;
+    }
+
+    private static PolicySettings ReadSemantics(Section section)
+    {
+        PolicySettings defaults = PolicySettings.Default;
+        var settings = new PolicySettings
+        {
+            EgressInner = section.Choice("egress_inner", defaults.EgressInner),
+            MetadataAddresses = section.List("metadata_addresses", defaults.MetadataAddresses, "an address",
+                text => IpPrefix.TryParse(text, out IpPrefix address, out _) && address.IsHost ? address : null),
+            TrustedMarks = section.List("trusted_marks", defaults.TrustedMarks, "a packet mark, not 0",
+                text => Section.TryNumber(text, out uint mark) && mark != 0 ? mark : null),
+            PlatformBlockedTcpPorts = section.List("platform_blocked_tcp_ports", defaults.PlatformBlockedTcpPorts, "a port",
+                text => ushort.TryParse(text, CultureInfo.InvariantCulture, out ushort port) ? port : (ushort?)null),
+        };
+        section.Finish();
+        return settings;
+    }
+
+    private static PolicyLimits ReadLimits(Section section)
+    {
+        PolicyLimits limits = PolicyLimits.Default;
+        limits = limits with
+        {
+            GroupsPerVnic = section.Number("groups_per_vnic", limits.GroupsPerVnic),
+            WeightedRulesPerVnic = section.Number("weighted_rules_per_vnic", limits.WeightedRulesPerVnic),
+            GroupRulesPerBasicGroup = section.Number("group_rules_per_basic_group", limits.GroupRulesPerBasicGroup),
+            MembersPerBasicGroup = section.Number("members_per_basic_group", limits.MembersPerBasicGroup),
+            MembersPerAdvancedGroup = section.Number("members_per_advanced_group", limits.MembersPerAdvancedGroup),
+        };
+        section.Finish();
+        return limits;
+    }
+}

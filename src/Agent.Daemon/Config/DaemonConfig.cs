@@ -1,0 +1,65 @@
+using System.Collections.Immutable;
+using Agent.Compiler;
+using Agent.Policy;
+
+namespace Agent.Daemon.Config;
+
+/// <summary>What happens to live sessions when a change takes something away (semantics.md 9.2).</summary>
+internal enum OnChange
+{
+    /// <summary>Every session is judged again by its next packet; what is no longer allowed stops with the commit.</summary>
+    Revalidate,
+
+    /// <summary>Sessions that were allowed stay allowed until they end.</summary>
+    Keep,
+}
+
+/// <summary>Everything that an operator can set. README's configuration table is this record.</summary>
+internal sealed record DaemonConfig
+{
+    public string StateDirectory { get; init; } = "/var/lib/sg-agent";
+
+    public GrpcConfig Grpc { get; init; } = new();
+
+    public MetricsConfig Metrics { get; init; } = new();
+
+    public CompilerSettings Compiler { get; init; } = CompilerSettings.Default;
+
+    public PolicySettings Semantics { get; init; } = PolicySettings.Default;
+
+    public PolicyLimits Limits { get; init; } = PolicyLimits.Default;
+
+    public OnChange OnChange { get; init; } = OnChange.Revalidate;
+
+    /// <summary>Ask the kernel to keep other tools off our tables, where it can do so safely (Linux 6.9).</summary>
+    public bool ProtectTables { get; init; } = true;
+}
+
+internal sealed record GrpcConfig
+{
+    /// <summary>Unix socket; empty: none.</summary>
+    public string Socket { get; init; } = "/run/sg-agent/agent.sock";
+
+    /// <summary>Permission bits of the socket.</summary>
+    public UnixFileMode SocketMode { get; init; } = (UnixFileMode)0b110_110_000;
+
+    /// <summary>Group that owns the socket; empty: the daemon's own.</summary>
+    public string SocketGroup { get; init; } = "";
+
+    /// <summary>"address:port" for TCP with mutual TLS; empty: none.</summary>
+    public string Listen { get; init; } = "";
+
+    public TlsConfig? Tls { get; init; }
+}
+
+/// <summary>PEM files.</summary>
+internal sealed record TlsConfig(string Certificate, string Key, string ClientCa);
+
+internal sealed record MetricsConfig
+{
+    /// <summary>"address:port"; empty: no metrics.</summary>
+    public string Listen { get; init; } = "127.0.0.1:9477";
+}
+
+/// <summary>A configuration, or everything that is wrong with it.</summary>
+internal sealed record ConfigResult(DaemonConfig? Config, ImmutableArray<PolicyFault> Faults);

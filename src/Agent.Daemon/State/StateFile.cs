@@ -1,0 +1,199 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+
+namespace Agent.Daemon.State;
+
+/// <summary>What a record holds.</summary>
+internal enum StateRecordKind : byte
+{
+    Snapshot = 1,
+    Delta = 2,
+}
+
+/// <summary>One accepted step of the desired state, as it came over the wire.</summary>
+/// <param name="Kind">What <paramref name="Payload"/> is.</param>
+/// <param name="Epoch">The policy epoch that the step runs under.</param>
+/// <param name="Payload">A serialized agent.v1.Snapshot or agent.v1.Delta.</param>
+internal sealed record StateRecord(StateRecordKind Kind, uint Epoch, byte[] Payload);
+
+/// <summary>The state file could not be used; it was set aside.</summary>
+internal sealed class StateDamagedException(string message) : Exception(message);
+
+/// <summary>The last accepted desired state on disk: a snapshot, then the deltas since. Survives a crash at any byte.</summary>
+/// <remarks>
+/// <code>
+/// file    "SGAGENT" version(1) record*
+/// record  length u32 LE | kind u8 | epoch u32 LE | payload[length] | SHA-256 over all that precedes it in the record
+/// </code>
+/// A snapshot replaces the file (write aside, sync, rename, sync the directory). A delta is appended and synced before
+/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off.
+/// </remarks>
+internal sealed class StateFile : IDisposable
+{
+    private const byte FormatVersion = 1;
+    private const int HeadBytes = 9;
+    private const int HashBytes = SHA256.HashSizeInBytes;
+
+    private static readonly byte[] Magic = [.. "SGAGENT"u8, FormatVersion];
+
+    private readonly string path;
+    private FileStream? journal;
+    private long snapshotBytes;
+
+    public StateFile(string directory)
+    {
+        Directory.CreateDirectory(directory);
+        path = Path.Combine(directory, "state");
+    }
+
+    /// <summary>The deltas outweigh the snapshot: write a new one.</summary>
+    public bool WantsSnapshot => journal is null || journal.Length > Math.Max(1 << 20, 3 * snapshotBytes);
+
+    /// <summary>Reads every record, and opens the file for appending.</summary>
+    /// <returns>Empty if there is no file.</returns>
+    /// <exception cref="StateDamagedException">The file was damaged or of another format; it now has another name.</exception>
+    public IReadOnlyList<StateRecord> Load()
+    {
+        if (!File.Exists(path))
+        {
+            return [];
+        }
+
+        byte[] bytes = File.ReadAllBytes(path);
+        var records = new List<StateRecord>();
+        long end = Magic.Length;
+        string? damage = bytes.AsSpan().StartsWith(Magic) ? null
+            : bytes.AsSpan().StartsWith(Magic.AsSpan(0, Magic.Length - 1)) ? "it is of a newer format" : "it is not a state file";
+        while (damage is null && end < bytes.Length)
+        {
+            int size = Parse(bytes.AsSpan((int)end), out StateRecord? record);
+            if (record is null)
+            {
+                damage = size < 0 && records.Count > 0 ? null : "a record's checksum is wrong";
+                break; // the end of an append that a power cut interrupted
+            }
+
+            records.Add(record);
+            end += size;
+        }
+
+        if (damage is null && (records.Count == 0 || records[0].Kind != StateRecordKind.Snapshot))
+        {
+            damage = "it holds no snapshot";
+        }
+
+        if (damage is not null)
+        {
+            throw new StateDamagedException($"{path}: {damage}; kept as {SetAside()}");
+        }
+
+        OpenJournal(end);
+        snapshotBytes = records[0].Payload.Length;
+        return records;
+    }
+
+    /// <summary>Moves a file that cannot be used out of the way, so that a person can look at it.</summary>
+    public string SetAside()
+    {
+        journal?.Dispose();
+        journal = null;
+        string aside = path + ".damaged";
+        File.Move(path, aside, overwrite: true);
+        return aside;
+    }
+
+    /// <summary>Replaces the file.</summary>
+    /// <exception cref="IOException">Nothing changed.</exception>
+    public void WriteSnapshot(uint epoch, byte[] payload)
+    {
+        string temporary = path + ".new";
+        using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None))
+        {
+            file.Write(Magic);
+            file.Write(Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload)));
+            file.Flush(flushToDisk: true);
+        }
+
+        journal?.Dispose();
+        journal = null;
+        File.Move(temporary, path, overwrite: true);
+        SyncDirectory();
+        OpenJournal(new FileInfo(path).Length);
+        snapshotBytes = payload.Length;
+    }
+
+    /// <summary>Appends a step.</summary>
+    /// <exception cref="IOException">The step is not in the file.</exception>
+    public void AppendDelta(uint epoch, byte[] payload)
+    {
+        FileStream file = journal ?? throw new InvalidOperationException("no snapshot yet");
+        long before = file.Length;
+        try
+        {
+            file.Write(Format(new StateRecord(StateRecordKind.Delta, epoch, payload)));
+            file.Flush(flushToDisk: true);
+        }
+        catch (IOException)
+        {
+            file.SetLength(before);
+            file.Position = before;
+            throw;
+        }
+    }
+
+    public void Dispose() => journal?.Dispose();
+
+    internal static byte[] Format(StateRecord record)
+    {
+        byte[] bytes = new byte[HeadBytes + record.Payload.Length + HashBytes];
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes, (uint)record.Payload.Length);
+        bytes[4] = (byte)record.Kind;
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(5), record.Epoch);
+        record.Payload.CopyTo(bytes, HeadBytes);
+        SHA256.HashData(bytes.AsSpan(0, bytes.Length - HashBytes), bytes.AsSpan(bytes.Length - HashBytes));
+        return bytes;
+    }
+
+    /// <returns>Bytes of the record; negative if it is cut short or is the last one and damaged; 0 if damaged.</returns>
+    private static int Parse(ReadOnlySpan<byte> bytes, out StateRecord? record)
+    {
+        record = null;
+        if (bytes.Length < HeadBytes + HashBytes)
+        {
+            return -1;
+        }
+
+        uint length = BinaryPrimitives.ReadUInt32LittleEndian(bytes);
+        if (length > bytes.Length - HeadBytes - HashBytes)
+        {
+            return -1;
+        }
+
+        int size = HeadBytes + (int)length + HashBytes;
+        Span<byte> hash = stackalloc byte[HashBytes];
+        SHA256.HashData(bytes[..(size - HashBytes)], hash);
+        if (!hash.SequenceEqual(bytes[(size - HashBytes)..size]))
+        {
+            return size == bytes.Length ? -1 : 0;
+        }
+
+        record = new StateRecord(
+            (StateRecordKind)bytes[4], BinaryPrimitives.ReadUInt32LittleEndian(bytes[5..]),
+            bytes.Slice(HeadBytes, (int)length).ToArray());
+        return size;
+    }
+
+    private void OpenJournal(long end)
+    {
+        // No buffer of our own: a record is written in one call, or not at all.
+        journal = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        journal.SetLength(end);
+        journal.Position = end;
+    }
+
+    private void SyncDirectory()
+    {
+        using Microsoft.Win32.SafeHandles.SafeFileHandle handle = Netlink.DirectoryHandle.Open(Path.GetDirectoryName(path)!);
+        RandomAccess.FlushToDisk(handle);
+    }
+}
