@@ -1,6 +1,6 @@
 using static Agent.KernelTests.Scenarios.AddressPlan;
 using static Agent.KernelTests.Scenarios.States;
-using static Agent.KernelTests.Scenarios.Step;
+using static Agent.KernelTests.Scenarios.ScenarioStep;
 
 namespace Agent.KernelTests.Scenarios;
 

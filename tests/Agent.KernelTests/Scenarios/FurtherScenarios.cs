@@ -1,6 +1,6 @@
 using static Agent.KernelTests.Scenarios.AddressPlan;
 using static Agent.KernelTests.Scenarios.States;
-using static Agent.KernelTests.Scenarios.Step;
+using static Agent.KernelTests.Scenarios.ScenarioStep;
 
 namespace Agent.KernelTests.Scenarios;
 
@@ -160,7 +160,7 @@ internal static class FurtherScenarios
 
     internal static IEnumerable<Scenario> All => [.. Matching, .. Translated, .. Platform, .. Ambiguous];
 
-    private static Step[] ForeignSource(AddressPlan plan)
+    private static ScenarioStep[] ForeignSource(AddressPlan plan)
     {
         Apply routing = Apply([Accepting("sg-a")], Nic("e1", "sg-a"));
         routing.State.Vnics[0].DisableSourceDestinationCheck = true;

@@ -6,29 +6,29 @@ namespace Agent.KernelTests.Scenarios;
 /// <param name="Id">C01 and so on.</param>
 /// <param name="Text">What it says.</param>
 /// <param name="Script">What to apply and ask, in order.</param>
-public sealed record Scenario(string Id, string Text, Func<AddressPlan, Step[]> Script)
+public sealed record Scenario(string Id, string Text, Func<AddressPlan, ScenarioStep[]> Script)
 {
     /// <summary>A case that is about one family, or about both at once, is asked once.</summary>
     public bool OneFamily { get; init; }
 }
 
-public abstract record Step
+public abstract record ScenarioStep
 {
-    private Step()
+    private ScenarioStep()
     {
     }
 
     /// <summary>The whole desired state from here on.</summary>
-    public sealed record Apply(Snapshot State) : Step;
+    public sealed record Apply(Snapshot State) : ScenarioStep;
 
     /// <summary>All at once.</summary>
-    public sealed record Ask(params Question[] Questions) : Step;
+    public sealed record Ask(params Question[] Questions) : ScenarioStep;
 
     /// <summary>Establishes a TCP session and keeps it for later steps; it must succeed.</summary>
-    public sealed record Open(string Name, Question Session) : Step;
+    public sealed record Open(string Name, Question Session) : ScenarioStep;
 
     /// <summary>Both ends of a kept session send, one after the other.</summary>
-    public sealed record Both(string Name, bool Passes) : Step;
+    public sealed record Both(string Name, bool Passes) : ScenarioStep;
 }
 
 public enum ProbeKind

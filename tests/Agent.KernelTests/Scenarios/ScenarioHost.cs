@@ -71,7 +71,7 @@ public class ScenarioHost : IAsyncLifetime
         CloseStreams();
         List<string> wrong = [];
         bool first = true;
-        foreach (Step step in scenario.Script(plan))
+        foreach (ScenarioStep step in scenario.Script(plan))
         {
             await PerformAsync(step, wrong);
             if (first)
@@ -85,24 +85,24 @@ public class ScenarioHost : IAsyncLifetime
         Assert.True(wrong.Count == 0, $"{scenario.Id} {plan.Family}, {scenario.Text}:\n{string.Join('\n', wrong)}");
     }
 
-    private async Task PerformAsync(Step step, List<string> wrong)
+    private async Task PerformAsync(ScenarioStep step, List<string> wrong)
     {
         switch (step)
         {
-            case Step.Apply apply:
+            case ScenarioStep.Apply apply:
                 await ApplyAsync(apply.State);
                 break;
-            case Step.Ask ask:
+            case ScenarioStep.Ask ask:
                 bool[] answers = await Task.WhenAll(ask.Questions.Select(AnswerAsync));
                 wrong.AddRange(ask.Questions.Zip(answers)
                     .Where(q => q.First.Passes != q.Second)
                     .Select(q => $"  {q.First}: expected {Word(q.First.Passes)}, observed {Word(q.Second)}"));
                 break;
-            case Step.Open open:
+            case ScenarioStep.Open open:
                 TcpStream? stream = await Probe.ConnectAsync(RouteOf(open.Session), Probe.PassWait);
                 streams[open.Name] = stream ?? throw new InvalidOperationException($"{open.Session} did not connect");
                 break;
-            case Step.Both both:
+            case ScenarioStep.Both both:
                 await SendBothWaysAsync(both, wrong);
                 break;
             default:
@@ -110,7 +110,7 @@ public class ScenarioHost : IAsyncLifetime
         }
     }
 
-    private async Task SendBothWaysAsync(Step.Both both, List<string> wrong)
+    private async Task SendBothWaysAsync(ScenarioStep.Both both, List<string> wrong)
     {
         TimeSpan wait = both.Passes ? Probe.PassWait : Probe.DropWait;
         bool fromServer = await streams[both.Name].ServerSendsAsync(wait);

@@ -45,13 +45,13 @@ internal static class States
         };
     }
 
-    internal static Step.Apply Apply(SecurityGroup[] groups, params Vnic[] vnics) =>
+    internal static ScenarioStep.Apply Apply(SecurityGroup[] groups, params Vnic[] vnics) =>
         new(new Snapshot { Groups = { groups }, Vnics = { vnics } });
 
     /// <summary>A state with a prefix list of the plan's family.</summary>
-    internal static Step.Apply ApplyWithPrefixes(AddressPlan plan, SecurityGroup group, string[] prefixes, Vnic vnic)
+    internal static ScenarioStep.Apply ApplyWithPrefixes(AddressPlan plan, SecurityGroup group, string[] prefixes, Vnic vnic)
     {
-        Step.Apply step = Apply([group], vnic);
+        ScenarioStep.Apply step = Apply([group], vnic);
         step.State.PrefixLists.Add(new PrefixList
         {
             Id = "pl-1",
@@ -62,9 +62,9 @@ internal static class States
         return step;
     }
 
-    internal static Step.Apply ApplyWithPorts(SecurityGroup group, string[] ranges, Vnic vnic)
+    internal static ScenarioStep.Apply ApplyWithPorts(SecurityGroup group, string[] ranges, Vnic vnic)
     {
-        Step.Apply step = Apply([group], vnic);
+        ScenarioStep.Apply step = Apply([group], vnic);
         step.State.PortLists.Add(new PortList { Id = "prl-1", MaxEntries = 10, Entries = { ranges } });
         return step;
     }

@@ -34,7 +34,7 @@ public sealed class TrustedMarkTests(TrustedMarkHost host) : IClassFixture<Trust
         Scenario scenario = new("C22, E22", "marked traffic is exempt", p =>
         [
             Apply([Accepting("sg-a", $"in 1 drop all -1/-1 {p.Any}")], Nic("e1", "sg-a")),
-            new Step.Ask(
+            new ScenarioStep.Ask(
                 Tcp("out", p.Seven, "e1", p.E1, 80),
                 Echo("out", p.Seven, "e1", p.E1),
                 Tcp("out", p.Nine, "e1", p.E1, 80).Dropped(),
