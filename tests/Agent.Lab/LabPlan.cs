@@ -15,9 +15,17 @@ internal enum FlowKind
 /// <summary>One line of the table: who calls whom, and what must come of it.</summary>
 internal sealed record Flow(FlowKind Kind, string From, string Source, string To, string Target, int Port, bool Passes)
 {
-    public string Text => Kind == FlowKind.Ping
-        ? $"{From} -> {To}  ping {Target}"
-        : $"{From} -> {To}  {(Kind == FlowKind.Tcp ? "tcp" : "udp")} {new IPEndPoint(IPAddress.Parse(Target), Port)}";
+    public string Text
+    {
+        get
+        {
+            string caller = From == LabPlan.Outside ? $"{From} {Source}" : From;
+            return Kind == FlowKind.Ping
+                ? $"{caller} -> {To}  ping {Target}"
+                : $"{caller} -> {To}  {(Kind == FlowKind.Tcp ? "tcp" : "udp")} "
+                    + new IPEndPoint(IPAddress.Parse(Target), Port);
+        }
+    }
 }
 
 /// <summary>The lab as data: five guests, two groups, a policy, and what follows from it.</summary>
@@ -132,7 +140,8 @@ internal static class LabPlan
         GroupIds = { guest.Name.StartsWith("web", StringComparison.Ordinal) ? WebGroup : DatabaseGroup },
     };
 
-    private static Rule Inbound(string id, string protocol, string ports, string cidr, Verdict verdict = Verdict.Accept) =>
+    private static Rule Inbound(
+        string id, string protocol, string ports, string cidr, Verdict verdict = Verdict.Accept) =>
         new()
         {
             Id = id,
@@ -144,7 +153,8 @@ internal static class LabPlan
             Cidr = cidr,
         };
 
-    private static Rule Outbound(string id, string protocol, string ports, string cidr, uint priority, Verdict verdict) =>
+    private static Rule Outbound(
+        string id, string protocol, string ports, string cidr, uint priority, Verdict verdict) =>
         new()
         {
             Id = id,

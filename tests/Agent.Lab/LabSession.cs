@@ -44,7 +44,8 @@ internal sealed class LabSession : IAsyncDisposable
                 network.Host,
                 new DaemonOptions { BinaryPath = daemonPath, Directory = open ? OpenDirectory : null });
             LabSession session = new(open, network, daemon);
-            File.WriteAllText(Path.Combine(daemon.Directory, "pid"), daemon.ProcessId.ToString(CultureInfo.InvariantCulture));
+            string pid = daemon.ProcessId.ToString(CultureInfo.InvariantCulture);
+            File.WriteAllText(Path.Combine(daemon.Directory, "pid"), pid);
             await File.WriteAllTextAsync(session.PolicyPath, PolicyText());
             return session;
         }
@@ -123,7 +124,9 @@ internal sealed class LabSession : IAsyncDisposable
         return found;
     }
 
-    /// <summary>A number in a file may be somebody else's by now: only a daemon with the lab's configuration is ended.</summary>
+    /// <summary>
+    /// A number in a file may be somebody else's by now: only a daemon with the lab's configuration is ended.
+    /// </summary>
     private static void StopDaemon(string pid)
     {
         string commandLine = $"/proc/{pid}/cmdline";
@@ -135,6 +138,9 @@ internal sealed class LabSession : IAsyncDisposable
         }
     }
 
-    private static string PolicyText() => new JsonFormatter(
-        JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithIndentation()).Format(LabPlan.Policy) + "\n";
+    private static string PolicyText()
+    {
+        JsonFormatter.Settings settings = JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithIndentation();
+        return new JsonFormatter(settings).Format(LabPlan.Policy) + "\n";
+    }
 }

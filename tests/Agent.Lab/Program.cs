@@ -109,7 +109,8 @@ static void Describe(LabSession session, string sgctl)
     List<(string[], bool)> rows = [];
     foreach (Guest guest in session.Network.Guests.Values)
     {
-        rows.Add(([guest.Spec.Name, string.Join(' ', guest.Addresses), $"ip netns exec {guest.Place.Name} bash"], true));
+        string addresses = string.Join(' ', guest.Addresses);
+        rows.Add(([guest.Spec.Name, addresses, $"ip netns exec {guest.Place.Name} bash"], true));
     }
 
     NetworkEndpoint outside = session.Network.Outsider;

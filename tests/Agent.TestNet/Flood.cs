@@ -10,7 +10,9 @@ namespace Agent.TestNet;
 /// <param name="ReceivedAt">The same clock, when the receiver had read it.</param>
 public readonly record struct FloodArrival(long Sequence, long SentAt, long ReceivedAt);
 
-/// <summary>One direction of a flood: numbered records at a steady rate, and an exact account of the arrivals.</summary>
+/// <summary>
+/// One direction of a flood: numbered records at a steady rate, and an exact account of the arrivals.
+/// </summary>
 /// <remarks>
 /// "Not one packet after the acknowledgement" is <see cref="SentAfter"/> of the moment of the acknowledgement: the
 /// time of sending travels in the record, so that no scheduling of the receiver can blur it.
@@ -140,7 +142,9 @@ public sealed class Flood : IDisposable
         return new Flood(near, far, ownsSockets: true).Start(packetsPerSecond, directions, ReceiveDatagrams);
     }
 
-    /// <summary>Writers on an established connection. The stream stays the caller's, and is not to be used otherwise.</summary>
+    /// <summary>
+    /// Writers on an established connection. The stream stays the caller's, and is not to be used otherwise.
+    /// </summary>
     public static Flood StartTcp(
         TcpStream stream, int recordsPerSecond, FloodDirections directions = FloodDirections.Both)
     {

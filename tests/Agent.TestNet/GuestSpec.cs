@@ -26,13 +26,17 @@ public sealed record TestNetworkOptions
 
     public string UplinkDevice { get; init; } = "uplink0";
 
-    /// <summary>Addresses that the outsider answers for. Any other address outside can still be sniffed and forged.</summary>
+    /// <summary>
+    /// Addresses that the outsider answers for. Any other address outside can still be sniffed and forged.
+    /// </summary>
     public IReadOnlyList<string> OutsideAddresses { get; init; } =
     [
         "198.51.100.7", "203.0.113.9", "10.1.2.3", "8.8.8.8", "2001:db8:ffff::7", "2001:db8:ffff::9",
     ];
 
-    /// <summary>Neighbours are written down, so that a first packet costs no ARP. Off: ARP and ND do their work.</summary>
+    /// <summary>
+    /// Neighbours are written down, so that a first packet costs no ARP. Off: ARP and ND do their work.
+    /// </summary>
     public bool StaticNeighbours { get; init; } = true;
 
     /// <summary>Names the namespaces exactly PREFIX-host and so on, and leaves them when the process ends.</summary>

@@ -63,7 +63,8 @@ internal static partial class LinuxCalls
     [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
     internal static unsafe partial int Poll(PollEntry* entries, nuint count, int milliseconds);
 
-    [LibraryImport("libc", EntryPoint = "if_nametoindex", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    [LibraryImport(
+        "libc", EntryPoint = "if_nametoindex", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial uint InterfaceIndex(string name);
 
     [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]

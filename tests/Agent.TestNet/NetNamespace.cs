@@ -42,7 +42,9 @@ public sealed class NetNamespace : IDisposable
 
     public string Name { get; }
 
-    /// <summary>A new namespace <c>sgt-PID-N-label</c>; it ends with the object, and at the latest with the process.</summary>
+    /// <summary>
+    /// A new namespace <c>sgt-PID-N-label</c>; it ends with the object, and at the latest with the process.
+    /// </summary>
     public static NetNamespace Create(string label)
     {
         string name = string.Create(
@@ -190,7 +192,9 @@ public sealed class NetNamespace : IDisposable
         }
     }
 
-    /// <summary>A run that was killed left its namespaces behind: those of processes that are gone are removed.</summary>
+    /// <summary>
+    /// A run that was killed left its namespaces behind: those of processes that are gone are removed.
+    /// </summary>
     private static void RemoveStale()
     {
         if (!Directory.Exists("/run/netns"))

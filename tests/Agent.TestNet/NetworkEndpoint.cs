@@ -82,7 +82,9 @@ public class NetworkEndpoint
     }
 }
 
-/// <summary>A guest of the network; <see cref="TestNetwork.Unplug"/> and <see cref="TestNetwork.Plug"/> move its NIC.</summary>
+/// <summary>
+/// A guest of the network; <see cref="TestNetwork.Unplug"/> and <see cref="TestNetwork.Plug"/> move its NIC.
+/// </summary>
 public sealed class Guest : NetworkEndpoint
 {
     internal Guest(GuestSpec spec, NetNamespace place, byte[] mac, byte[] hostMac)

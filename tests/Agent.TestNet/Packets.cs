@@ -28,7 +28,8 @@ public static class Packets
     private const byte FragmentHeader = 44;
     private static int identification;
 
-    public static byte[] Udp(IPAddress source, IPAddress destination, int sourcePort, int destinationPort, byte[] payload)
+    public static byte[] Udp(
+        IPAddress source, IPAddress destination, int sourcePort, int destinationPort, byte[] payload)
     {
         ArgumentNullException.ThrowIfNull(payload);
         byte[] segment = new byte[8 + payload.Length];
@@ -91,7 +92,9 @@ public static class Packets
         return Ip(source, destination, protocol, message);
     }
 
-    /// <summary>"Fragmentation needed" or "packet too big" from a router about a packet that it could not forward.</summary>
+    /// <summary>
+    /// "Fragmentation needed" or "packet too big" from a router about a packet that it could not forward.
+    /// </summary>
     public static byte[] TooBig(IPAddress router, IPAddress destination, byte[] offending, int mtu)
     {
         ArgumentNullException.ThrowIfNull(offending);

@@ -19,14 +19,17 @@ public sealed class Probe(TestNetwork network)
 
     private const int PayloadLength = 24;
 
-    /// <summary>Sends an IP packet as it is from the endpoint's wire; true when it has arrived whole at the other.</summary>
+    /// <summary>
+    /// Sends an IP packet as it is from the endpoint's wire; true when it has arrived whole at the other.
+    /// </summary>
     /// <param name="sender">Whose wire it leaves from; its addresses need not be the packet's (spoofing).</param>
     /// <param name="packet">A whole IP packet, from <see cref="Packets"/>.</param>
     /// <param name="receiver">Whose wire is watched.</param>
     /// <param name="wait">Default <see cref="DropWait"/>.</param>
     /// <param name="sourceMac">Another one than the sender's.</param>
     public async Task<bool> PacketArrivesAsync(
-        NetworkEndpoint sender, byte[] packet, NetworkEndpoint receiver, TimeSpan? wait = null, byte[]? sourceMac = null)
+        NetworkEndpoint sender, byte[] packet, NetworkEndpoint receiver, TimeSpan? wait = null,
+        byte[]? sourceMac = null)
     {
         ArgumentNullException.ThrowIfNull(sender);
         ReceivedPacket sent = ReceivedPacket.FromIp(packet);
@@ -37,7 +40,8 @@ public sealed class Probe(TestNetwork network)
 
     /// <summary>Sends any frame; true when the watched wire carries a frame that the predicate knows.</summary>
     public static async Task<bool> FrameArrivesAsync(
-        NetworkEndpoint sender, byte[] frame, NetworkEndpoint receiver, Func<byte[], bool> recognize, TimeSpan? wait = null)
+        NetworkEndpoint sender, byte[] frame, NetworkEndpoint receiver, Func<byte[], bool> recognize,
+        TimeSpan? wait = null)
     {
         ArgumentNullException.ThrowIfNull(sender);
         ArgumentNullException.ThrowIfNull(receiver);
@@ -53,7 +57,9 @@ public sealed class Probe(TestNetwork network)
         return await ArrivesAsync(seen.Task, wait);
     }
 
-    /// <summary>A TCP handshake by the two stacks. Something listens, so that only a dropped packet can fail it.</summary>
+    /// <summary>
+    /// A TCP handshake by the two stacks. Something listens, so that only a dropped packet can fail it.
+    /// </summary>
     public static async Task<bool> TcpConnectsAsync(TcpRoute route, TimeSpan? wait = null)
     {
         using TcpStream? stream = await ConnectAsync(route, wait);

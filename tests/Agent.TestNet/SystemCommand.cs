@@ -2,7 +2,9 @@ using System.Diagnostics;
 
 namespace Agent.TestNet;
 
-/// <summary>A system program (<c>ip</c>, <c>nft</c>) run to its end; its failure is an exception with what it said.</summary>
+/// <summary>
+/// A system program (<c>ip</c>, <c>nft</c>) run to its end; its failure is an exception with what it said.
+/// </summary>
 public static class SystemCommand
 {
     public static string Run(string program, params string[] arguments) => RunWithInput(program, null, arguments);
@@ -38,7 +40,8 @@ public static class SystemCommand
 
         process.StandardInput.Close();
         process.WaitForExit();
-        return new CommandOutcome(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult().Trim());
+        return new CommandOutcome(
+            process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult().Trim());
     }
 }
 

@@ -4,7 +4,9 @@ using System.Net.Sockets;
 
 namespace Agent.TestNet;
 
-/// <summary>A listener on one port of every address, both families; keeps what it accepts until somebody asks.</summary>
+/// <summary>
+/// A listener on one port of every address, both families; keeps what it accepts until somebody asks.
+/// </summary>
 public sealed class TcpService : IDisposable
 {
     private readonly Socket listener;

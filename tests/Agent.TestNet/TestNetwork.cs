@@ -241,7 +241,9 @@ public sealed class TestNetwork : IDisposable
         }
     }
 
-    /// <summary>No duplicate address detection, no redirects, no reverse path filter, before any device exists.</summary>
+    /// <summary>
+    /// No duplicate address detection, no redirects, no reverse path filter, before any device exists.
+    /// </summary>
     private static void PrepareEndpoint(NetNamespace place) => place.Run(() =>
     {
         foreach (string scope in (string[])["all", "default"])

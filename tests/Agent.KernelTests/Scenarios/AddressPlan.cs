@@ -10,7 +10,6 @@ public sealed record AddressPlan
     {
         Family = "IPv4",
         Any = "0.0.0.0/0",
-        Icmp = "icmp",
         E1 = "10.0.0.8",
         E1Second = "10.0.0.9",
         E2 = "10.0.0.5",
@@ -33,7 +32,6 @@ public sealed record AddressPlan
     {
         Family = "IPv6",
         Any = "::/0",
-        Icmp = "icmpv6",
         E1 = "2001:db8:1::8",
         E1Second = "2001:db8:1::9",
         E2 = "2001:db8:1::5",
@@ -62,8 +60,6 @@ public sealed record AddressPlan
     public required string Family { get; init; }
 
     public required string Any { get; init; }
-
-    public required string Icmp { get; init; }
 
     /// <summary>The ENI that most scenarios speak of: primary and secondary address.</summary>
     public required string E1 { get; init; }

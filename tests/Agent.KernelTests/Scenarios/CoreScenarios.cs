@@ -1,6 +1,6 @@
 using static Agent.KernelTests.Scenarios.AddressPlan;
-using static Agent.KernelTests.Scenarios.States;
 using static Agent.KernelTests.Scenarios.ScenarioStep;
+using static Agent.KernelTests.Scenarios.States;
 
 namespace Agent.KernelTests.Scenarios;
 
@@ -12,21 +12,30 @@ internal static class CoreScenarios
         new("C01", "equal priority puts drop first, whichever group holds it", p =>
         [
             Apply(
-                [Accepting("sg-a", $"in 1 drop tcp 22/22 {p.TenNet}"), Accepting("sg-b", $"in 1 accept tcp 22/22 {p.Any}")],
+                [
+                    Accepting("sg-a", $"in 1 drop tcp 22/22 {p.TenNet}"),
+                    Accepting("sg-b", $"in 1 accept tcp 22/22 {p.Any}"),
+                ],
                 Nic("e1", "sg-a", "sg-b")),
             new Ask(Tcp("out", p.Ten, "e1", p.E1, 22).Dropped(), Tcp("out", p.Seven, "e1", p.E1, 22)),
         ]),
         new("C02", "priority is the first sort key", p =>
         [
             Apply(
-                [Accepting("sg-a", $"in 2 drop tcp 22/22 {p.TenNet}"), Accepting("sg-b", $"in 1 accept tcp 22/22 {p.Any}")],
+                [
+                    Accepting("sg-a", $"in 2 drop tcp 22/22 {p.TenNet}"),
+                    Accepting("sg-b", $"in 1 accept tcp 22/22 {p.Any}"),
+                ],
                 Nic("e1", "sg-a", "sg-b")),
             new Ask(Tcp("out", p.Ten, "e1", p.E1, 22)),
         ]),
         new("C03", "a weak allow is overridden by a strong deny of another group", p =>
         [
             Apply(
-                [Accepting("sg-a", $"in 1 drop all -1/-1 {p.Any}"), Accepting("sg-b", $"in 100 accept tcp 80/80 {p.Any}")],
+                [
+                    Accepting("sg-a", $"in 1 drop all -1/-1 {p.Any}"),
+                    Accepting("sg-b", $"in 100 accept tcp 80/80 {p.Any}"),
+                ],
                 Nic("e1", "sg-a", "sg-b")),
             new Ask(Tcp("out", p.Seven, "e1", p.E1, 80).Dropped()),
         ]),
@@ -160,7 +169,7 @@ internal static class CoreScenarios
                 p.TooBig(ProbeKind.TooBigForUdp, "e1", p.E1, p.Seven),
                 p.TooBig(ProbeKind.TooBigForTcp, "e1", p.E1, p.Seven)),
         ]),
-        new("C22-unmarked", "what merely claims to be a balancer is not exempt; with the fabric's mark: TrustedMarkTests", p =>
+        new("C22-unmarked", "a balancer without the fabric's mark is not exempt (with it: TrustedMarkTests)", p =>
         [
             Apply([Accepting("sg-a")], Nic("e1", "sg-a")),
             new Ask(Tcp("out", p.Seven, "e1", p.E1, 80).Dropped()),
@@ -172,7 +181,12 @@ internal static class CoreScenarios
         new("C23", "a group object matches internal addresses only", p =>
         [
             Apply(
-                [Accepting("sg-a", "in 1 accept tcp 80/80 sg-b"), Accepting("sg-b")], Nic("e1", "sg-a"), Nic("e2", "sg-b")),
+                [
+                    Accepting("sg-a", "in 1 accept tcp 80/80 sg-b"),
+                    Accepting("sg-b"),
+                ],
+                Nic("e1", "sg-a"),
+                Nic("e2", "sg-b")),
             new Ask([
                 Tcp("e2", p.E2, "e1", p.E1, 80),
                 Tcp("e2", p.E2, "e1", p.E1, 81).Dropped(),
@@ -198,5 +212,6 @@ internal static class CoreScenarios
         ]),
     ];
 
-    internal static IEnumerable<Scenario> All => [.. Priorities, .. InnerAccess, .. Defaults, .. Exemptions, .. Objects];
+    internal static IEnumerable<Scenario> All =>
+        [.. Priorities, .. InnerAccess, .. Defaults, .. Exemptions, .. Objects];
 }

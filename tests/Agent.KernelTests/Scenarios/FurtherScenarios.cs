@@ -1,6 +1,6 @@
 using static Agent.KernelTests.Scenarios.AddressPlan;
-using static Agent.KernelTests.Scenarios.States;
 using static Agent.KernelTests.Scenarios.ScenarioStep;
+using static Agent.KernelTests.Scenarios.States;
 
 namespace Agent.KernelTests.Scenarios;
 
@@ -131,7 +131,7 @@ internal static class FurtherScenarios
             Apply([Accepting("sg-a", $"out 1 drop all -1/-1 {p.Any}")], Nic("e1", "sg-a"), Nic("e2", "sg-a")),
             new Ask(Udp("e1", p.E1, "e2", p.E2, 53).Dropped(), Tcp("e1", p.E1, "e2", p.E2, 22).Dropped()),
         ]),
-        new("X02", "a new deny cuts an established session, and its removal lets it go on (on_change = revalidate)", p =>
+        new("X02", "a new deny cuts an established session, its removal lets it go on (revalidate)", p =>
         [
             Apply([Accepting("sg-a", $"in 2 accept tcp 22/22 {p.Any}")], Nic("e1", "sg-a")),
             new Open("ssh", Tcp("out", p.Seven, "e1", p.E1, 22)),

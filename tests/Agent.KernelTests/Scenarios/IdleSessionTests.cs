@@ -35,7 +35,7 @@ public sealed class IdleSessionTests(ScenarioHost host) : IClassFixture<Scenario
             Assert.False(await sessions.Ended.ServerSendsAsync(), "C18: the session is over, the server starts anew");
             Assert.False(await sessions.ShortUdp.ServerSendsAsync(), "E18: a late UDP reply");
             Assert.True(await sessions.LongUdp.ServerSendsAsync(Probe.PassWait), "E18: UdpTimeout 100");
-            Assert.True(await sessions.Kept.ServerSendsAsync(Probe.PassWait), "E19: a change affects new sessions only");
+            Assert.True(await sessions.Kept.ServerSendsAsync(Probe.PassWait), "E19: only new sessions are affected");
         }
     }
 
@@ -47,7 +47,7 @@ public sealed class IdleSessionTests(ScenarioHost host) : IClassFixture<Scenario
             $"in 1 accept all -1/-1 {AddressPlan.V6.Seven}/128",
             "out 1 drop all -1/-1 0.0.0.0/0",
             "out 1 drop all -1/-1 ::/0");
-        Snapshot state = new() { Groups = { group }, Vnics = { Nic("e1", "sg-a"), Nic("e2", "sg-a"), Nic("e3", "sg-a") } };
+        Snapshot state = Apply([group], Nic("e1", "sg-a"), Nic("e2", "sg-a"), Nic("e3", "sg-a")).State;
         state.Vnics[0].Timeouts = e1;
         state.Vnics[1].Timeouts = e2;
         state.Vnics[2].Timeouts = e3;

@@ -115,7 +115,8 @@ public class ScenarioHost : IAsyncLifetime
         TimeSpan wait = both.Passes ? Probe.PassWait : Probe.DropWait;
         bool fromServer = await streams[both.Name].ServerSendsAsync(wait);
         bool fromClient = await streams[both.Name].ClientSendsAsync(wait);
-        foreach ((string end, bool passed) in (ReadOnlySpan<(string, bool)>)[("server", fromServer), ("client", fromClient)])
+        (string, bool)[] ends = [("server", fromServer), ("client", fromClient)];
+        foreach ((string end, bool passed) in ends)
         {
             if (passed != both.Passes)
             {
@@ -171,7 +172,10 @@ public class ScenarioHost : IAsyncLifetime
     }
 
     private TcpRoute RouteOf(Question question) =>
-        new(Endpoint(question.From), new IPEndPoint(IPAddress.Parse(question.Target), question.Port), Endpoint(question.To))
+        new(
+            Endpoint(question.From),
+            new IPEndPoint(IPAddress.Parse(question.Target), question.Port),
+            Endpoint(question.To))
         {
             Source = IPAddress.Parse(question.Source),
             SourcePort = question.SourcePort,

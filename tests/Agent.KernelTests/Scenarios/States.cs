@@ -49,7 +49,8 @@ internal static class States
         new(new Snapshot { Groups = { groups }, Vnics = { vnics } });
 
     /// <summary>A state with a prefix list of the plan's family.</summary>
-    internal static ScenarioStep.Apply ApplyWithPrefixes(AddressPlan plan, SecurityGroup group, string[] prefixes, Vnic vnic)
+    internal static ScenarioStep.Apply ApplyWithPrefixes(
+        AddressPlan plan, SecurityGroup group, string[] prefixes, Vnic vnic)
     {
         ScenarioStep.Apply step = Apply([group], vnic);
         step.State.PrefixLists.Add(new PrefixList
@@ -78,7 +79,9 @@ internal static class States
         Rules = { rules.Select((text, index) => ParseRule($"r{index + 1}", text)) },
     };
 
-    /// <summary><c>in 1 drop tcp 22/22 10.0.0.0/8 own=10.0.0.8/32 sport=1/9</c>; the object may be sg-... or pl-...</summary>
+    /// <summary>
+    /// <c>in 1 drop tcp 22/22 10.0.0.0/8 own=10.0.0.8/32 sport=1/9</c>; the object may be sg-... or pl-...
+    /// </summary>
     private static Rule ParseRule(string id, string text)
     {
         string[] words = text.Split(' ');

@@ -5,7 +5,9 @@ using static Agent.KernelTests.Scenarios.States;
 
 namespace Agent.KernelTests.Scenarios;
 
-/// <summary>A daemon that is told which packet mark the fabric sets on balancer and probe traffic (semantics.md 9.16).</summary>
+/// <summary>
+/// A daemon that is told which packet mark the fabric sets on balancer and probe traffic (semantics.md 9.16).
+/// </summary>
 public sealed class TrustedMarkHost : ScenarioHost
 {
     internal const int FabricMark = 0x0e1b;
