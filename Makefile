@@ -54,7 +54,9 @@ lint: ## fail if the sources are not formatted
 	dotnet format Agent.sln --verify-no-changes
 
 aot: ## native daemon and sgctl for linux-x64; any IL warning fails
-	@rm -rf $(AOT_DIR); mkdir -p $(AOT_DIR)
+	@# From the beginning each time: a step that is up to date would not repeat its warnings.
+	@rm -rf $(AOT_DIR) artifacts/obj/Agent.Daemon/release_$(RUNTIME) artifacts/obj/Agent.Cli/release_$(RUNTIME)
+	@mkdir -p $(AOT_DIR)
 	@for project in Agent.Daemon Agent.Cli; do \
 	    dotnet publish src/$$project -c Release -r $(RUNTIME) -o $(AOT_DIR) > $(AOT_DIR)/$$project.log 2>&1 \
 	        || { cat $(AOT_DIR)/$$project.log; exit 1; }; \

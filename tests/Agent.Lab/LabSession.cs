@@ -140,7 +140,8 @@ internal sealed class LabSession : IAsyncDisposable
 
     private static string PolicyText()
     {
-        JsonFormatter.Settings settings = JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithIndentation();
+        JsonFormatter.Settings settings =
+            JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithIndentation();
         return new JsonFormatter(settings).Format(LabPlan.Policy) + "\n";
     }
 }
