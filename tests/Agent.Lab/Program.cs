@@ -1,1 +1,133 @@
-return 0;
+using System.Runtime.InteropServices;
+using Agent.Lab;
+using Agent.TestNet;
+using Grpc.Core;
+
+const string Usage = """
+    sg-lab run  [--daemon PATH] [--sgctl PATH]   build the lab, drive traffic, print verdicts, remove everything
+    sg-lab up   [--daemon PATH] [--sgctl PATH]   build the lab and leave it open
+    sg-lab down                                  remove the open lab
+
+    The programs default to SG_AGENTD and SGCTL of the environment, then to this tree's build.
+    """;
+
+string? daemonPath = null;
+string? sgctlPath = null;
+for (int i = 1; i + 1 < args.Length; i += 2)
+{
+    _ = args[i] switch
+    {
+        "--daemon" => daemonPath = Path.GetFullPath(args[i + 1]),
+        "--sgctl" => sgctlPath = Path.GetFullPath(args[i + 1]),
+        _ => null,
+    };
+}
+
+using CancellationTokenSource interrupted = new();
+using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
+using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+try
+{
+    return args switch
+    {
+        ["run", ..] => await RunAsync(),
+        ["up", ..] => await UpAsync(),
+        ["down"] => Down(),
+        _ => Explain(),
+    };
+}
+catch (OperationCanceledException) when (interrupted.IsCancellationRequested)
+{
+    Console.Error.WriteLine("interrupted; everything was removed");
+    return 130;
+}
+catch (Exception failure) when (failure is InvalidOperationException or IOException or RpcException or TimeoutException
+    or HttpRequestException)
+{
+    Console.Error.WriteLine(LabTable.Red($"sg-lab: {failure.Message}"));
+    return 1;
+}
+
+// The default action would end us in the middle of things; the work notices, and cleans up.
+void Interrupt(PosixSignalContext context)
+{
+    context.Cancel = true;
+    interrupted.Cancel();
+}
+
+async Task<int> RunAsync()
+{
+    string sgctl = sgctlPath ?? BuiltProgram.Find("SGCTL", "Agent.Cli", "sgctl");
+    await using LabSession session = await LabSession.CreateAsync(open: false, daemonPath);
+    interrupted.Token.ThrowIfCancellationRequested();
+    session.Apply(sgctl);
+    bool good = await new LabRun(session.Network, session.Daemon).ShowAsync(interrupted.Token)
+        .WaitAsync(interrupted.Token);
+    return good ? 0 : 1;
+}
+
+async Task<int> UpAsync()
+{
+    if (LabSession.IsOpen)
+    {
+        Console.Error.WriteLine("sg-lab: the lab is open already; 'make lab-down' removes it");
+        return 1;
+    }
+
+    string sgctl = sgctlPath ?? BuiltProgram.Find("SGCTL", "Agent.Cli", "sgctl");
+    try
+    {
+        await using LabSession session = await LabSession.CreateAsync(open: true, daemonPath);
+        session.Apply(sgctl);
+        interrupted.Token.ThrowIfCancellationRequested();
+        Describe(session, sgctl);
+        session.Leave();
+        return 0;
+    }
+    catch
+    {
+        LabSession.Remove();
+        throw;
+    }
+}
+
+static int Down()
+{
+    Console.WriteLine(LabSession.Remove() ? "the lab is gone" : "there was no lab");
+    return 0;
+}
+
+static int Explain()
+{
+    Console.Error.WriteLine(Usage);
+    return 2;
+}
+
+static void Describe(LabSession session, string sgctl)
+{
+    Console.WriteLine($"\n{LabTable.Bold("enter")}");
+    List<(string[], bool)> rows = [];
+    foreach (Guest guest in session.Network.Guests.Values)
+    {
+        string addresses = string.Join(' ', guest.Addresses);
+        rows.Add(([guest.Spec.Name, addresses, $"ip netns exec {guest.Place.Name} bash"], true));
+    }
+
+    NetworkEndpoint outside = session.Network.Outsider;
+    rows.Add((["outside", string.Join(' ', outside.Addresses), $"ip netns exec {outside.Place.Name} bash"], true));
+    rows.Add((["host", "", $"ip netns exec {session.Network.Host.Name} bash"], true));
+    LabTable.Print(["name", "addresses", "command"], rows);
+    Console.WriteLine($"""
+
+        {LabTable.Bold("try")}
+          ip netns exec sglab-web1 ping -c1 10.0.1.12      members of sg-web reach each other
+          ip netns exec sglab-db1 ping -c1 10.0.2.22       members of sg-db do not
+          ip netns exec sglab-host nft list ruleset        what enforces it
+          {sgctl} --socket {session.Daemon.SocketPath} status
+          {sgctl} --socket {session.Daemon.SocketPath} apply {session.PolicyPath}
+
+        policy file  {session.PolicyPath}
+        daemon log   {session.Daemon.LogPath}
+        remove       make lab-down
+        """);
+}

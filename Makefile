@@ -1,0 +1,71 @@
+# Bare `make` lists the targets.
+
+CONFIGURATION ?= Debug
+CONFIGURATION_DIR = $(shell echo $(CONFIGURATION) | tr A-Z a-z)
+BIN = artifacts/bin
+AOT_DIR = artifacts/aot
+RUNTIME = linux-x64
+TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev
+SG_AGENTD ?= $(CURDIR)/$(BIN)/Agent.Daemon/$(CONFIGURATION_DIR)/sg-agentd
+SGCTL ?= $(CURDIR)/$(BIN)/Agent.Cli/$(CONFIGURATION_DIR)/sgctl
+LAB = SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) $(BIN)/Agent.Lab/$(CONFIGURATION_DIR)/sg-lab
+
+export DOTNET_CLI_TELEMETRY_OPTOUT = 1
+export DOTNET_NOLOGO = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test test-unit test-kernel run lab lab-down fmt lint aot check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing (nftables, iproute2, a C compiler), check the SDK, restore packages
+	@missing=$$(for p in $(TOOLS); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok' || echo $$p; done); \
+	if [ -n "$$missing" ]; then apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; fi
+	@dotnet --version >/dev/null || { echo "the .NET SDK of global.json is needed: https://dot.net" >&2; exit 1; }
+	dotnet restore Agent.sln -v quiet
+
+build: ## the solution, warnings are errors
+	dotnet build Agent.sln -c $(CONFIGURATION) -v quiet
+
+test: test-unit test-kernel ## unit tests, then kernel tests
+
+test-unit: build ## seconds, no privileges
+	$(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests
+
+test-kernel: build ## real packets and the real kernel, in network namespaces (root)
+	SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) unshare -n \
+	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests
+
+run: setup build ## the daemon in a throwaway lab: real policy, real traffic, expected and observed verdicts (root)
+	$(LAB) run
+
+lab: setup build ## the same lab, left open to play in (root)
+	$(LAB) up
+
+lab-down: ## remove the open lab
+	$(LAB) down
+
+fmt: ## format the sources
+	dotnet format Agent.sln
+
+lint: ## fail if the sources are not formatted
+	dotnet format Agent.sln --verify-no-changes
+
+aot: ## native daemon and sgctl for linux-x64; any IL warning fails
+	@# From the beginning each time: a step that is up to date would not repeat its warnings.
+	@rm -rf $(AOT_DIR) artifacts/obj/Agent.Daemon/release_$(RUNTIME) artifacts/obj/Agent.Cli/release_$(RUNTIME)
+	@mkdir -p $(AOT_DIR)
+	@for project in Agent.Daemon Agent.Cli; do \
+	    dotnet publish src/$$project -c Release -r $(RUNTIME) -o $(AOT_DIR) > $(AOT_DIR)/$$project.log 2>&1 \
+	        || { cat $(AOT_DIR)/$$project.log; exit 1; }; \
+	    if grep -E 'warning IL[0-9]+' $(AOT_DIR)/$$project.log; then exit 1; fi; \
+	done
+	@for program in sg-agentd sgctl; do \
+	    stat -c '%n: %s bytes' $(AOT_DIR)/$$program; done
+
+check: lint build test aot ## what CI runs
+
+clean: ## remove what was built
+	rm -rf artifacts

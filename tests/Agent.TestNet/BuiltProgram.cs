@@ -1,0 +1,38 @@
+namespace Agent.TestNet;
+
+/// <summary>Finds the programs under test.</summary>
+public static class BuiltProgram
+{
+    private static readonly string[] Configurations = ["debug", "release"];
+
+    /// <summary>The environment's word, otherwise the newest build in this tree's artifacts.</summary>
+    public static string Find(string variable, string project, string program)
+    {
+        if (Environment.GetEnvironmentVariable(variable) is { Length: > 0 } named)
+        {
+            return Path.GetFullPath(named);
+        }
+
+        string root = RepositoryRoot();
+        string? newest = Configurations
+            .Select(c => Path.Combine(root, "artifacts", "bin", project, c, program))
+            .Where(File.Exists)
+            .MaxBy(File.GetLastWriteTimeUtc);
+        return newest ?? throw new FileNotFoundException(
+            $"{program} is not built: run 'make build', or name it in {variable}", program);
+    }
+
+    /// <summary>The folder of Agent.sln, above this program.</summary>
+    public static string RepositoryRoot()
+    {
+        for (DirectoryInfo? at = new(AppContext.BaseDirectory); at is not null; at = at.Parent)
+        {
+            if (File.Exists(Path.Combine(at.FullName, "Agent.sln")))
+            {
+                return at.FullName;
+            }
+        }
+
+        throw new DirectoryNotFoundException($"no Agent.sln above {AppContext.BaseDirectory}");
+    }
+}

@@ -1,0 +1,261 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Grpc.Net.Client;
+
+namespace Agent.TestNet;
+
+public sealed record DaemonOptions
+{
+    /// <summary>Null: <c>SG_AGENTD</c> of the environment, otherwise what this tree has built.</summary>
+    public string? BinaryPath { get; init; }
+
+    public IReadOnlyList<string> ManagedInterfaces { get; init; } = ["tap*", "vnet*"];
+
+    public int MetricsPort { get; init; } = 9477;
+
+    /// <summary>Null: a temporary directory that goes with the object.</summary>
+    public string? Directory { get; init; }
+
+    /// <summary>Last word on the configuration before it is written.</summary>
+    public Action<JsonObject>? Configure { get; init; }
+
+    public TimeSpan ReadyTimeout { get; init; } = TimeSpan.FromSeconds(20);
+}
+
+/// <summary>The real daemon in a host namespace, with a configuration, state and socket of its own.</summary>
+public sealed class DaemonProcess : IAsyncDisposable
+{
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(20);
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    private readonly NetNamespace host;
+    private readonly DaemonOptions options;
+    private readonly string binary;
+    private readonly HttpClient metrics;
+    private Process? process;
+
+    private DaemonProcess(NetNamespace host, DaemonOptions options)
+    {
+        this.host = host;
+        this.options = options;
+        binary = options.BinaryPath ?? BuiltProgram.Find("SG_AGENTD", "Agent.Daemon", "sg-agentd");
+        Directory = options.Directory ?? System.IO.Directory.CreateTempSubdirectory("sgt-").FullName;
+        System.IO.Directory.CreateDirectory(StateDirectory);
+        metrics = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectMetricsAsync });
+        Channel = OpenChannel(SocketPath);
+    }
+
+    public string Directory { get; }
+
+    public string StateDirectory => Path.Combine(Directory, "state");
+
+    public string SocketPath => Path.Combine(Directory, "agent.sock");
+
+    public string ConfigurationPath => Path.Combine(Directory, "sg-agentd.json");
+
+    public string LogPath => Path.Combine(Directory, "sg-agentd.log");
+
+    /// <summary>Everything the daemon has said, over all of its starts.</summary>
+    public string Log => File.Exists(LogPath) ? File.ReadAllText(LogPath) : "";
+
+    /// <summary>Survives restarts: it connects anew.</summary>
+    public GrpcChannel Channel { get; }
+
+    public int ProcessId => process?.Id ?? throw new InvalidOperationException("the daemon is not running");
+
+    public bool IsRunning => process is { HasExited: false };
+
+    /// <summary>Writes the configuration, starts the daemon, and returns when its socket accepts.</summary>
+    public static async Task<DaemonProcess> StartAsync(NetNamespace host, DaemonOptions? options = null)
+    {
+        DaemonProcess daemon = new(host, options ?? new DaemonOptions());
+        try
+        {
+            daemon.WriteConfiguration();
+            await daemon.LaunchAsync();
+            return daemon;
+        }
+        catch
+        {
+            await daemon.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>A channel over a unix socket.</summary>
+    public static GrpcChannel OpenChannel(string socketPath)
+    {
+        SocketsHttpHandler handler = new()
+        {
+            ConnectCallback = async (_, cancelled) =>
+            {
+                Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                try
+                {
+                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(socketPath), cancelled);
+                    return new NetworkStream(socket, ownsSocket: true);
+                }
+                catch
+                {
+                    socket.Dispose();
+                    throw;
+                }
+            },
+        };
+        return GrpcChannel.ForAddress("http://localhost", new GrpcChannelOptions
+        {
+            HttpHandler = handler,
+            DisposeHttpClient = true,
+            MaxReceiveMessageSize = null,
+            MaxSendMessageSize = null,
+            InitialReconnectBackoff = TimeSpan.FromMilliseconds(20),
+            MaxReconnectBackoff = TimeSpan.FromMilliseconds(200),
+        });
+    }
+
+    /// <summary>Starts it again, after a stop or a kill, on the same state.</summary>
+    public async Task LaunchAsync()
+    {
+        if (IsRunning)
+        {
+            throw new InvalidOperationException("the daemon is running");
+        }
+
+        process?.Dispose();
+        File.Delete(SocketPath);
+        ProcessStartInfo start = new("sh");
+        // A session of its own: Ctrl-C is for us, and we stop it in order. Each exec keeps the process id.
+        start.ArgumentList.Add("-c");
+        start.ArgumentList.Add("""exec setsid ip netns exec "$1" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
+        foreach (string argument in (string[])["sh", host.Name, binary, ConfigurationPath, LogPath])
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        start.Environment["DOTNET_ROOT"] = Path.GetFullPath(
+            Path.Combine(Path.GetDirectoryName(typeof(object).Assembly.Location)!, "../../.."));
+        process = Process.Start(start) ?? throw new InvalidOperationException("the daemon did not start");
+        await WaitUntilReadyAsync();
+    }
+
+    /// <summary>SIGTERM, and its end. Returns the exit code.</summary>
+    public Task<int> StopAsync() => EndAsync(LinuxCalls.SignalTerminate);
+
+    /// <summary>SIGKILL: no last word.</summary>
+    public Task<int> KillAsync() => EndAsync(LinuxCalls.SignalKill);
+
+    public async Task RestartAsync()
+    {
+        await StopAsync();
+        await LaunchAsync();
+    }
+
+    /// <summary>The lines of /metrics that carry a value.</summary>
+    public async Task<IReadOnlyList<string>> ReadMetricsAsync()
+    {
+        string page = await metrics.GetStringAsync(new Uri($"http://127.0.0.1:{options.MetricsPort}/metrics"));
+        return [.. page.Split('\n').Where(l => l.Length > 0 && l[0] != '#')];
+    }
+
+    /// <summary>Leaves the daemon running on its own.</summary>
+    public void Abandon()
+    {
+        Channel.Dispose();
+        metrics.Dispose();
+        process?.Dispose();
+        process = null;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Channel.Dispose();
+        metrics.Dispose();
+        if (IsRunning)
+        {
+            await KillAsync();
+        }
+
+        process?.Dispose();
+        if (options.Directory is null)
+        {
+            System.IO.Directory.Delete(Directory, recursive: true);
+        }
+    }
+
+    private void WriteConfiguration()
+    {
+        JsonObject configuration = new()
+        {
+            ["state_directory"] = StateDirectory,
+            ["grpc"] = new JsonObject { ["socket"] = SocketPath },
+            ["metrics"] = new JsonObject { ["listen"] = $"127.0.0.1:{options.MetricsPort}" },
+            ["managed_interfaces"] = new JsonArray([.. options.ManagedInterfaces.Select(i => JsonValue.Create(i))]),
+        };
+        options.Configure?.Invoke(configuration);
+        File.WriteAllText(ConfigurationPath, configuration.ToJsonString(Indented));
+    }
+
+    private async Task WaitUntilReadyAsync()
+    {
+        Stopwatch waited = Stopwatch.StartNew();
+        while (true)
+        {
+            if (!IsRunning)
+            {
+                throw new InvalidOperationException($"sg-agentd ended with {process!.ExitCode}:\n{Log}");
+            }
+
+            try
+            {
+                using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                await socket.ConnectAsync(new UnixDomainSocketEndPoint(SocketPath));
+                return;
+            }
+            catch (SocketException) when (waited.Elapsed < options.ReadyTimeout)
+            {
+                await Task.Delay(PollInterval);
+            }
+            catch (SocketException)
+            {
+                throw new TimeoutException($"sg-agentd opened no socket in {options.ReadyTimeout}:\n{Log}");
+            }
+        }
+    }
+
+    private async Task<int> EndAsync(int signal)
+    {
+        Process running = process ?? throw new InvalidOperationException("the daemon was not started");
+        if (!running.HasExited)
+        {
+            if (LinuxCalls.Kill(running.Id, signal) < 0)
+            {
+                throw new Win32Exception();
+            }
+
+            using CancellationTokenSource limit = new(options.ReadyTimeout);
+            await running.WaitForExitAsync(limit.Token);
+        }
+
+        return running.ExitCode;
+    }
+
+    private async ValueTask<Stream> ConnectMetricsAsync(
+        SocketsHttpConnectionContext context, CancellationToken cancelled)
+    {
+        Socket socket = host.OpenSocket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, options.MetricsPort), cancelled);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}

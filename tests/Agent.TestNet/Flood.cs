@@ -1,0 +1,304 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Net.Sockets;
+
+namespace Agent.TestNet;
+
+/// <summary>One record of a flood that arrived.</summary>
+/// <param name="Sequence">From 0, without gaps at the sender.</param>
+/// <param name="SentAt"><see cref="Stopwatch.GetTimestamp"/> just before the system call that sent it.</param>
+/// <param name="ReceivedAt">The same clock, when the receiver had read it.</param>
+public readonly record struct FloodArrival(long Sequence, long SentAt, long ReceivedAt);
+
+/// <summary>
+/// One direction of a flood: numbered records at a steady rate, and an exact account of the arrivals.
+/// </summary>
+/// <remarks>
+/// "Not one packet after the acknowledgement" is <see cref="SentAfter"/> of the moment of the acknowledgement: the
+/// time of sending travels in the record, so that no scheduling of the receiver can blur it.
+/// </remarks>
+public sealed class FloodStream
+{
+    internal const int RecordLength = 16;
+
+    private readonly List<FloodArrival> arrivals = [];
+    private readonly Lock gate = new();
+    private long sent;
+
+    /// <summary>Records sent so far.</summary>
+    public long Sent => Interlocked.Read(ref sent);
+
+    public long Received
+    {
+        get
+        {
+            lock (gate)
+            {
+                return arrivals.Count;
+            }
+        }
+    }
+
+    /// <summary>-1 before the first.</summary>
+    public long FirstSequence => At(a => a[0].Sequence);
+
+    /// <summary>-1 before the first.</summary>
+    public long LastSequence => At(a => a[^1].Sequence);
+
+    public FloodArrival[] Arrivals()
+    {
+        lock (gate)
+        {
+            return [.. arrivals];
+        }
+    }
+
+    /// <summary>Arrivals that were sent later than a <see cref="Stopwatch"/> timestamp.</summary>
+    public FloodArrival[] SentAfter(long timestamp) => [.. Arrivals().Where(a => a.SentAt > timestamp)];
+
+    /// <summary>Arrivals that were sent in an interval of <see cref="Stopwatch"/> timestamps.</summary>
+    public FloodArrival[] SentBetween(long after, long before) =>
+        [.. Arrivals().Where(a => a.SentAt > after && a.SentAt < before)];
+
+    /// <summary>Numbers below the count of those sent that never arrived.</summary>
+    public long[] Missing()
+    {
+        HashSet<long> seen = [.. Arrivals().Select(a => a.Sequence)];
+        return [.. Enumerable.Range(0, (int)Sent).Select(s => (long)s).Where(s => !seen.Contains(s))];
+    }
+
+    internal void Stamp(Span<byte> record)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(record, Sent);
+        BinaryPrimitives.WriteInt64BigEndian(record[8..], Stopwatch.GetTimestamp());
+    }
+
+    internal void CountSent() => Interlocked.Increment(ref sent);
+
+    internal void Arrived(ReadOnlySpan<byte> record)
+    {
+        long now = Stopwatch.GetTimestamp();
+        FloodArrival arrival = new(
+            BinaryPrimitives.ReadInt64BigEndian(record), BinaryPrimitives.ReadInt64BigEndian(record[8..]), now);
+        lock (gate)
+        {
+            arrivals.Add(arrival);
+        }
+    }
+
+    private long At(Func<List<FloodArrival>, long> read)
+    {
+        lock (gate)
+        {
+            return arrivals.Count == 0 ? -1 : read(arrivals);
+        }
+    }
+}
+
+[Flags]
+public enum FloodDirections
+{
+    None = 0,
+    Forward = 1,
+    Backward = 2,
+    Both = Forward | Backward,
+}
+
+/// <summary>A steady stream of numbered records through one session, in one direction or both.</summary>
+public sealed class Flood : IDisposable
+{
+    private const int WaitMicroseconds = 20_000;
+
+    private readonly Socket near;
+    private readonly Socket far;
+    private readonly bool ownsSockets;
+    private readonly List<Thread> senders = [];
+    private readonly List<Thread> receivers = [];
+    private volatile bool sending = true;
+    private volatile bool receiving = true;
+
+    private Flood(Socket near, Socket far, bool ownsSockets)
+    {
+        this.near = near;
+        this.far = far;
+        this.ownsSockets = ownsSockets;
+    }
+
+    /// <summary>From the client to the server.</summary>
+    public FloodStream Forward { get; } = new();
+
+    /// <summary>From the server to the client.</summary>
+    public FloodStream Backward { get; } = new();
+
+    /// <summary>Datagrams between two new sockets: one session when both directions are on.</summary>
+    public static Flood StartUdp(UdpPath path, int packetsPerSecond, FloodDirections directions = FloodDirections.Both)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        Socket near = path.Client.OpenUdp(path.ClientAddress.Address, path.ClientAddress.Port);
+        Socket far = path.Server.OpenUdp(path.ServerAddress.Address, path.ServerAddress.Port);
+        near.ReceiveBufferSize = far.ReceiveBufferSize = 4 << 20;
+        near.Connect(far.LocalEndPoint!);
+        far.Connect(near.LocalEndPoint!);
+        return new Flood(near, far, ownsSockets: true).Start(packetsPerSecond, directions, ReceiveDatagrams);
+    }
+
+    /// <summary>
+    /// Writers on an established connection. The stream stays the caller's, and is not to be used otherwise.
+    /// </summary>
+    public static Flood StartTcp(
+        TcpStream stream, int recordsPerSecond, FloodDirections directions = FloodDirections.Both)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        return new Flood(stream.Client, stream.Server, ownsSockets: false)
+            .Start(recordsPerSecond, directions, ReceiveStream);
+    }
+
+    /// <summary>Ends the sending, lets what is under way arrive, and ends the receiving.</summary>
+    public async Task StopAsync(TimeSpan? drain = null)
+    {
+        sending = false;
+        await Task.Run(() => senders.ForEach(t => t.Join()));
+        await Task.Delay(drain ?? TimeSpan.FromMilliseconds(100));
+        receiving = false;
+        await Task.Run(() => receivers.ForEach(t => t.Join()));
+    }
+
+    public void Dispose()
+    {
+        sending = false;
+        receiving = false;
+        senders.ForEach(t => t.Join());
+        receivers.ForEach(t => t.Join());
+        if (ownsSockets)
+        {
+            near.Dispose();
+            far.Dispose();
+        }
+    }
+
+    private Flood Start(int perSecond, FloodDirections directions, Action<Socket, FloodStream, Func<bool>> receive)
+    {
+        if (directions.HasFlag(FloodDirections.Forward))
+        {
+            Launch(near, far, Forward, perSecond, receive);
+        }
+
+        if (directions.HasFlag(FloodDirections.Backward))
+        {
+            Launch(far, near, Backward, perSecond, receive);
+        }
+
+        return this;
+    }
+
+    private void Launch(
+        Socket from, Socket to, FloodStream stream, int perSecond, Action<Socket, FloodStream, Func<bool>> receive)
+    {
+        Thread receiver = new(() => receive(to, stream, () => receiving)) { IsBackground = true };
+        Thread sender = new(() => SendSteadily(from, stream, perSecond)) { IsBackground = true };
+        receivers.Add(receiver);
+        senders.Add(sender);
+        receiver.Start();
+        sender.Start();
+    }
+
+    private void SendSteadily(Socket socket, FloodStream stream, int perSecond)
+    {
+        byte[] record = new byte[FloodStream.RecordLength];
+        long began = Stopwatch.GetTimestamp();
+        try
+        {
+            while (sending)
+            {
+                double due = Stopwatch.GetElapsedTime(began).TotalSeconds * perSecond;
+                while (sending && stream.Sent < due)
+                {
+                    stream.Stamp(record);
+                    if (!SendWhole(socket, record))
+                    {
+                        return;
+                    }
+
+                    stream.CountSent();
+                }
+
+                Thread.Sleep(1);
+            }
+        }
+        catch (SocketException)
+        {
+            // The session was reset; what arrived until then is the account.
+        }
+    }
+
+    /// <summary>A stopped TCP session fills its buffer: wait, but not longer than the flood lasts.</summary>
+    private bool SendWhole(Socket socket, byte[] record)
+    {
+        int done = 0;
+        while (done < record.Length)
+        {
+            if (!socket.Poll(WaitMicroseconds, SelectMode.SelectWrite))
+            {
+                if (!sending)
+                {
+                    return false;
+                }
+
+                continue;
+            }
+
+            done += socket.Send(record, done, record.Length - done, SocketFlags.None);
+        }
+
+        return true;
+    }
+
+    private static void ReceiveDatagrams(Socket socket, FloodStream stream, Func<bool> goOn)
+    {
+        byte[] buffer = new byte[2048];
+        while (goOn())
+        {
+            if (socket.Poll(WaitMicroseconds, SelectMode.SelectRead)
+                && socket.Receive(buffer) == FloodStream.RecordLength)
+            {
+                stream.Arrived(buffer);
+            }
+        }
+    }
+
+    private static void ReceiveStream(Socket socket, FloodStream stream, Func<bool> goOn)
+    {
+        byte[] buffer = new byte[64 << 10];
+        int held = 0;
+        try
+        {
+            while (goOn())
+            {
+                if (!socket.Poll(WaitMicroseconds, SelectMode.SelectRead))
+                {
+                    continue;
+                }
+
+                int count = socket.Receive(buffer, held, buffer.Length - held, SocketFlags.None);
+                if (count == 0)
+                {
+                    return;
+                }
+
+                held += count;
+                int whole = held / FloodStream.RecordLength * FloodStream.RecordLength;
+                for (int at = 0; at < whole; at += FloodStream.RecordLength)
+                {
+                    stream.Arrived(buffer.AsSpan(at, FloodStream.RecordLength));
+                }
+
+                buffer.AsSpan(whole, held - whole).CopyTo(buffer);
+                held -= whole;
+            }
+        }
+        catch (SocketException)
+        {
+            // Reset by the other end.
+        }
+    }
+}
