@@ -1,0 +1,380 @@
+using System.Collections.Immutable;
+using System.Threading.Channels;
+using Agent.Compiler;
+using Agent.Contract;
+using Agent.Daemon.Config;
+using Agent.Daemon.State;
+using Agent.Policy;
+using Agent.V1;
+using Google.Protobuf;
+using Microsoft.Extensions.Logging;
+
+namespace Agent.Daemon.Enforcement;
+
+/// <summary>What is asked of the loop.</summary>
+internal abstract record AgentRequest
+{
+    private AgentRequest()
+    {
+    }
+
+    /// <summary>A step of the desired state, and where its answer goes.</summary>
+    public abstract record Apply(TaskCompletionSource<ApplyOutcome> Answer) : AgentRequest;
+
+    public sealed record ApplySnapshot(Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
+        : Apply(Answer);
+
+    public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
+
+    /// <summary>Devices came, went or changed.</summary>
+    public sealed record LinksChanged(ImmutableSortedSet<string> Interfaces) : AgentRequest;
+
+    /// <summary>Time to ask the kernel whether anybody else wrote.</summary>
+    public sealed record AuditDue : AgentRequest;
+}
+
+/// <summary>What became of a step.</summary>
+internal abstract record ApplyOutcome
+{
+    private ApplyOutcome()
+    {
+    }
+
+    public sealed record Accepted(
+        AgentState State, PolicySnapshot Before, PolicySnapshot After, EnforcementReport? Report,
+        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome;
+
+    public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
+}
+
+/// <summary>The one loop: everything that changes what is enforced goes through it, one thing after the other.</summary>
+internal sealed class Reconciler(
+    Enforcer enforcer, StateFile stateFile, DaemonConfig config, TimeProvider clock, ILogger log, AgentMetrics metrics)
+{
+    private const int QueueLength = 1024;
+
+    /// <summary>Between a switch and its cleaning up: longer than any packet takes through a chain.</summary>
+    private static readonly TimeSpan CleanupDelay = TimeSpan.FromMilliseconds(3);
+
+    private readonly Channel<AgentRequest> requests = Channel.CreateBounded<AgentRequest>(
+        new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+
+    private readonly Lock stateLock = new();
+    private TaskCompletionSource stateChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool adoptUntouched;
+
+    /// <summary>The newest state.</summary>
+    public AgentState State { get; private set; } = AgentState.Initial;
+
+    public ChannelWriter<AgentRequest> Requests => requests.Writer;
+
+    /// <summary>Ends when a state newer than <paramref name="version"/> is published.</summary>
+    public async Task<AgentState> WaitForStateAsync(long version, CancellationToken cancel)
+    {
+        while (true)
+        {
+            Task changed;
+            lock (stateLock)
+            {
+                if (State.Version > version)
+                {
+                    return State;
+                }
+
+                changed = stateChanged.Task;
+            }
+
+            await changed.WaitAsync(cancel).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Sends a step and waits for its answer.</summary>
+    public async Task<ApplyOutcome> ApplyAsync(
+        Func<TaskCompletionSource<ApplyOutcome>, AgentRequest> step, CancellationToken cancel)
+    {
+        var answer = new TaskCompletionSource<ApplyOutcome>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await requests.Writer.WriteAsync(step(answer), cancel).ConfigureAwait(false);
+        return await answer.Task.WaitAsync(cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Enforces what was persisted. Call before anything is served.</summary>
+    public void Start(ImmutableSortedSet<string> interfaces, string version, string kernel)
+    {
+        (PolicySnapshot policy, uint epoch, string? damage) = LoadState();
+        bool adopted = enforcer.Adopt(epoch);
+        Publish(State with
+        {
+            Desired = policy,
+            DesiredHash = StateHash.Of(policy),
+            Interfaces = interfaces,
+            Alarms = damage is null ? [] : [damage],
+        });
+
+        // Without a policy to hold on to, a ruleset that is there is the best that is known: it stays as it is.
+        adoptUntouched = adopted && policy.Revision == 0;
+        if (!adoptUntouched)
+        {
+            TryEnforce(policy, State.DesiredHash);
+        }
+
+        log.Started(version, kernel, policy.Revision, policy.Vnics.Count,
+            adoptUntouched ? "found and left alone" : adopted ? "adopted" : "new");
+    }
+
+    /// <summary>Serves requests until cancelled. The kernel goes on enforcing.</summary>
+    public async Task RunAsync(CancellationToken cancel)
+    {
+        try
+        {
+            while (await requests.Reader.WaitToReadAsync(cancel).ConfigureAwait(false))
+            {
+                while (requests.Reader.TryRead(out AgentRequest? request))
+                {
+                    Serve(request);
+                    if (enforcer.CleanupDue)
+                    {
+                        await Task.Delay(CleanupDelay, clock, cancel).ConfigureAwait(false);
+                        enforcer.Cleanup();
+                    }
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            enforcer.Cleanup();
+            log.Stopping(State.AppliedRevision);
+        }
+    }
+
+    private void Serve(AgentRequest request)
+    {
+        try
+        {
+            switch (request)
+            {
+                case AgentRequest.ApplySnapshot step: step.Answer.SetResult(Apply(step)); break;
+                case AgentRequest.ApplyDelta step: step.Answer.SetResult(Apply(step)); break;
+                case AgentRequest.LinksChanged links: Follow(links.Interfaces); break;
+                case AgentRequest.AuditDue: Audit(); break;
+            }
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // The edge of the loop: report, and keep enforcing what is enforced.
+            enforcer.Distrust();
+            log.LoopFailed(request.GetType().Name, e);
+            metrics.LoopFailures.Inc();
+            (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
+                "revision", "InternalError", e.Message, "See the agent's log; the previous policy is still enforced."));
+        }
+    }
+
+    private ApplyOutcome Apply(AgentRequest.ApplySnapshot step)
+    {
+        long started = clock.GetTimestamp();
+        Snapshot snapshot = step.Snapshot;
+        if (step.NextRevision)
+        {
+            snapshot = snapshot.Clone();
+            snapshot.Revision = State.Desired.Revision + 1;
+        }
+
+        SnapshotResult read = SnapshotReader.Read(snapshot, config.Limits);
+        if (read.Policy is not PolicySnapshot policy)
+        {
+            return RefuseAll(snapshot.Revision, read.Faults);
+        }
+
+        byte[] hash = StateHash.Of(policy);
+        bool same = hash.AsSpan().SequenceEqual(State.DesiredHash);
+        if (policy.Revision <= State.Desired.Revision && !(same && policy.Revision == State.Desired.Revision))
+        {
+            return Refuse("revision", "StaleRevision",
+                $"revision {policy.Revision} is not newer than {State.Desired.Revision}, which the agent holds",
+                "Send a greater revision.");
+        }
+
+        TimeSpan validate = clock.GetElapsedTime(started);
+        if (step.DryRun)
+        {
+            CompiledRuleset compiled = enforcer.Compile(policy, Host());
+            return new ApplyOutcome.Accepted(
+                State with { Failed = compiled.Failed }, State.Desired, policy, null, validate, default, read.Warnings, Unchanged: true);
+        }
+
+        return Accept(policy, hash, validate, read.Warnings, epoch => stateFile.WriteSnapshot(epoch, snapshot.ToByteArray()));
+    }
+
+    private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
+    {
+        long started = clock.GetTimestamp();
+        SnapshotResult read = DeltaReader.Apply(State.Desired, step.Delta, config.Limits);
+        if (read.Policy is not PolicySnapshot policy)
+        {
+            return RefuseAll(step.Delta.Revision, read.Faults);
+        }
+
+        byte[] hash = StateHash.Of(policy);
+        TimeSpan validate = clock.GetElapsedTime(started);
+        return Accept(policy, hash, validate, read.Warnings, epoch =>
+        {
+            if (stateFile.WantsSnapshot)
+            {
+                stateFile.WriteSnapshot(epoch, SnapshotWriter.Write(policy).ToByteArray());
+            }
+            else
+            {
+                stateFile.AppendDelta(epoch, step.Delta.ToByteArray());
+            }
+        });
+    }
+
+    private ApplyOutcome Accept(
+        PolicySnapshot policy, byte[] hash, TimeSpan validate, ImmutableArray<string> warnings, Action<uint> persist)
+    {
+        PolicySnapshot before = State.Desired;
+        long started = clock.GetTimestamp();
+        try
+        {
+            persist(enforcer.Epoch);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            metrics.PersistFailures.Inc();
+            return Refuse("state", "NotPersisted", e.Message,
+                "Free or repair the state directory; the previous policy is still enforced.");
+        }
+
+        TimeSpan persisted = clock.GetElapsedTime(started);
+        bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0 && State.Failed.IsEmpty;
+        Publish(State with { Desired = policy, DesiredHash = hash });
+        EnforcementReport? report = TryEnforce(policy, hash);
+        return new ApplyOutcome.Accepted(State, before, policy, report, validate, persisted, warnings, unchanged);
+    }
+
+    private EnforcementReport? TryEnforce(PolicySnapshot policy, byte[] hash)
+    {
+        adoptUntouched = false;
+        try
+        {
+            EnforcementReport report = enforcer.Enforce(policy, Host());
+            ImmutableSortedDictionary<string, string> failed = enforcer.Enforced!.Failed;
+            foreach ((string vnic, string reason) in failed)
+            {
+                log.VnicFailed(vnic, reason);
+            }
+
+            Publish(State with
+            {
+                Desired = policy,
+                DesiredHash = hash,
+                AppliedRevision = policy.Revision,
+                AppliedAt = clock.GetUtcNow(),
+                Failed = failed,
+                Generation = enforcer.Generation,
+                Epoch = enforcer.Epoch,
+            });
+            log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,
+                report.Compile.TotalMilliseconds, report.Commit.TotalMilliseconds, report.Revalidated);
+            metrics.Enforced(report, State);
+            return report;
+        }
+        catch (EnforcementFailedException e)
+        {
+            log.NotEnforced(policy.Revision, e.Message);
+            metrics.CommitFailures.Inc();
+            Publish(State with
+            {
+                Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(id => id, _ => e.Message, StringComparer.Ordinal),
+            });
+            return null;
+        }
+    }
+
+    private void Follow(ImmutableSortedSet<string> interfaces)
+    {
+        if (interfaces.SetEquals(State.Interfaces))
+        {
+            return;
+        }
+
+        Publish(State with { Interfaces = interfaces });
+
+        // Maps are keyed by name, so most kernels need no commit here; the plan is then empty.
+        if (!adoptUntouched)
+        {
+            TryEnforce(State.Desired, State.DesiredHash);
+        }
+    }
+
+    private void Audit()
+    {
+        uint found = enforcer.CurrentGeneration();
+        if (found == enforcer.Generation || adoptUntouched)
+        {
+            return;
+        }
+
+        log.ForeignCommit(found, enforcer.Generation);
+        long started = clock.GetTimestamp();
+        enforcer.Distrust();
+        EnforcementReport? report = TryEnforce(State.Desired, State.DesiredHash);
+        if (report is { Transactions: > 0 })
+        {
+            metrics.DriftRepairs.Inc();
+            log.DriftRepaired(clock.GetElapsedTime(started).TotalMilliseconds, $"{report.Messages} messages");
+        }
+    }
+
+    private (PolicySnapshot Policy, uint Epoch, string? Damage) LoadState()
+    {
+        PolicySnapshot policy = PolicySnapshot.Empty;
+        uint epoch = 0;
+        try
+        {
+            foreach (StateRecord record in stateFile.Load())
+            {
+                SnapshotResult read = record.Kind == StateRecordKind.Snapshot
+                    ? SnapshotReader.Read(Snapshot.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited)
+                    : DeltaReader.Apply(policy, Delta.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited);
+                policy = read.Policy ?? throw new StateDamagedException(
+                    $"the state file does not validate ({read.Faults[0]}); kept as {stateFile.SetAside()}");
+                epoch = record.Epoch;
+            }
+
+            return (policy, epoch, null);
+        }
+        catch (Exception e) when (e is StateDamagedException or InvalidProtocolBufferException or IOException)
+        {
+            string message = e is InvalidProtocolBufferException
+                ? $"the state file cannot be decoded; kept as {stateFile.SetAside()}" : e.Message;
+            log.StateDamaged(message);
+            return (PolicySnapshot.Empty, epoch, message);
+        }
+    }
+
+    private HostFacts Host() => new() { NetdevHooksByName = enforcer.NetdevHooksByName, PresentInterfaces = State.Interfaces };
+
+    private ApplyOutcome.Refused Refuse(string path, string code, string message, string remedy) =>
+        RefuseAll(0, [new PolicyFault(path, code, message, remedy)]);
+
+    private ApplyOutcome.Refused RefuseAll(ulong revision, ImmutableArray<PolicyFault> faults)
+    {
+        log.Refused(revision, faults.Length, faults.Length > 0 ? faults[0].ToString() : "");
+        metrics.Refusals.Inc();
+        return new ApplyOutcome.Refused(State, faults);
+    }
+
+    private void Publish(AgentState state)
+    {
+        TaskCompletionSource wake;
+        lock (stateLock)
+        {
+            State = state with { Version = State.Version + 1 };
+            wake = stateChanged;
+            stateChanged = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+
+        wake.SetResult();
+    }
+}

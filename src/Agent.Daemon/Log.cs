@@ -1,0 +1,48 @@
+using Microsoft.Extensions.Logging;
+
+namespace Agent.Daemon;
+
+/// <summary>The catalogue of events: every line that the daemon logs, with its number.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(100, LogLevel.Information,
+        "sg-agentd {Version} on {Kernel}: revision {Revision}, {VnicCount} vNICs, ruleset {Adopted}")]
+    public static partial void Started(this ILogger log, string version, string kernel, ulong revision, int vnicCount, string adopted);
+
+    [LoggerMessage(101, LogLevel.Error, "{Message}")]
+    public static partial void StateDamaged(this ILogger log, string message);
+
+    [LoggerMessage(102, LogLevel.Information, "stopping; the kernel goes on enforcing revision {Revision}")]
+    public static partial void Stopping(this ILogger log, ulong revision);
+
+    [LoggerMessage(200, LogLevel.Information,
+        "revision {Revision}: {Messages} messages, {Bytes} bytes in {Transactions} transactions; "
+        + "compile {CompileMs} ms, commit {CommitMs} ms, live sessions judged again: {Revalidated}")]
+    public static partial void Enforced(
+        this ILogger log, ulong revision, int messages, long bytes, int transactions, double compileMs, double commitMs,
+        bool revalidated);
+
+    [LoggerMessage(201, LogLevel.Warning, "refused revision {Revision}: {FaultCount} faults, first: {First}")]
+    public static partial void Refused(this ILogger log, ulong revision, int faultCount, string first);
+
+    [LoggerMessage(202, LogLevel.Error, "the kernel refused {What}")]
+    public static partial void KernelRefused(this ILogger log, string what);
+
+    [LoggerMessage(203, LogLevel.Error, "revision {Revision} is not in force: {Reason}")]
+    public static partial void NotEnforced(this ILogger log, ulong revision, string reason);
+
+    [LoggerMessage(204, LogLevel.Information, "cleaning up {Count} objects is put off: the ruleset changed")]
+    public static partial void CleanupPutOff(this ILogger log, int count);
+
+    [LoggerMessage(205, LogLevel.Warning, "vNIC {Vnic} does not follow the policy: {Reason}")]
+    public static partial void VnicFailed(this ILogger log, string vnic, string reason);
+
+    [LoggerMessage(300, LogLevel.Warning, "generation {Found} in the kernel is not ours ({Ours}): reading the ruleset")]
+    public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
+
+    [LoggerMessage(301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds} ms: {What}")]
+    public static partial void DriftRepaired(this ILogger log, double milliseconds, string what);
+
+    [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]
+    public static partial void LoopFailed(this ILogger log, string step, Exception exception);
+}
