@@ -1,0 +1,107 @@
+using System.Collections.Immutable;
+using Agent.Contract;
+using Agent.Daemon.Config;
+using Agent.Daemon.Enforcement;
+using Agent.Policy;
+using Agent.V1;
+using Google.Protobuf;
+using Grpc.Core;
+
+namespace Agent.Daemon.Service;
+
+/// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
+internal sealed class AgentService(Reconciler reconciler, StatusReporter reporter, DaemonConfig config)
+    : SecurityGroupAgent.SecurityGroupAgentBase
+{
+    public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
+    {
+        if (request.Snapshot is null)
+        {
+            throw new RpcException(new Status(StatusCode.InvalidArgument, "no snapshot in the request"));
+        }
+
+        ApplyOutcome outcome = await reconciler.ApplyAsync(
+            answer => new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer),
+            context.CancellationToken).ConfigureAwait(false);
+        return outcome switch
+        {
+            ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = Answers.Accepted(accepted) },
+            ApplyOutcome.Refused refused => new ApplyResponse { Refused = Answers.Refused(refused) },
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
+    }
+
+    public override async Task Sync(
+        IAsyncStreamReader<SyncRequest> requestStream, IServerStreamWriter<SyncResponse> responseStream, ServerCallContext context)
+    {
+        var assembler = new SnapshotAssembler(config.Limits);
+        await foreach (SyncRequest request in requestStream.ReadAllAsync(context.CancellationToken).ConfigureAwait(false))
+        {
+            SyncResponse? response = await AnswerAsync(request, assembler, context.CancellationToken).ConfigureAwait(false);
+            if (response is not null)
+            {
+                await responseStream.WriteAsync(response, context.CancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    public override Task<Snapshot> GetState(GetStateRequest request, ServerCallContext context) =>
+        Task.FromResult(SnapshotWriter.Write(reconciler.State.Desired));
+
+    public override Task<AgentStatus> GetStatus(GetStatusRequest request, ServerCallContext context) =>
+        Task.FromResult(reporter.Report(reconciler.State));
+
+    public override async Task WatchStatus(
+        GetStatusRequest request, IServerStreamWriter<AgentStatus> responseStream, ServerCallContext context)
+    {
+        AgentState state = reconciler.State;
+        while (true)
+        {
+            await responseStream.WriteAsync(reporter.Report(state), context.CancellationToken).ConfigureAwait(false);
+            state = await reconciler.WaitForStateAsync(state.Version, context.CancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    public override Task<ExplainResponse> Explain(ExplainRequest request, ServerCallContext context) =>
+        Task.FromResult(Explainer.Explain(reconciler.State.Desired, config.Semantics, request));
+
+    private async Task<SyncResponse?> AnswerAsync(SyncRequest request, SnapshotAssembler assembler, CancellationToken cancel)
+    {
+        switch (request.MessageCase)
+        {
+            case SyncRequest.MessageOneofCase.Hello:
+                AgentState state = reconciler.State;
+                return new SyncResponse
+                {
+                    Held = new Held { Revision = state.Desired.Revision, StateHash = ByteString.CopyFrom(state.DesiredHash) },
+                };
+            case SyncRequest.MessageOneofCase.SnapshotBegin:
+                return Refusal(assembler.Begin(request.SnapshotBegin));
+            case SyncRequest.MessageOneofCase.SnapshotChunk:
+                return Refusal(assembler.Add(request.SnapshotChunk));
+            case SyncRequest.MessageOneofCase.SnapshotEnd:
+                (Snapshot? snapshot, ImmutableArray<PolicyFault> faults) = assembler.End(request.SnapshotEnd);
+                return snapshot is null ? Refusal(faults) : await ApplyAsync(
+                    answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer), cancel)
+                    .ConfigureAwait(false);
+            case SyncRequest.MessageOneofCase.Delta:
+                return await ApplyAsync(answer => new AgentRequest.ApplyDelta(request.Delta, answer), cancel).ConfigureAwait(false);
+            default:
+                throw new RpcException(new Status(StatusCode.InvalidArgument, "empty message: set one of its fields"));
+        }
+    }
+
+    private SyncResponse? Refusal(ImmutableArray<PolicyFault> faults) => faults.IsEmpty ? null : new SyncResponse
+    {
+        Refused = Answers.Refused(new ApplyOutcome.Refused(reconciler.State, faults)),
+    };
+
+    private async Task<SyncResponse> ApplyAsync(
+        Func<TaskCompletionSource<ApplyOutcome>, AgentRequest> step, CancellationToken cancel) =>
+        await reconciler.ApplyAsync(step, cancel).ConfigureAwait(false) switch
+        {
+            ApplyOutcome.Accepted accepted => new SyncResponse { Accepted = Answers.Accepted(accepted) },
+            ApplyOutcome.Refused refused => new SyncResponse { Refused = Answers.Refused(refused) },
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
+}

@@ -1,0 +1,121 @@
+using Agent.Daemon.Enforcement;
+using Agent.Policy;
+using Agent.V1;
+using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
+
+namespace Agent.Daemon.Service;
+
+/// <summary>Outcomes of the loop as messages.</summary>
+internal static class Answers
+{
+    public static Accepted Accepted(ApplyOutcome.Accepted outcome)
+    {
+        EnforcementReport? report = outcome.Report;
+        var accepted = new Accepted
+        {
+            Revision = outcome.After.Revision,
+            StateHash = ByteString.CopyFrom(outcome.State.DesiredHash),
+            Changes = Changes(outcome.Before, outcome.After),
+            Timings = new Timings
+            {
+                Validate = Duration.FromTimeSpan(outcome.Validate),
+                Persist = Duration.FromTimeSpan(outcome.Persist),
+                Compile = Duration.FromTimeSpan(report?.Compile ?? default),
+                Commit = Duration.FromTimeSpan(report?.Commit ?? default),
+            },
+            Unchanged = outcome.Unchanged,
+        };
+        accepted.Changes.NetlinkMessages = (uint)(report?.Messages ?? 0);
+        accepted.Changes.NetlinkBytes = (ulong)(report?.Bytes ?? 0);
+        accepted.Changes.Transactions = (uint)(report?.Transactions ?? 0);
+        accepted.Changes.SessionsRevalidated = report?.Revalidated ?? false;
+        accepted.Warnings.AddRange(outcome.Warnings);
+        foreach ((string id, string reason) in outcome.State.Failed)
+        {
+            if (outcome.After.Vnics.TryGetValue(id, out Policy.Vnic? vnic))
+            {
+                accepted.FailedVnics.Add(new VnicStatus
+                {
+                    VnicId = id,
+                    InterfaceName = vnic.InterfaceName,
+                    State = VnicState.Failed,
+                    Reason = reason,
+                });
+            }
+        }
+
+        return accepted;
+    }
+
+    public static Refused Refused(ApplyOutcome.Refused outcome)
+    {
+        var refused = new Refused
+        {
+            HeldRevision = outcome.State.Desired.Revision,
+            HeldStateHash = ByteString.CopyFrom(outcome.State.DesiredHash),
+        };
+        foreach (PolicyFault fault in outcome.Faults)
+        {
+            refused.Faults.Add(new Fault { Path = fault.Path, Code = fault.Code, Message = fault.Message, Remedy = fault.Remedy });
+        }
+
+        return refused;
+    }
+
+    private static Changes Changes(PolicySnapshot before, PolicySnapshot after)
+    {
+        (uint groupsAdded, uint groupsChanged, uint groupsRemoved) = Count(before.Groups, after.Groups);
+        (uint vnicsAdded, uint vnicsChanged, uint vnicsRemoved) = Count(before.Vnics, after.Vnics);
+        (uint prefixAdded, uint prefixChanged, uint prefixRemoved) = Count(before.PrefixLists, after.PrefixLists);
+        (uint portAdded, uint portChanged, uint portRemoved) = Count(before.PortLists, after.PortLists);
+        return new Changes
+        {
+            GroupsAdded = groupsAdded,
+            GroupsChanged = groupsChanged,
+            GroupsRemoved = groupsRemoved,
+            VnicsAdded = vnicsAdded,
+            VnicsChanged = vnicsChanged,
+            VnicsRemoved = vnicsRemoved,
+            ListsAdded = prefixAdded + portAdded,
+            ListsChanged = prefixChanged + portChanged,
+            ListsRemoved = prefixRemoved + portRemoved,
+        };
+    }
+
+    // An object that a delta did not touch is the same object, so most comparisons are of references. A snapshot makes
+    // all of them anew: what it says again counts as changed only if it says something else.
+    private static (uint Added, uint Changed, uint Removed) Count<T>(
+        System.Collections.Immutable.ImmutableSortedDictionary<string, T> before,
+        System.Collections.Immutable.ImmutableSortedDictionary<string, T> after) where T : class
+    {
+        uint added = 0;
+        uint changed = 0;
+        foreach ((string id, T item) in after)
+        {
+            if (!before.TryGetValue(id, out T? old))
+            {
+                added++;
+            }
+            else if (!ReferenceEquals(old, item) && !SameContent(old, item))
+            {
+                changed++;
+            }
+        }
+
+        return (added, changed, (uint)before.Keys.Count(id => !after.ContainsKey(id)));
+    }
+
+    private static bool SameContent(object left, object right) => (left, right) switch
+    {
+        (Policy.SecurityGroup a, Policy.SecurityGroup b) => a.Members.SetEquals(b.Members)
+            && a.Rules.SequenceEqual(b.Rules) && a.Labels.SequenceEqual(b.Labels)
+            && a with { Members = b.Members, Rules = b.Rules, Labels = b.Labels } == b,
+        (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries) && a with { Entries = b.Entries } == b,
+        (Policy.PortList a, Policy.PortList b) => a.Entries.SequenceEqual(b.Entries) && a with { Entries = b.Entries } == b,
+        (Policy.Vnic a, Policy.Vnic b) => a.Addresses.SequenceEqual(b.Addresses)
+            && a.DelegatedPrefixes.SequenceEqual(b.DelegatedPrefixes) && a.GroupIds.SequenceEqual(b.GroupIds)
+            && a with { Addresses = b.Addresses, DelegatedPrefixes = b.DelegatedPrefixes, GroupIds = b.GroupIds } == b,
+        _ => false,
+    };
+}

@@ -1,0 +1,74 @@
+using Agent.Compiler;
+using Agent.Daemon.Enforcement;
+using Agent.V1;
+using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
+
+namespace Agent.Daemon.Service;
+
+/// <summary>The state as a person or a controller wants to see it.</summary>
+internal sealed class StatusReporter(
+    string version, string host, string kernelRelease, IReadOnlyList<KernelFeature> features, CompilerSettings settings)
+{
+    public AgentStatus Report(AgentState state)
+    {
+        var status = new AgentStatus
+        {
+            AgentVersion = version,
+            Host = host,
+            KernelRelease = kernelRelease,
+            DesiredRevision = state.Desired.Revision,
+            AppliedRevision = state.AppliedRevision,
+            StateHash = ByteString.CopyFrom(state.DesiredHash),
+            AppliedAt = state.AppliedAt?.ToTimestamp(),
+            RulesetGeneration = state.Generation,
+            GroupCount = (uint)state.Desired.Groups.Count,
+            MemberCount = (ulong)state.Desired.Groups.Values.Sum(group => (long)group.Members.Count),
+            LastVerification = new Verification { Result = "never" },
+        };
+        status.KernelFeatures.AddRange(features);
+        status.Alarms.AddRange(state.Alarms);
+        foreach (Policy.Vnic vnic in state.Desired.Vnics.Values)
+        {
+            status.Vnics.Add(Vnic(state, vnic));
+        }
+
+        status.Vnics.AddRange(Unmanaged(state));
+        return status;
+    }
+
+    private static VnicStatus Vnic(AgentState state, Policy.Vnic vnic)
+    {
+        bool failed = state.Failed.TryGetValue(vnic.Id, out string? reason);
+        bool pending = state.AppliedRevision != state.Desired.Revision;
+        var status = new VnicStatus
+        {
+            VnicId = vnic.Id,
+            InterfaceName = vnic.InterfaceName,
+            Reason = reason ?? "",
+            EnforcedRevision = failed ? 0 : state.AppliedRevision,
+            State = failed ? VnicState.Failed
+                : pending ? VnicState.Pending
+                : state.Interfaces.Contains(vnic.InterfaceName) ? VnicState.Enforced
+                : VnicState.Absent,
+        };
+        status.GroupIds.AddRange(vnic.GroupIds);
+        return status;
+    }
+
+    private IEnumerable<VnicStatus> Unmanaged(AgentState state)
+    {
+        HashSet<string> named = [.. state.Desired.Vnics.Values.Select(vnic => vnic.InterfaceName)];
+        return state.Interfaces
+            .Where(name => !named.Contains(name) && settings.ManagedInterfaces.Any(pattern => Matches(pattern, name)))
+            .Select(name => new VnicStatus
+            {
+                InterfaceName = name,
+                State = VnicState.Unmanaged,
+                Reason = "matches a managed pattern, and no policy names it: closed",
+            });
+    }
+
+    private static bool Matches(string pattern, string name) => pattern.EndsWith('*')
+        ? name.StartsWith(pattern[..^1], StringComparison.Ordinal) : name == pattern;
+}
