@@ -44,6 +44,8 @@ internal sealed partial class ProgramRun
                 return InRange(e);
             case NftExpr.Bitwise e:
                 return Bitwise(e);
+            case NftExpr.ByteOrder e:
+                return ByteOrder(e);
             case NftExpr.Immediate e:
                 return Store(e.Dreg, e.Data.Items.AsSpan());
             case NftExpr.Lookup e:
@@ -453,4 +455,27 @@ internal sealed partial class ProgramRun
 
     private Step ConnLimit(NftExpr.ConnLimit e) =>
         input.SessionLimitExceeded is not { } exceeded ? Choose() : exceeded == e.Over ? Step.Next : Step.Break;
+
+    // nft_byteorder.c swaps whole units; bytes behind the last whole one stay as they are.
+    private Step ByteOrder(NftExpr.ByteOrder expr)
+    {
+        if (expr.Size is not (2 or 4 or 8) || expr.Length > 64)
+        {
+            return Unknown($"byteorder with units of {expr.Size} bytes");
+        }
+
+        int length = (int)expr.Length;
+        if (!registers.TryLoad(expr.Sreg, length, out ReadOnlySpan<byte> value))
+        {
+            return Unknown("byteorder of a register that was never written");
+        }
+
+        byte[] swapped = value.ToArray();
+        for (int at = 0; BitConverter.IsLittleEndian && at + (int)expr.Size <= length; at += (int)expr.Size)
+        {
+            swapped.AsSpan(at, (int)expr.Size).Reverse();
+        }
+
+        return Store(expr.Dreg, swapped);
+    }
 }
