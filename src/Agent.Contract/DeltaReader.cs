@@ -1,0 +1,124 @@
+using System.Collections.Immutable;
+using Agent.Policy;
+
+namespace Agent.Contract;
+
+/// <summary>Applies a delta message to the policy that it builds on.</summary>
+public static class DeltaReader
+{
+    /// <summary>The policy after the delta, or every fault. Costs what the delta touches, not what a group holds.</summary>
+    public static SnapshotResult Apply(PolicySnapshot held, V1.Delta delta, PolicyLimits limits)
+    {
+        ArgumentNullException.ThrowIfNull(held);
+        ArgumentNullException.ThrowIfNull(delta);
+        var faults = new FaultList();
+        if (delta.BaseRevision != held.Revision)
+        {
+            faults.Add("base_revision", Codes.StaleBase, $"builds on revision {delta.BaseRevision}, the agent holds {held.Revision}",
+                "Send the deltas in between, or a snapshot.");
+            return faults.Result(held);
+        }
+
+        if (delta.Revision <= delta.BaseRevision)
+        {
+            faults.Add("revision", Codes.Revision, $"revision {delta.Revision} is not greater than its base", "Count upwards.");
+        }
+
+        PolicySnapshot next = new Application(held, delta, new ResourceReader(faults, limits), faults).Run();
+        bool structure = delta.UpsertGroups.Count + delta.RemoveGroups.Count + delta.UpsertVnics.Count + delta.RemoveVnics.Count
+            + delta.UpsertPrefixLists.Count + delta.RemovePrefixLists.Count + delta.UpsertPortLists.Count
+            + delta.RemovePortLists.Count > 0;
+        if (structure)
+        {
+            new ReferenceCheck(next, limits, faults).Run(); // members name nothing: alone, they cannot break a reference
+        }
+
+        return faults.Result(next);
+    }
+
+    private sealed class Application(PolicySnapshot held, V1.Delta delta, ResourceReader resources, FaultList faults)
+    {
+        public PolicySnapshot Run() => held with
+        {
+            Revision = delta.Revision,
+            PrefixLists = Change("prefix_lists", held.PrefixLists, delta.UpsertPrefixLists.Select(resources.PrefixList),
+                list => list.Id, delta.RemovePrefixLists),
+            PortLists = Change("port_lists", held.PortLists, delta.UpsertPortLists.Select(resources.PortList),
+                list => list.Id, delta.RemovePortLists),
+            Groups = ChangeMembers(Change("groups", held.Groups, delta.UpsertGroups.Select(Group),
+                group => group.Id, delta.RemoveGroups)),
+            Vnics = Change("vnics", held.Vnics, delta.UpsertVnics.Select(resources.Vnic), vnic => vnic.Id, delta.RemoveVnics),
+        };
+
+        private SecurityGroup Group(V1.SecurityGroup message)
+        {
+            bool keeps = !delta.ReplaceMembersOf.Contains(message.Id) && held.Groups.ContainsKey(message.Id);
+            if (!keeps)
+            {
+                return resources.Group(message);
+            }
+
+            ImmutableSortedSet<IpPrefix> listed = resources.Members($"groups[{message.Id}].members", message.Members);
+            return resources.Group(message, held.Groups[message.Id].Members.Union(listed));
+        }
+
+        private ImmutableSortedDictionary<string, SecurityGroup> ChangeMembers(
+            ImmutableSortedDictionary<string, SecurityGroup> groups)
+        {
+            foreach (V1.MemberChange change in delta.Members)
+            {
+                string path = $"members[{change.GroupId}]";
+                if (!groups.TryGetValue(change.GroupId, out SecurityGroup? group))
+                {
+                    faults.Add(path, Codes.GroupNotFound, $"no group {FaultList.Show(change.GroupId)}", "Upsert the group first.");
+                    continue;
+                }
+
+                ImmutableSortedSet<IpPrefix> members = group.Members;
+                foreach (IpPrefix gone in resources.Members($"{path}.remove", change.Remove))
+                {
+                    members = members.Remove(gone);
+                }
+
+                foreach (IpPrefix added in resources.Members($"{path}.add", change.Add))
+                {
+                    members = members.Add(added);
+                }
+
+                group = group with { Members = members };
+                resources.CheckMemberCount(group);
+                groups = groups.SetItem(group.Id, group);
+            }
+
+            return groups;
+        }
+
+        private ImmutableSortedDictionary<string, T> Change<T>(
+            string path, ImmutableSortedDictionary<string, T> items, IEnumerable<T> upsert, Func<T, string> id,
+            IEnumerable<string> remove)
+        {
+            var seen = new HashSet<string>(StringComparer.Ordinal);
+            foreach (T item in upsert)
+            {
+                if (!seen.Add(id(item)))
+                {
+                    faults.Add($"{path}[{id(item)}]", Codes.Duplicate, "stands twice in the delta", "Keep the newer one.");
+                }
+
+                items = items.SetItem(id(item), item);
+            }
+
+            foreach (string gone in remove)
+            {
+                if (!seen.Add(gone))
+                {
+                    faults.Add($"{path}[{gone}]", Codes.Duplicate, "both upserted and removed, or removed twice", "Keep one of them.");
+                }
+
+                items = items.Remove(gone);
+            }
+
+            return items;
+        }
+    }
+}

@@ -1,0 +1,193 @@
+using Agent.Policy;
+
+namespace Agent.Contract;
+
+/// <summary>Checks what resources say of each other, over the whole state: nothing may name what is not there.</summary>
+internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits, FaultList faults)
+{
+    private readonly Dictionary<string, int> weights = new(StringComparer.Ordinal);
+
+    public void Run()
+    {
+        foreach (SecurityGroup group in policy.Groups.Values)
+        {
+            Check(group);
+        }
+
+        foreach (Vnic vnic in policy.Vnics.Values)
+        {
+            Check(vnic);
+        }
+
+        CheckUnique();
+    }
+
+    private void Check(SecurityGroup group)
+    {
+        int groupRules = 0;
+        int weight = 0;
+        foreach (GroupRule rule in group.Rules)
+        {
+            string path = $"groups[{group.Id}].rules[{rule.Id}]";
+            weight += Weight(path, rule);
+            if (rule.Remote is Remote.Group other)
+            {
+                groupRules++;
+                CheckGroupReference(path, group, rule, other.Id);
+            }
+            else if (rule.Remote is Remote.PrefixList list)
+            {
+                CheckListFamily(path, rule, list.Id);
+            }
+        }
+
+        weights.Add(group.Id, weight);
+        if (group.Type == GroupType.Basic && groupRules > limits.GroupRulesPerBasicGroup)
+        {
+            faults.Add($"groups[{group.Id}].rules", Codes.GroupRuleLimit,
+                $"{groupRules} rules name a group, limit {limits.GroupRulesPerBasicGroup}", "Use prefix lists or fewer groups.");
+        }
+    }
+
+    private int Weight(string path, GroupRule rule)
+    {
+        int weight = 1;
+        if (rule.Remote is Remote.PrefixList prefixes)
+        {
+            if (policy.PrefixLists.TryGetValue(prefixes.Id, out PrefixList? list))
+            {
+                weight *= list.MaxEntries;
+            }
+            else
+            {
+                faults.Add($"{path}.prefix_list_id", Codes.PrefixListNotFound, $"no prefix list {FaultList.Show(prefixes.Id)}",
+                    "Send the list, or correct the id.");
+            }
+        }
+
+        if (rule.PortListId is string id)
+        {
+            if (policy.PortLists.TryGetValue(id, out PortList? list))
+            {
+                weight *= list.MaxEntries;
+            }
+            else
+            {
+                faults.Add($"{path}.port_list_id", Codes.PortListNotFound, $"no port list {FaultList.Show(id)}",
+                    "Send the list, or correct the id.");
+            }
+        }
+
+        return weight;
+    }
+
+    private void CheckGroupReference(string path, SecurityGroup group, GroupRule rule, string id)
+    {
+        bool ingress = rule.Direction == Direction.Ingress;
+        path += ".group_id";
+        if (group.Type == GroupType.Advanced)
+        {
+            faults.Add(path, Codes.AdvancedReference, "an advanced group cannot name a group", "Use a CIDR or a prefix list.");
+        }
+
+        if (id == group.Id)
+        {
+            faults.Add(path, ingress ? Codes.SelfIngress : Codes.SelfEgress, "the group names itself",
+                "Use inner_access_policy for traffic between members.");
+        }
+        else if (!policy.Groups.TryGetValue(id, out SecurityGroup? other))
+        {
+            faults.Add(path, ingress ? Codes.SourceNotFound : Codes.DestNotFound, $"no group {FaultList.Show(id)}",
+                "Send the group (its members are enough), or correct the id.");
+        }
+        else if (other.VpcId != group.VpcId)
+        {
+            faults.Add(path, ingress ? Codes.SourceMismatch : Codes.DestMismatch,
+                $"group {id} is in VPC {other.VpcId}, not {group.VpcId}", "A group works in its own VPC only.");
+        }
+        else if (other.Type == GroupType.Advanced)
+        {
+            faults.Add(path, Codes.AdvancedReference, $"group {id} is advanced and cannot be named", "Use a CIDR or a prefix list.");
+        }
+    }
+
+    private void CheckListFamily(string path, GroupRule rule, string id)
+    {
+        if (!policy.PrefixLists.TryGetValue(id, out PrefixList? list))
+        {
+            return;
+        }
+
+        bool protocolFits = rule.Protocol switch
+        {
+            IpProtocol.Icmp => list.Family == IpFamily.V4,
+            IpProtocol.Icmpv6 => list.Family == IpFamily.V6,
+            _ => true,
+        };
+        if (!protocolFits || (rule.OwnSide is IpPrefix own && own.Family != list.Family))
+        {
+            faults.Add($"{path}.prefix_list_id", Codes.ListFamily, $"list {id} is of another family than the rule",
+                "Use a list of the other family.");
+        }
+    }
+
+    private void Check(Vnic vnic)
+    {
+        string path = $"vnics[{vnic.Id}]";
+        var types = new HashSet<GroupType>();
+        int weight = 0;
+        foreach (string id in vnic.GroupIds)
+        {
+            if (!policy.Groups.TryGetValue(id, out SecurityGroup? group))
+            {
+                faults.Add($"{path}.group_ids", Codes.GroupNotFound, $"no group {FaultList.Show(id)}", "Send the group, or correct the id.");
+                continue;
+            }
+
+            types.Add(group.Type);
+            weight += weights[id];
+            if (group.VpcId != vnic.VpcId)
+            {
+                faults.Add($"{path}.group_ids", Codes.VpcMismatch, $"group {id} is in VPC {group.VpcId}, the vNIC in {vnic.VpcId}",
+                    "Use groups of the vNIC's VPC.");
+            }
+        }
+
+        if (types.Count > 1)
+        {
+            faults.Add($"{path}.group_ids", Codes.MultiGroupType, "basic and advanced groups together", "Use groups of one type.");
+        }
+
+        if (weight > limits.WeightedRulesPerVnic)
+        {
+            faults.Add($"{path}.group_ids", Codes.RulesPerVnic,
+                $"rules weigh {weight} over all groups, limit {limits.WeightedRulesPerVnic}",
+                "Use fewer rules or groups; a list weighs its max_entries.");
+        }
+    }
+
+    private void CheckUnique()
+    {
+        var interfaces = new Dictionary<string, string>(StringComparer.Ordinal);
+        var macs = new Dictionary<(string, MacAddress), string>();
+        var addresses = new Dictionary<(string, IpPrefix), string>();
+        foreach (Vnic vnic in policy.Vnics.Values)
+        {
+            Claim(interfaces, vnic.InterfaceName, vnic, "interface_name", vnic.InterfaceName);
+            Claim(macs, (vnic.VpcId, vnic.Mac), vnic, "mac", vnic.Mac.ToString());
+            foreach (IpPrefix address in vnic.Addresses.Concat(vnic.DelegatedPrefixes))
+            {
+                Claim(addresses, (vnic.VpcId, address), vnic, "addresses", address.ToString());
+            }
+        }
+    }
+
+    private void Claim<T>(Dictionary<T, string> taken, T key, Vnic vnic, string field, string value) where T : notnull
+    {
+        if (!taken.TryAdd(key, vnic.Id))
+        {
+            faults.Add($"vnics[{vnic.Id}].{field}", Codes.Duplicate,
+                $"{FaultList.Show(value)} belongs to vNIC {taken[key]} already", "Give each vNIC its own.");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+using System.Collections.Immutable;
+using Agent.Policy;
+using Agent.V1;
+
+namespace Agent.Contract;
+
+/// <summary>Puts a snapshot together from its parts. Nothing of it counts before its end is verified.</summary>
+public sealed class SnapshotAssembler(PolicyLimits limits)
+{
+    /// <summary>Bounds memory whatever a client sends.</summary>
+    private const long MaxBytes = 1L << 30;
+
+    private Snapshot? snapshot;
+    private Dictionary<string, V1.SecurityGroup> groups = [];
+    private long bytes;
+
+    /// <returns>Faults; empty if the part was taken.</returns>
+    public ImmutableArray<PolicyFault> Begin(SnapshotBegin begin)
+    {
+        ArgumentNullException.ThrowIfNull(begin);
+        snapshot = new Snapshot { Revision = begin.Revision };
+        groups = new Dictionary<string, V1.SecurityGroup>(StringComparer.Ordinal);
+        bytes = 0;
+        return [];
+    }
+
+    /// <inheritdoc cref="Begin"/>
+    public ImmutableArray<PolicyFault> Add(SnapshotChunk chunk)
+    {
+        ArgumentNullException.ThrowIfNull(chunk);
+        if (snapshot is null)
+        {
+            return [new PolicyFault("snapshot_chunk", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")];
+        }
+
+        bytes += chunk.CalculateSize();
+        if (bytes > MaxBytes)
+        {
+            snapshot = null;
+            return [new PolicyFault("snapshot_chunk", Codes.Limit, $"snapshot larger than {MaxBytes} bytes", "Send less to one host.")];
+        }
+
+        foreach (V1.SecurityGroup group in chunk.Groups)
+        {
+            if (groups.TryGetValue(group.Id, out V1.SecurityGroup? begun))
+            {
+                begun.Members.AddRange(group.Members);
+                begun.Rules.AddRange(group.Rules);
+            }
+            else
+            {
+                groups.Add(group.Id, group);
+                snapshot.Groups.Add(group);
+            }
+        }
+
+        snapshot.PrefixLists.AddRange(chunk.PrefixLists);
+        snapshot.PortLists.AddRange(chunk.PortLists);
+        snapshot.Vnics.AddRange(chunk.Vnics);
+        return [];
+    }
+
+    /// <summary>Verifies counts and hash.</summary>
+    public (Snapshot? Snapshot, ImmutableArray<PolicyFault> Faults) End(SnapshotEnd end)
+    {
+        ArgumentNullException.ThrowIfNull(end);
+        Snapshot? whole = snapshot;
+        snapshot = null;
+        if (whole is null)
+        {
+            return (null, [new PolicyFault("snapshot_end", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")]);
+        }
+
+        SnapshotResult read = SnapshotReader.Read(whole, limits);
+        if (read.Policy is null)
+        {
+            return (null, read.Faults);
+        }
+
+        var faults = new FaultList();
+        Compare(faults, "group_count", end.GroupCount, whole.Groups.Count);
+        Compare(faults, "prefix_list_count", end.PrefixListCount, whole.PrefixLists.Count);
+        Compare(faults, "port_list_count", end.PortListCount, whole.PortLists.Count);
+        Compare(faults, "vnic_count", end.VnicCount, whole.Vnics.Count);
+        Compare(faults, "member_count", (long)end.MemberCount, read.Policy.Groups.Values.Sum(group => (long)group.Members.Count));
+        if (!end.StateHash.Span.SequenceEqual(StateHash.Of(read.Policy)))
+        {
+            faults.Add("snapshot_end.state_hash", Codes.Incomplete, "the hash of what arrived is another one", "Send the snapshot again.");
+        }
+
+        SnapshotResult verdict = faults.Result(read.Policy);
+        return (verdict.Policy is null ? null : whole, verdict.Faults);
+    }
+
+    private static void Compare(FaultList faults, string field, long said, long arrived)
+    {
+        if (said != arrived)
+        {
+            faults.Add($"snapshot_end.{field}", Codes.Incomplete, $"says {said}, {arrived} arrived", "Send the snapshot again.");
+        }
+    }
+}

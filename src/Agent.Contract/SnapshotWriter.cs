@@ -1,0 +1,114 @@
+using Agent.Policy;
+
+namespace Agent.Contract;
+
+/// <summary>A policy as the message that would make it, in canonical order.</summary>
+public static class SnapshotWriter
+{
+    public static V1.Snapshot Write(PolicySnapshot policy)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        var snapshot = new V1.Snapshot { Revision = policy.Revision };
+        snapshot.Groups.AddRange(policy.Groups.Values.Select(Group));
+        snapshot.PrefixLists.AddRange(policy.PrefixLists.Values.Select(PrefixList));
+        snapshot.PortLists.AddRange(policy.PortLists.Values.Select(PortList));
+        snapshot.Vnics.AddRange(policy.Vnics.Values.Select(Vnic));
+        return snapshot;
+    }
+
+    private static V1.SecurityGroup Group(SecurityGroup group)
+    {
+        var message = new V1.SecurityGroup
+        {
+            Id = group.Id,
+            VpcId = group.VpcId,
+            Type = group.Type == GroupType.Basic ? V1.GroupType.Basic : V1.GroupType.Advanced,
+            InnerAccessPolicy = PolicyOf(group.InnerAccess),
+            ServiceManaged = group.ServiceManaged,
+            Name = group.Name,
+            Description = group.Description,
+        };
+        message.Rules.AddRange(group.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal).Select(Rule));
+        message.Members.AddRange(group.Members.Select(member => member.ToString()));
+        message.Labels.Add(group.Labels);
+        return message;
+    }
+
+    private static V1.Rule Rule(GroupRule rule)
+    {
+        var message = new V1.Rule
+        {
+            Id = rule.Id,
+            Direction = rule.Direction == Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress,
+            Protocol = rule.Protocol switch
+            {
+                null => "all",
+                IpProtocol.Tcp => "tcp",
+                IpProtocol.Udp => "udp",
+                IpProtocol.Icmp => "icmp",
+                IpProtocol.Icmpv6 => "icmpv6",
+                IpProtocol.Gre => "gre",
+                byte number => number.ToString(null, null),
+            },
+            Policy = PolicyOf(rule.Verdict),
+            Priority = rule.Priority,
+            PortRange = rule.DestinationPorts?.ToString() ?? "",
+            PortListId = rule.PortListId ?? "",
+            SourcePortRange = rule.SourcePorts?.ToString() ?? "",
+            OwnCidr = rule.OwnSide?.ToString() ?? "",
+            Description = rule.Description,
+        };
+        switch (rule.Remote)
+        {
+            case Remote.Cidr cidr: message.Cidr = cidr.Prefix.ToString(); break;
+            case Remote.PrefixList list: message.PrefixListId = list.Id; break;
+            case Remote.Group group: message.GroupId = group.Id; break;
+        }
+
+        return message;
+    }
+
+    private static V1.PrefixList PrefixList(PrefixList list)
+    {
+        var message = new V1.PrefixList
+        {
+            Id = list.Id,
+            Family = list.Family == IpFamily.V4 ? V1.IpFamily.Ipv4 : V1.IpFamily.Ipv6,
+            MaxEntries = (uint)list.MaxEntries,
+            Name = list.Name,
+        };
+        message.Entries.AddRange(list.Entries.Select(entry => entry.ToString()));
+        return message;
+    }
+
+    private static V1.PortList PortList(PortList list)
+    {
+        var message = new V1.PortList { Id = list.Id, MaxEntries = (uint)list.MaxEntries, Name = list.Name };
+        message.Entries.AddRange(list.Entries.Select(range => range.ToString()));
+        return message;
+    }
+
+    private static V1.Vnic Vnic(Vnic vnic)
+    {
+        var message = new V1.Vnic
+        {
+            Id = vnic.Id,
+            InterfaceName = vnic.InterfaceName,
+            Mac = vnic.Mac.ToString(),
+            VpcId = vnic.VpcId,
+            DisableSourceDestinationCheck = !vnic.SourceDestinationCheck,
+            Timeouts = new V1.SessionTimeouts
+            {
+                TcpEstablishedSeconds = (uint)vnic.Timeouts.TcpEstablishedSeconds,
+                TcpClosedAndTimeWaitSeconds = (uint)vnic.Timeouts.TcpClosedAndTimeWaitSeconds,
+                UdpSeconds = (uint)vnic.Timeouts.UdpSeconds,
+            },
+        };
+        message.Addresses.AddRange(vnic.Addresses.Select(address => address.ToString()));
+        message.DelegatedPrefixes.AddRange(vnic.DelegatedPrefixes.Select(prefix => prefix.ToString()));
+        message.GroupIds.AddRange(vnic.GroupIds);
+        return message;
+    }
+
+    private static V1.Policy PolicyOf(Verdict verdict) => verdict == Verdict.Accept ? V1.Policy.Accept : V1.Policy.Drop;
+}
