@@ -27,22 +27,21 @@ internal static class AgentHost
         using ILoggerFactory factory = LoggerFactory.Create(AddLogging);
         ILogger log = factory.CreateLogger("sg-agentd");
 
-        NftFeatures features = NftFeatures.Probe();
-        using var firewall = new KernelFirewall(config, features);
+        string kernel = File.ReadAllText("/proc/sys/kernel/osrelease").Trim();
+        using var firewall = new KernelFirewall(
+            config.Compiler.Table,
+            config.ProtectTables ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
         using var stateFile = new StateFile(config.StateDirectory);
-        var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
-        {
-            NetdevHooksByName = features.NetdevHookByName.Present,
-        };
-        var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, features.KernelRelease);
+        var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log);
+        var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
-        reconciler.Start(Interfaces(), version, features.KernelRelease);
+        reconciler.Start(Interfaces(), version, kernel);
 
         // Only now may anybody ask: what was persisted is enforced.
-        using WebApplication app = Serve(builder, config, reconciler, metrics, version, features);
+        using WebApplication app = Serve(builder, config, reconciler, metrics, version, kernel);
         using var stopping = new CancellationTokenSource();
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
@@ -69,7 +68,7 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, AgentMetrics metrics, string version,
-        NftFeatures features)
+        string kernel)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc();
@@ -80,7 +79,7 @@ internal static class AgentHost
         builder.Services.AddSingleton(health);
         builder.Services.AddSingleton(new AgentService(
             reconciler,
-            new StatusReporter(version, Environment.MachineName, features.KernelRelease, KernelFirewall.Describe(features), config.Compiler),
+            new StatusReporter(version, Environment.MachineName, kernel, [], config.Compiler),
             config));
         WebApplication app = builder.Build();
         app.MapGrpcService<AgentService>();

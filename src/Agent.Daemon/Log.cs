@@ -1,5 +1,3 @@
-using Microsoft.Extensions.Logging;
-
 namespace Agent.Daemon;
 
 /// <summary>The catalogue of events: every line that the daemon logs, with its number.</summary>

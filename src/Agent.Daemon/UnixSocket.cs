@@ -39,7 +39,7 @@ internal static class UnixSocket
 
         if (config.SocketGroup.Length > 0)
         {
-            Netlink.FileOwner.SetGroup(config.Socket, config.SocketGroup);
+            Netlink.HostFile.SetGroup(config.Socket, config.SocketGroup);
         }
 
         File.SetUnixFileMode(config.Socket, config.SocketMode);

@@ -56,6 +56,10 @@ public sealed record NftSet(
     bool Counters,
     NftElements Elements)
 {
+    /// <summary>What was read and cannot be said with the other members (timeouts, a foreign type). Then no elements
+    /// are read.</summary>
+    public string? Unexpected { get; init; }
+
     /// <summary>Bytes of one key bound, each field padded to four (nftables-facts.md 1.5).</summary>
     public int KeyBytes => KeyLength(Key);
 

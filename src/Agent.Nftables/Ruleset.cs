@@ -59,7 +59,11 @@ public enum NftHook : byte
 /// <param name="Hook">The hook point.</param>
 /// <param name="Priority">Lower runs earlier; conntrack is -200.</param>
 /// <param name="Device">netdev family only: the device's name.</param>
-public sealed record BaseHook(NftHook Hook, int Priority, string? Device = null);
+public sealed record BaseHook(NftHook Hook, int Priority, string? Device = null)
+{
+    /// <summary>What was read and cannot be said with the other members (another policy, a second device).</summary>
+    public string? Unexpected { get; init; }
+}
 
 /// <summary>A base chain (with a hook) or a regular chain.</summary>
 public sealed record NftChain(string Name, BaseHook? Hook, ValueArray<NftRule> Rules);

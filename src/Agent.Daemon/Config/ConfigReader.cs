@@ -1,6 +1,4 @@
-using System.Collections.Immutable;
 using System.Globalization;
-using System.Net;
 using System.Text.Json;
 using Agent.Compiler;
 using Agent.Policy;

@@ -3,7 +3,6 @@ using System.Diagnostics;
 using Agent.Compiler;
 using Agent.Nftables;
 using Agent.Policy;
-using Microsoft.Extensions.Logging;
 
 namespace Agent.Daemon.Enforcement;
 
@@ -40,6 +39,12 @@ internal sealed class Enforcer(
     private ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> heldBack =
         ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
     private ImmutableDictionary<string, string> closedVnics = ImmutableDictionary<string, string>.Empty;
+
+    /// <summary>netdev chains may name devices that do not exist yet.</summary>
+    public bool NetdevHooksByName { get; init; } = true;
+
+    /// <summary>What the kernel counts now.</summary>
+    public uint CurrentGeneration() => firewall.ReadGeneration();
 
     /// <summary>What is in force, or null before the first enforcement.</summary>
     public CompiledRuleset? Enforced => enforced;
@@ -197,7 +202,7 @@ internal sealed class Enforcer(
     private void HoldBack(IReadOnlyList<NftOp> ops, CommitOutcome.Refused refused, CompiledRuleset? next)
     {
         bool progress = false;
-        foreach ((int index, Netlink.KernelError error) in refused.Errors)
+        foreach ((int index, Netlink.KernelError error) in refused.Refusals)
         {
             NftOp? op = index >= 0 && index < ops.Count ? ops[index] : null;
             string what = $"{op?.ToString() ?? "transaction"}: {error}";
@@ -208,7 +213,7 @@ internal sealed class Enforcer(
         if (!progress)
         {
             throw new EnforcementFailedException(
-                $"the kernel refused the change: {string.Join("; ", refused.Errors.Select(e => e.Error.ToString()))}");
+                $"the kernel refused the change: {string.Join("; ", refused.Refusals.Select(e => e.Error.ToString()))}");
         }
     }
 

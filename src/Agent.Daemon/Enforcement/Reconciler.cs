@@ -7,7 +7,6 @@ using Agent.Daemon.State;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
-using Microsoft.Extensions.Logging;
 
 namespace Agent.Daemon.Enforcement;
 

@@ -193,7 +193,6 @@ internal sealed class StateFile : IDisposable
 
     private void SyncDirectory()
     {
-        using Microsoft.Win32.SafeHandles.SafeFileHandle handle = Netlink.DirectoryHandle.Open(Path.GetDirectoryName(path)!);
-        RandomAccess.FlushToDisk(handle);
+        Netlink.HostFile.SyncDirectory(Path.GetDirectoryName(path)!);
     }
 }

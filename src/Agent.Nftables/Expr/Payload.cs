@@ -1,0 +1,43 @@
+using Agent.Netlink;
+using Agent.Nftables.Wire;
+
+namespace Agent.Nftables;
+
+public abstract partial record NftExpr
+{
+    public sealed partial record Payload
+    {
+        internal override string WireName => "payload";
+
+        internal override void WriteData(NlWriter writer)
+        {
+            writer.PutRegister(NftaPayload.Dreg, Dreg);
+            writer.PutU32Be(NftaPayload.Base, (uint)Base);
+            writer.PutU32Be(NftaPayload.Offset, Offset);
+            writer.PutU32Be(NftaPayload.Len, Length);
+        }
+
+        internal static NftExpr? Read(NlAttrs data)
+        {
+            NftReg? dreg = null;
+            NftPayloadBase? from = null;
+            uint? offset = null;
+            uint? length = null;
+            foreach (NlAttr attr in data)
+            {
+                switch (attr.Type)
+                {
+                    case NftaPayload.Dreg: dreg = attr.Register(); break;
+                    case NftaPayload.Base: from = (NftPayloadBase)attr.U32Be(); break;
+                    case NftaPayload.Offset: offset = attr.U32Be(); break;
+                    case NftaPayload.Len: length = attr.U32Be(); break;
+                    default: return null; // a write to the packet
+                }
+            }
+
+            return dreg is { } to && from is <= NftPayloadBase.Transport && offset is { } at && length is { } bytes
+                ? new Payload(from.Value, at, bytes, to)
+                : null;
+        }
+    }
+}

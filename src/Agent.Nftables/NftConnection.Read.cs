@@ -1,0 +1,214 @@
+using Agent.Netlink;
+using Agent.Nftables.Wire;
+
+namespace Agent.Nftables;
+
+/// <summary>What the kernel had at one generation.</summary>
+public readonly record struct RulesetReading(Ruleset Ruleset, uint Generation);
+
+/// <summary>Counter readings of one table.</summary>
+/// <param name="Objects">Named counters, by name.</param>
+/// <param name="Sets">Sets whose elements count, by name.</param>
+public sealed record CounterReadings(
+    IReadOnlyDictionary<string, PacketCount> Objects,
+    IReadOnlyDictionary<string, SetReadings> Sets);
+
+/// <summary>Counter readings of one set: <c>Counts[i]</c> belongs to row <c>Elements[i]</c>.</summary>
+public sealed record SetReadings(NftElements Elements, IReadOnlyList<PacketCount> Counts);
+
+public sealed partial class NftConnection
+{
+    private const int ReadAttempts = 32;
+
+    /// <summary>Reads the tables as they were at one generation: a commit that falls into the read starts it again.</summary>
+    /// <param name="tables">The tables. One that does not exist is absent from the result.</param>
+    /// <returns>The ruleset in canonical order, and its generation.</returns>
+    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the read.</exception>
+    public RulesetReading ReadRuleset(IReadOnlyList<(NftFamily Family, string Name)> tables)
+    {
+        ArgumentNullException.ThrowIfNull(tables);
+        KernelError? last = null;
+        for (int attempt = 0; attempt < ReadAttempts; attempt++)
+        {
+            uint before = ReadGeneration();
+            Ruleset? ruleset = TryRead(tables, out last);
+            if (ruleset is not null && ReadGeneration() == before)
+            {
+                return new RulesetReading(ruleset, before);
+            }
+
+            if (last is not null && last.Errno is not (KernelError.Eintr or KernelError.Enoent or KernelError.Ebusy))
+            {
+                break;
+            }
+        }
+
+        throw new NetlinkException("read ruleset", last ?? new KernelError(KernelError.Eintr, "commits kept falling in"));
+    }
+
+    /// <summary>Reads all counters of a table. The readings of one set are not of one instant.</summary>
+    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the read.</exception>
+    public CounterReadings ReadCounters(NftFamily family, string table)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        KernelError? last = null;
+        for (int attempt = 0; attempt < ReadAttempts; attempt++)
+        {
+            var objects = new Dictionary<string, PacketCount>();
+            var sets = new Dictionary<string, SetReadings>();
+            last = ReadObjects(family, table, (value, count) =>
+            {
+                if (value is NftObject.Counter)
+                {
+                    objects[value.Name] = count;
+                }
+            });
+            var shapes = new List<NftSet>();
+            last ??= ReadSets(family, table, shapes);
+            foreach (NftSet set in shapes.Where(one => one.Counters && one.Unexpected is null))
+            {
+                var reader = new ElementReader(set, counting: true);
+                last ??= ReadElements(family, table, set, reader);
+                NftElements rows = reader.Build();
+                sets[set.Name] = new SetReadings(rows, reader.Counts());
+            }
+
+            if (last is null)
+            {
+                return new CounterReadings(objects, sets);
+            }
+        }
+
+        throw new NetlinkException("read counters", last!);
+    }
+
+    private Ruleset? TryRead(IReadOnlyList<(NftFamily Family, string Name)> tables, out KernelError? error)
+    {
+        error = null;
+        var read = new List<NftTable>();
+        foreach ((NftFamily family, string name) in tables)
+        {
+            KernelError? absent = Request(
+                NftMsg.GetTable, NlmF.None, family, writer => writer.PutText(NftaTable.Name, name), _ => { });
+            if (absent is { Errno: KernelError.Enoent })
+            {
+                continue;
+            }
+
+            if ((error = absent) is not null || ReadTable(family, name, out error) is not { } table)
+            {
+                return null;
+            }
+
+            read.Add(table);
+        }
+
+        read.Sort((a, b) => a.Family != b.Family
+            ? a.Family.CompareTo(b.Family)
+            : string.CompareOrdinal(a.Name, b.Name));
+        return new Ruleset(read.ToValueArray());
+    }
+
+    private NftTable? ReadTable(NftFamily family, string table, out KernelError? error)
+    {
+        var chains = new List<NftChain>();
+        var rules = new Dictionary<string, List<NftRule>>();
+        var shapes = new List<NftSet>();
+        var objects = new List<NftObject>();
+        error = ReadChains(family, table, chains)
+            ?? ReadRules(family, table, rules)
+            ?? ReadSets(family, table, shapes)
+            ?? ReadObjects(family, table, (value, _) => objects.Add(value));
+        var sets = new List<NftSet>();
+        foreach (NftSet set in shapes)
+        {
+            if (error is not null)
+            {
+                return null;
+            }
+
+            sets.Add(set.Unexpected is null ? ReadFilled(family, table, set, out error) : set);
+        }
+
+        if (error is not null)
+        {
+            return null;
+        }
+
+        IEnumerable<NftChain> filled = chains.Select(chain =>
+            rules.TryGetValue(chain.Name, out List<NftRule>? list) ? chain with { Rules = list.ToValueArray() } : chain);
+        return new NftTable(
+            family,
+            table,
+            filled.OrderBy(one => one.Name, StringComparer.Ordinal).ToValueArray(),
+            sets.OrderBy(one => one.Name, StringComparer.Ordinal).ToValueArray(),
+            objects.OrderBy(one => one.Name, StringComparer.Ordinal).ThenBy(ObjectCodec.TypeOf).ToValueArray());
+    }
+
+    private NftSet ReadFilled(NftFamily family, string table, NftSet set, out KernelError? error)
+    {
+        var reader = new ElementReader(set, counting: false);
+        error = ReadElements(family, table, set, reader);
+        return set with { Elements = reader.Build(), Unexpected = reader.Unexpected };
+    }
+
+    /// <summary>The kernel lists the chains of all tables of a family; the others are skipped here.</summary>
+    private KernelError? ReadChains(NftFamily family, string table, List<NftChain> chains) =>
+        Request(NftMsg.GetChain, NlmF.Dump, family, _ => { }, message =>
+        {
+            (string owner, NftChain chain) = ChainCodec.Read(message.Attrs(NfMessage.HeaderBytes), family);
+            if (owner == table)
+            {
+                chains.Add(chain);
+            }
+        });
+
+    private KernelError? ReadRules(NftFamily family, string table, Dictionary<string, List<NftRule>> rules) =>
+        Request(NftMsg.GetRule, NlmF.Dump, family, writer => writer.PutText(NftaRule.Table, table), message =>
+        {
+            (string owner, string chain, NftRule rule) = RuleCodec.Read(message.Attrs(NfMessage.HeaderBytes));
+            if (owner != table)
+            {
+                return;
+            }
+
+            if (!rules.TryGetValue(chain, out List<NftRule>? list))
+            {
+                rules.Add(chain, list = []);
+            }
+
+            list.Add(rule);
+        });
+
+    private KernelError? ReadSets(NftFamily family, string table, List<NftSet> sets) =>
+        Request(NftMsg.GetSet, NlmF.Dump, family, writer => writer.PutText(NftaSet.Table, table), message =>
+        {
+            (string owner, NftSet set) = SetCodec.Read(message.Attrs(NfMessage.HeaderBytes));
+            if (owner == table)
+            {
+                sets.Add(set);
+            }
+        });
+
+    private KernelError? ReadElements(NftFamily family, string table, NftSet set, ElementReader reader) =>
+        Request(
+            NftMsg.GetSetElem,
+            NlmF.Dump,
+            family,
+            writer =>
+            {
+                writer.PutText(NftaSetElemList.Table, table);
+                writer.PutText(NftaSetElemList.Set, set.Name);
+            },
+            message => reader.Read(message.Attrs(NfMessage.HeaderBytes)));
+
+    private KernelError? ReadObjects(NftFamily family, string table, Action<NftObject, PacketCount> found) =>
+        Request(NftMsg.GetObj, NlmF.Dump, family, writer => writer.PutText(NftaObj.Table, table), message =>
+        {
+            (string owner, NftObject value, PacketCount count) = ObjectCodec.Read(message.Attrs(NfMessage.HeaderBytes));
+            if (owner == table)
+            {
+                found(value, count);
+            }
+        });
+}

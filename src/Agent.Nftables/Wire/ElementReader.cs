@@ -1,0 +1,196 @@
+using Agent.Netlink;
+
+namespace Agent.Nftables.Wire;
+
+/// <summary>Collects the elements of one set over the messages of a dump, and makes rows of them.</summary>
+/// <remarks>
+/// A single-field interval arrives as separate starts and ends, in the order of the kernel's tree: they are sorted and
+/// paired at the end. A start that is followed by another start ends before it, and the last may reach the top.
+/// </remarks>
+internal sealed class ElementReader
+{
+    private readonly NftSet set;
+    private readonly int keyBytes;
+    private readonly int dataAt;
+    private readonly bool pair;
+    private readonly bool counting;
+    private readonly NftElements.Builder rows;
+    private readonly List<(byte[] Row, PacketCount Count)> counts = [];
+    private readonly List<Bound> bounds = [];
+
+    /// <param name="set">The set as it was read, without elements.</param>
+    /// <param name="counting">Keeps the counter of each row for <see cref="Counts"/>.</param>
+    internal ElementReader(NftSet set, bool counting)
+    {
+        this.set = set;
+        this.counting = counting;
+        keyBytes = set.KeyBytes;
+        dataAt = keyBytes * (set.Interval ? 2 : 1);
+        pair = set.Interval && !SetCodec.IsConcat(set);
+        rows = new NftElements.Builder(set.RowBytes);
+    }
+
+    /// <summary>What an element had and a row cannot say: a timeout, a foreign verdict. Null if there was none.</summary>
+    internal string? Unexpected { get; private set; }
+
+    /// <summary>Reads the element list of one NEWSETELEM.</summary>
+    internal void Read(NlAttrs message)
+    {
+        foreach (NlAttr attr in message)
+        {
+            if (attr.Type == NftaSetElemList.Elements)
+            {
+                foreach (NlAttr element in attr.Nested)
+                {
+                    ReadElement(element.Nested);
+                }
+            }
+        }
+    }
+
+    internal NftElements Build()
+    {
+        Pair();
+        return rows.Build();
+    }
+
+    /// <summary>The counters, in the order of the rows of <see cref="Build"/>, which is called first.</summary>
+    internal IReadOnlyList<PacketCount> Counts()
+    {
+        counts.Sort((a, b) => a.Row.AsSpan().SequenceCompareTo(b.Row));
+        return [.. counts.Select(one => one.Count)];
+    }
+
+    private void ReadElement(NlAttrs element)
+    {
+        ReadOnlySpan<byte> key = default;
+        ReadOnlySpan<byte> keyEnd = default;
+        Span<byte> data = stackalloc byte[NftElements.DataLength(NftSetKind.VerdictMap)];
+        data.Clear();
+        uint flags = 0;
+        PacketCount count = default;
+        foreach (NlAttr attr in element)
+        {
+            switch (attr.Type)
+            {
+                case NftaSetElem.Key: key = attr.Value(); break;
+                case NftaSetElem.KeyEnd: keyEnd = attr.Value(); break;
+                case NftaSetElem.Flags: flags = attr.U32Be(); break;
+                case NftaSetElem.Data: ReadData(attr, data); break;
+                case NftaSetElem.Objref: NftElements.PutName(data[..NftElements.NameBytes], attr.Text()); break;
+                case NftaSetElem.Expr: count = ReadCounter(attr.Nested); break;
+                case NftaSetElem.Userdata: break; // nft's notes
+                default: Unexpected = $"element attribute {attr.Type}"; break;
+            }
+        }
+
+        if (flags > NftSetElem.IntervalEnd)
+        {
+            Unexpected = $"element flags {flags}";
+            return; // a catch-all has no key
+        }
+
+        if (key.Length != keyBytes)
+        {
+            throw new NetlinkFormatException($"set '{set.Name}': key of {key.Length} bytes, not {keyBytes}");
+        }
+
+        data = data[..NftElements.DataLength(set.Kind)];
+        if (pair)
+        {
+            bounds.Add(new Bound(key.ToArray(), flags == NftSetElem.IntervalEnd, data.ToArray(), count));
+        }
+        else
+        {
+            AddRow(key, keyEnd.Length == keyBytes ? keyEnd : key, data, count);
+        }
+    }
+
+    private void ReadData(NlAttr attr, Span<byte> data)
+    {
+        if (set.Kind == NftSetKind.VerdictMap)
+        {
+            if (attr.Verdict() is { } verdict)
+            {
+                NftElements.PutVerdict(data, verdict);
+            }
+            else
+            {
+                Unexpected = "a verdict that this build does not know";
+            }
+
+            return;
+        }
+
+        ReadOnlySpan<byte> value = attr.Value();
+        if (value.Length != NftElements.DataLength(set.Kind))
+        {
+            throw new NetlinkFormatException($"set '{set.Name}': data of {value.Length} bytes");
+        }
+
+        value.CopyTo(data);
+    }
+
+    private PacketCount ReadCounter(NlAttrs expr)
+    {
+        NlAttrs data = default;
+        foreach (NlAttr attr in expr)
+        {
+            data = attr.Type == NftaExpr.Data ? attr.Nested : data;
+        }
+
+        if (set.Counters && NftExpr.Counter.ReadCount(data) is { } count)
+        {
+            return count;
+        }
+
+        Unexpected = "an element's own expression";
+        return default;
+    }
+
+    private void AddRow(
+        ReadOnlySpan<byte> key, ReadOnlySpan<byte> keyEnd, ReadOnlySpan<byte> data, PacketCount count)
+    {
+        Span<byte> row = rows.Add();
+        key.CopyTo(row);
+        if (set.Interval)
+        {
+            keyEnd.CopyTo(row[keyBytes..]);
+        }
+
+        data.CopyTo(row[dataAt..]);
+        if (counting)
+        {
+            counts.Add((row.ToArray(), count));
+        }
+    }
+
+    private void Pair()
+    {
+        // At one key the end of the range below comes before the start of the range above.
+        bounds.Sort((a, b) => a.Key.AsSpan().SequenceCompareTo(b.Key) is not 0 and int order ? order : b.IsEnd.CompareTo(a.IsEnd));
+        Span<byte> last = stackalloc byte[keyBytes];
+        for (int i = 0; i < bounds.Count; i++)
+        {
+            if (bounds[i].IsEnd)
+            {
+                continue; // closes the start before it; nft's own first element, the end at zero, closes nothing
+            }
+
+            if (i + 1 < bounds.Count)
+            {
+                ElementWriter.Decrement(bounds[i + 1].Key, last);
+            }
+            else
+            {
+                last.Fill(byte.MaxValue);
+            }
+
+            AddRow(bounds[i].Key, last, bounds[i].Data, bounds[i].Count);
+        }
+
+        bounds.Clear();
+    }
+
+    private readonly record struct Bound(byte[] Key, bool IsEnd, byte[] Data, PacketCount Count);
+}
