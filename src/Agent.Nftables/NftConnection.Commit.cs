@@ -20,6 +20,7 @@ public sealed partial class NftConnection
         }
 
         Answers answers = SendBatch(ops, generation, dryRun: false);
+        (int messages, long bytes) = (writer.MessageCount, writer.Length); // the writer is used again below
         if (answers.Refusals.Any(one => one.OpIndex == WholeBatch && one.Error.Errno == KernelError.Erestart))
         {
             return new CommitOutcome.Stale();
@@ -35,10 +36,10 @@ public sealed partial class NftConnection
         {
             // A batch of no effect moves nothing; a foreign commit may have moved it further. The smaller of the two
             // makes the next commit stale rather than blind.
-            return new CommitOutcome.Committed(now == generation ? now : Next(generation), writer.MessageCount, writer.Length);
+            return new CommitOutcome.Committed(now == generation ? now : Next(generation), messages, bytes);
         }
 
-        return now == Next(generation) ? new CommitOutcome.Committed(now, writer.MessageCount, writer.Length)
+        return now == Next(generation) ? new CommitOutcome.Committed(now, messages, bytes)
             : now == generation ? Lost()
             : new CommitOutcome.Stale();
     }

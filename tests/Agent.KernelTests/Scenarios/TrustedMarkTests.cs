@@ -14,7 +14,7 @@ public sealed class TrustedMarkHost : ScenarioHost
 
     protected override DaemonOptions Options => new()
     {
-        Configure = c => c["policy"] = new JsonObject { ["trusted_marks"] = new JsonArray(FabricMark) },
+        Configure = c => c["semantics"] = new JsonObject { ["trusted_marks"] = new JsonArray(FabricMark) },
     };
 }
 
