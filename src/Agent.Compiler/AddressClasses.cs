@@ -13,11 +13,19 @@ internal sealed record AddressClass(uint Number, IpFamily Family, IReadOnlyList<
 /// <summary>The address classes of one VPC, and the maps and chains that find a packet's class in the kernel.</summary>
 internal sealed class AddressClasses
 {
-    private AddressClasses(string name, IReadOnlyList<AddressClass> classes, IReadOnlyDictionary<IpFamily, Cut> cuts)
+    private readonly IReadOnlyDictionary<string, IReadOnlyCollection<IpPrefix>> tags;
+    private NftSet[]? maps;
+
+    private AddressClasses(
+        string name,
+        IReadOnlyList<AddressClass> classes,
+        IReadOnlyDictionary<IpFamily, Cut> cuts,
+        IReadOnlyDictionary<string, IReadOnlyCollection<IpPrefix>> tags)
     {
         Name = name;
         Classes = classes;
         Cuts = cuts;
+        this.tags = tags;
     }
 
     /// <summary>Part of the names of the maps and chains: "v_" and a hash of the VPC's id.</summary>
@@ -36,8 +44,15 @@ internal sealed class AddressClasses
     /// <summary>Cuts a VPC's address space by everything that its policies name.</summary>
     /// <param name="vpcId">Named in comments, hashed in names.</param>
     /// <param name="tags">Tag and the prefixes behind it, of both families.</param>
-    public static AddressClasses Of(string vpcId, IReadOnlyDictionary<string, IReadOnlyCollection<IpPrefix>> tags)
+    /// <param name="before">Taken as it is if nothing has changed.</param>
+    public static AddressClasses Of(
+        string vpcId, IReadOnlyDictionary<string, IReadOnlyCollection<IpPrefix>> tags, AddressClasses? before = null)
     {
+        if (before is not null && before.IsOf(tags))
+        {
+            return before;
+        }
+
         string[] names = [.. tags.Keys.Order(StringComparer.Ordinal)];
         var cuts = new Dictionary<IpFamily, Cut>();
         var classes = new List<AddressClass>();
@@ -59,8 +74,36 @@ internal sealed class AddressClasses
             cuts.Add(family, new Cut(space, Number(space, family, names, classes)));
         }
 
-        return new AddressClasses("v_" + StableHash.Name(vpcId), classes, cuts);
+        return new AddressClasses("v_" + StableHash.Name(vpcId), classes, cuts, tags);
     }
+
+    /// <summary>Tags of classes that were not there before, or are not there any more: policies that name them must look.</summary>
+    public HashSet<string> TagsThatMoved(AddressClasses? before)
+    {
+        var moved = new HashSet<string>(StringComparer.Ordinal);
+        if (ReferenceEquals(this, before))
+        {
+            return moved;
+        }
+
+        Dictionary<uint, AddressClass> old = before?.Classes.ToDictionary(item => item.Number) ?? [];
+        foreach (AddressClass item in Classes)
+        {
+            if (!old.Remove(item.Number, out AddressClass? same) || !same.Tags.SequenceEqual(item.Tags))
+            {
+                moved.UnionWith(item.Tags);
+                moved.UnionWith(same?.Tags ?? []);
+            }
+        }
+
+        moved.UnionWith(old.Values.SelectMany(gone => gone.Tags));
+        return moved;
+    }
+
+    private bool IsOf(IReadOnlyDictionary<string, IReadOnlyCollection<IpPrefix>> others) =>
+        tags.Count == others.Count
+        && others.All(pair => tags.TryGetValue(pair.Key, out IReadOnlyCollection<IpPrefix>? same)
+            && (ReferenceEquals(same, pair.Value) || same.SequenceEqual(pair.Value)));
 
     private static Dictionary<Signature, uint> Number(
         AddressSpace space, IpFamily family, string[] names, List<AddressClass> classes)
@@ -87,7 +130,9 @@ internal sealed class AddressClasses
         string KeyOf(Signature signature) => string.Join('|', signature.Tags.Select(tag => names[tag]));
     }
 
-    public IEnumerable<NftSet> Maps()
+    public IReadOnlyList<NftSet> Maps() => maps ??= [.. BuildMaps()];
+
+    private IEnumerable<NftSet> BuildMaps()
     {
         foreach ((IpFamily family, Cut cut) in Cuts)
         {

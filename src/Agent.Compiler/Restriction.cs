@@ -33,8 +33,8 @@ public static class Restriction
     private sealed class Comparison(CompiledRuleset before, CompiledRuleset after)
     {
         private readonly Dictionary<(string, string), bool> profiles = [];
-        private readonly Dictionary<string, List<(IpFamily, uint, uint)>> moves = new(StringComparer.Ordinal);
-        private readonly Dictionary<(DecisionTable, DecisionTable), bool> tables = [];
+        private readonly Dictionary<string, List<(IpFamily Family, uint Old, uint New)>> moves = new(StringComparer.Ordinal);
+        private readonly Dictionary<(DecisionTable, DecisionTable), bool> tables = new(new ByIdentity());
 
         public bool LosesAnything(Vnic old)
         {
@@ -58,28 +58,29 @@ public static class Restriction
 
         private bool ProfileLoses(string oldName, string newName, string vpcId)
         {
-            if (!before.Programs.TryGetValue(oldName, out (PolicyProgram Ingress, PolicyProgram Egress) old))
+            if (!before.Profiles.TryGetValue(oldName, out CompiledProfile? old))
             {
                 return false; // it was closed: nothing to lose
             }
 
-            if (!after.Programs.TryGetValue(newName, out (PolicyProgram Ingress, PolicyProgram Egress) now))
-            {
-                return true;
-            }
-
-            List<(IpFamily, uint, uint)> moved = MovesOf(vpcId);
-            return Loses(old.Ingress, now.Ingress, moved) || Loses(old.Egress, now.Egress, moved);
+            return !after.Profiles.TryGetValue(newName, out CompiledProfile? now)
+                || Loses(old.Ingress, now.Ingress, vpcId) || Loses(old.Egress, now.Egress, vpcId);
         }
 
-        private bool Loses(PolicyProgram old, PolicyProgram now, List<(IpFamily Family, uint Old, uint New)> moved) =>
-            moved.Any(move => Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New)));
+        private bool Loses(PolicyProgram old, PolicyProgram now, string vpcId) => MovesOf(vpcId).Any(move =>
+            (!ReferenceEquals(old, now) || move.Old != move.New)
+            && Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New)));
 
         private static PolicyProgram.ClassProgram ClassOf(PolicyProgram program, IpFamily family, uint address) =>
             program.Find(address) ?? program.Classes[family == IpFamily.V4 ? 0 : 1];
 
         private bool Loses(PolicyProgram.ClassProgram old, PolicyProgram.ClassProgram now)
         {
+            if (ReferenceEquals(old, now))
+            {
+                return false;
+            }
+
             if (Loses(old.Table, now.Table) && !(CoversAll(old) || CoversAll(now)))
             {
                 return true;
@@ -188,9 +189,9 @@ public static class Restriction
         }
 
         /// <summary>Every pair (class before, class after) that some address of the VPC has.</summary>
-        private List<(IpFamily, uint, uint)> MovesOf(string vpcId)
+        private List<(IpFamily Family, uint Old, uint New)> MovesOf(string vpcId)
         {
-            if (!moves.TryGetValue(vpcId, out List<(IpFamily, uint, uint)>? found))
+            if (!moves.TryGetValue(vpcId, out List<(IpFamily Family, uint Old, uint New)>? found))
             {
                 found = [];
                 foreach (IpFamily family in (IpFamily[])[IpFamily.V4, IpFamily.V6])
@@ -205,5 +206,16 @@ public static class Restriction
 
             return found;
         }
+    }
+
+    /// <summary>Tables are compared by content once; after that the objects themselves are the key.</summary>
+    private sealed class ByIdentity : IEqualityComparer<(DecisionTable, DecisionTable)>
+    {
+        public bool Equals((DecisionTable, DecisionTable) x, (DecisionTable, DecisionTable) y) =>
+            ReferenceEquals(x.Item1, y.Item1) && ReferenceEquals(x.Item2, y.Item2);
+
+        public int GetHashCode((DecisionTable, DecisionTable) pair) => HashCode.Combine(
+            System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(pair.Item1),
+            System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(pair.Item2));
     }
 }

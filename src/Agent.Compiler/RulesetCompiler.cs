@@ -20,6 +20,11 @@ public sealed record CompileRequest(
     public ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> HeldBack { get; init; } =
         ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
 
+    /// <summary>
+    /// An earlier result to take unchanged parts from. It makes a compilation cheaper, never different.
+    /// </summary>
+    public CompiledRuleset? Previous { get; init; }
+
     /// <summary>vNICs (by id) that must be closed, and why.</summary>
     public ImmutableDictionary<string, string> ClosedVnics { get; init; } = ImmutableDictionary<string, string>.Empty;
 }
@@ -30,12 +35,12 @@ public sealed class CompiledRuleset
     internal CompiledRuleset(
         CompileRequest request,
         Ruleset ruleset,
-        IReadOnlyDictionary<string, (PolicyProgram Ingress, PolicyProgram Egress)> programs,
+        IReadOnlyDictionary<string, CompiledProfile> profiles,
         IReadOnlyDictionary<string, AddressClasses> classes)
     {
-        Request = request;
+        Request = request with { Previous = null }; // or every result would keep all before it alive
         Ruleset = ruleset;
-        Programs = programs;
+        Profiles = profiles;
         Classes = classes;
     }
 
@@ -46,8 +51,8 @@ public sealed class CompiledRuleset
     /// <summary>vNICs (by id) that do not enforce the request's policy, and why.</summary>
     public required ImmutableSortedDictionary<string, string> Failed { get; init; }
 
-    /// <summary>Per profile name: both directions, as decision tables.</summary>
-    internal IReadOnlyDictionary<string, (PolicyProgram Ingress, PolicyProgram Egress)> Programs { get; }
+    /// <summary>Per profile name; closed profiles are not in it.</summary>
+    internal IReadOnlyDictionary<string, CompiledProfile> Profiles { get; }
 
     /// <summary>Per VPC id.</summary>
     internal IReadOnlyDictionary<string, AddressClasses> Classes { get; }
@@ -65,7 +70,7 @@ public sealed class CompiledRuleset
         {
             Chains = table.Chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray(),
         });
-        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Programs, Classes) { Failed = Failed };
+        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes) { Failed = Failed };
     }
 
     /// <summary>Whose object this is, by the names that the compiler gives: a profile, a vNIC, or neither.</summary>
@@ -94,7 +99,7 @@ public sealed class CompiledRuleset
     /// <summary>The rule behind a decision that a drop record or an element carries: "sg-web/sgr-1", or "default".</summary>
     public string? RuleOf(string profile, Direction direction, uint mark)
     {
-        if (!Decision.IsDecided(mark) || !Programs.TryGetValue(profile, out (PolicyProgram Ingress, PolicyProgram Egress) pair))
+        if (!Decision.IsDecided(mark) || !Profiles.TryGetValue(profile, out CompiledProfile? pair))
         {
             return null;
         }
@@ -120,8 +125,10 @@ public static class RulesetCompiler
     private sealed class Compilation(CompileRequest request)
     {
         private readonly PolicySnapshot policy = request.Policy;
+        private readonly ILookup<string, Vnic> vnicsOf = request.Policy.Vnics.Values
+            .SelectMany(vnic => vnic.GroupIds.Select(id => (id, vnic))).ToLookup(pair => pair.id, pair => pair.vnic, StringComparer.Ordinal);
         private readonly SortedDictionary<string, string> failed = new(StringComparer.Ordinal);
-        private readonly Dictionary<string, (PolicyProgram Ingress, PolicyProgram Egress)> programs = new(StringComparer.Ordinal);
+        private readonly Dictionary<string, CompiledProfile> compiled = new(StringComparer.Ordinal);
         private readonly Dictionary<string, string> closedProfiles = new(StringComparer.Ordinal);
         private readonly List<NftChain> chains = [];
         private readonly List<NftSet> sets = [];
@@ -142,7 +149,7 @@ public static class RulesetCompiler
             AddVnics(datapath);
             sets.AddRange(Datapath.DropSets([.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)]));
             NftTable inet = Table(NftFamily.Inet, chains, sets, objects);
-            return new CompiledRuleset(request, new Ruleset([inet, GuardTable()]), programs, classes)
+            return new CompiledRuleset(request, new Ruleset([inet, GuardTable()]), compiled, classes)
             {
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
             };
@@ -150,44 +157,65 @@ public static class RulesetCompiler
 
         private AddressClasses AddVpc(string vpcId, Profile[] profiles)
         {
-            var ranked = new Dictionary<Profile, (PolicySnapshot Policy, RankedRulePair Rules)>();
+            var sources = new Dictionary<Profile, ProfileSource>();
             foreach (Profile profile in profiles)
             {
-                PolicySnapshot? source = policy;
+                PolicySnapshot? rules = policy;
                 if (request.HeldBack.TryGetValue(profile.Name, out (PolicySnapshot? Policy, string Reason) held))
                 {
-                    source = held.Policy;
+                    rules = held.Policy;
                     closedProfiles.Add(profile.Name, held.Reason);
                 }
 
-                if (source is not null)
+                if (rules is not null)
                 {
-                    ranked.Add(profile, (source, RankedRulePair.Of(profile, source, request.PolicySettings)));
+                    sources.Add(profile, ProfileSource.Of(profile, rules, request.PolicySettings, Earlier(profile)));
                 }
             }
 
-            AddressClasses classes = AddressClasses.Of(vpcId, Tags(ranked));
+            AddressClasses? before = request.Previous?.Classes.GetValueOrDefault(vpcId);
+            AddressClasses classes = AddressClasses.Of(vpcId, Tags(sources.Values), before);
             sets.AddRange(classes.Maps());
             chains.AddRange(classes.Chains());
-            foreach ((Profile profile, (PolicySnapshot source, RankedRulePair rules)) in ranked)
+            HashSet<string> moved = classes.TagsThatMoved(before);
+            foreach ((Profile profile, ProfileSource source) in sources)
             {
-                AddProfile(profile, source, rules, classes);
+                CompiledProfile? earlier = Earlier(profile);
+                bool same = earlier is not null && ReferenceEquals(earlier.Source, source) && !source.Tags.Overlaps(moved);
+                Add(profile, same ? earlier! : CompiledProfile.Of(profile, source, classes, request.Settings));
             }
 
             return classes;
         }
 
-        private Dictionary<string, IReadOnlyCollection<IpPrefix>> Tags(
-            Dictionary<Profile, (PolicySnapshot Policy, RankedRulePair Rules)> ranked)
+        private CompiledProfile? Earlier(Profile profile) =>
+            request.Previous is { } previous && previous.Request.Settings == request.Settings
+            && previous.Request.PolicySettings == request.PolicySettings
+                ? previous.Profiles.GetValueOrDefault(profile.Name) : null;
+
+        private void Add(Profile profile, CompiledProfile part)
+        {
+            if (part.TooLarge is string reason)
+            {
+                closedProfiles[profile.Name] = reason;
+                return;
+            }
+
+            compiled.Add(profile.Name, part);
+            sets.AddRange(part.Sets);
+            chains.AddRange(part.Chains);
+        }
+
+        private Dictionary<string, IReadOnlyCollection<IpPrefix>> Tags(IEnumerable<ProfileSource> sources)
         {
             var tags = new Dictionary<string, IReadOnlyCollection<IpPrefix>>(StringComparer.Ordinal);
-            foreach ((PolicySnapshot source, RankedRulePair rules) in ranked.Values)
+            foreach (ProfileSource source in sources)
             {
-                foreach (string tag in rules.Ingress.Concat(rules.Egress).Select(r => r.Remote.Tag).OfType<string>())
+                foreach (string tag in source.Tags)
                 {
                     if (!tags.ContainsKey(tag))
                     {
-                        tags.Add(tag, PrefixesOf(tag, source));
+                        tags.Add(tag, PrefixesOf(tag, source.Policy));
                     }
                 }
             }
@@ -211,51 +239,13 @@ public static class RulesetCompiler
         private List<IpPrefix> Members(SecurityGroup group)
         {
             var members = new List<IpPrefix>(group.Members);
-            foreach (Vnic vnic in policy.Vnics.Values)
+            foreach (Vnic vnic in vnicsOf[group.Id])
             {
-                if (vnic.GroupIds.Contains(group.Id))
-                {
-                    members.AddRange(vnic.Addresses);
-                    members.AddRange(vnic.DelegatedPrefixes);
-                }
+                members.AddRange(vnic.Addresses);
+                members.AddRange(vnic.DelegatedPrefixes);
             }
 
             return members;
-        }
-
-        private void AddProfile(Profile profile, PolicySnapshot source, RankedRulePair rules, AddressClasses classes)
-        {
-            PolicyProgram ingress = PolicyProgram.Of(
-                rules.Ingress, profile.Default(source, Direction.Ingress), classes.Classes);
-            PolicyProgram egress = PolicyProgram.Of(rules.Egress, profile.Default(source, Direction.Egress), classes.Classes);
-            var into = new PolicyEmitter(ingress, profile.Name + "_in", classes, request.Settings);
-            var outOf = new PolicyEmitter(egress, profile.Name + "_out", classes, request.Settings);
-            if (TooLarge(into) is string reason || (reason = TooLarge(outOf)!) is not null)
-            {
-                closedProfiles[profile.Name] = reason;
-                return;
-            }
-
-            programs.Add(profile.Name, (ingress, egress));
-            sets.AddRange(into.Maps());
-            sets.AddRange(outOf.Maps());
-            chains.Add(into.Chain($"{profile.Name}_in", remoteIsSource: true, mirrored: false,
-                Datapath.DropTo(DropReason.Default), Datapath.DropTo(DropReason.Rule)));
-            chains.Add(into.Chain($"{profile.Name}_in_reply", remoteIsSource: false, mirrored: true,
-                Datapath.DropFrom(DropReason.Stale), Datapath.DropFrom(DropReason.Stale)));
-            chains.Add(outOf.Chain($"{profile.Name}_out", remoteIsSource: false, mirrored: false,
-                Datapath.DropFrom(DropReason.Default), Datapath.DropFrom(DropReason.Rule)));
-            chains.Add(outOf.Chain($"{profile.Name}_out_reply", remoteIsSource: true, mirrored: true,
-                Datapath.DropTo(DropReason.Stale), Datapath.DropTo(DropReason.Stale)));
-        }
-
-        private string? TooLarge(PolicyEmitter emitter)
-        {
-            (int cells, int ranges) = emitter.Size;
-            return cells > request.Settings.MaxCells ? $"policy needs {cells} map elements, limit {request.Settings.MaxCells}"
-                : ranges > request.Settings.MaxRangeCells
-                    ? $"policy needs {ranges} port range elements, limit {request.Settings.MaxRangeCells}"
-                : null;
         }
 
         private void AddVnics(Datapath datapath)
@@ -273,7 +263,7 @@ public static class RulesetCompiler
                     failed.Add(vnic.Id, reason);
                 }
 
-                bool open = programs.ContainsKey(profile) && !request.ClosedVnics.ContainsKey(vnic.Id);
+                bool open = compiled.ContainsKey(profile) && !request.ClosedVnics.ContainsKey(vnic.Id);
                 if (open)
                 {
                     chains.Add(Datapath.VnicOut($"vnic_{name}_out", $"{profile}_out", $"{profile}_in_reply"));
@@ -312,11 +302,5 @@ public static class RulesetCompiler
                 chains.OrderBy(chain => chain.Name, StringComparer.Ordinal).ToValueArray(),
                 sets.OrderBy(set => set.Name, StringComparer.Ordinal).ToValueArray(),
                 objects.OrderBy(item => item.Name, StringComparer.Ordinal).ToValueArray());
-    }
-
-    private sealed record RankedRulePair(ImmutableArray<RankedRule> Ingress, ImmutableArray<RankedRule> Egress)
-    {
-        public static RankedRulePair Of(Profile profile, PolicySnapshot policy, PolicySettings settings) => new(
-            profile.Rank(policy, settings, Direction.Ingress), profile.Rank(policy, settings, Direction.Egress));
     }
 }

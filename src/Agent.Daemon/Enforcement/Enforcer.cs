@@ -71,7 +71,7 @@ internal sealed class Enforcer(
 
     /// <summary>Compiles without committing, for a dry run.</summary>
     public CompiledRuleset Compile(PolicySnapshot policy, HostFacts host) => RulesetCompiler.Compile(
-        new CompileRequest(policy, policySettings, settings, host, Epoch) { HeldBack = heldBack, ClosedVnics = closedVnics });
+        new CompileRequest(policy, policySettings, settings, host, Epoch) { HeldBack = heldBack, ClosedVnics = closedVnics, Previous = enforced });
 
     /// <summary>The epoch that the change to <paramref name="next"/> will run under.</summary>
     public uint EpochFor(CompiledRuleset next) => TakesAway(next) ? Next(Epoch) : Epoch;
