@@ -20,6 +20,7 @@ public class ConnectionTests
         CommitOutcome.Committed done = Assert.IsType<CommitOutcome.Committed>(outcome);
         (Ruleset read, uint generation) = nft.ReadRuleset(Tables);
         Assert.Equal(done.Generation, generation);
+        File.WriteAllText("/tmp/list.txt", Namespace.TryRun("nft", "list ruleset").Output);
         Assert.Equal(Describe(wanted), Describe(read));
         Assert.Equal(wanted, read);
     }
