@@ -40,8 +40,8 @@ public class TextTests
         using NftConnection nft = Namespace.Clean();
         Ruleset wanted = Samples.Everything();
 
-        // nft adds a byte order step to marks in concatenated intervals and `meta iiftype` to a MAC address.
-        wanted = Without(wanted, rule => rule.Exprs.Any(one => one is NftExpr.Lookup { Set: "bindings" }));
+        // nft adds a byte order step to fields in concatenated intervals and `meta iiftype` to a MAC address.
+        wanted = Without(wanted, rule => rule.Exprs.Any(one => one is NftExpr.Lookup { Set: "bindings" or "boxes" }));
         Namespace.Run("nft", "-f -", NftText.Print(wanted));
         Ruleset read = nft.ReadRuleset(Tables).Ruleset;
         Assert.Equal(ConnectionTests.Describe(wanted), ConnectionTests.Describe(read));
