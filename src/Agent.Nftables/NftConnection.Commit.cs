@@ -20,7 +20,6 @@ public sealed partial class NftConnection
         }
 
         Answers answers = SendBatch(ops, generation, dryRun: false);
-        (int messages, long bytes) = (writer.MessageCount, writer.Length); // the writer is used again below
         if (answers.Refusals.Any(one => one.OpIndex == WholeBatch && one.Error.Errno == KernelError.Erestart))
         {
             return new CommitOutcome.Stale();
@@ -36,10 +35,10 @@ public sealed partial class NftConnection
         {
             // A batch of no effect moves nothing; a foreign commit may have moved it further. The smaller of the two
             // makes the next commit stale rather than blind.
-            return new CommitOutcome.Committed(now == generation ? now : Next(generation), messages, bytes);
+            return Committed(now == generation ? now : Next(generation), answers);
         }
 
-        return now == Next(generation) ? new CommitOutcome.Committed(now, messages, bytes)
+        return now == Next(generation) ? Committed(now, answers)
             : now == generation ? Lost()
             : new CommitOutcome.Stale();
     }
@@ -56,6 +55,9 @@ public sealed partial class NftConnection
     /// <summary>net/netfilter/nf_tables_api.c: the generation skips zero.</summary>
     private static uint Next(uint generation) => unchecked(generation + 1) is 0 ? 1 : unchecked(generation + 1);
 
+    private static CommitOutcome.Committed Committed(uint generation, Answers answers) =>
+        new(generation, answers.Messages, answers.Bytes);
+
     private static CommitOutcome.Refused Lost() =>
         new([new OpRefusal(WholeBatch, new KernelError(KernelError.Enobufs, "the kernel's answers were lost"))]);
 
@@ -69,7 +71,7 @@ public sealed partial class NftConnection
         nextSequence = unchecked(nextSequence + (uint)ops.Count + 2);
         writer.Clear();
         BatchWriter.Write(writer, ops, first, generation, tableFlags, dryRun);
-        var answers = new Answers(first, ops.Count);
+        var answers = new Answers(first, ops.Count) { Messages = writer.MessageCount, Bytes = writer.Length };
         if (socket.Send(writer.Written) is { } unsent)
         {
             answers.Refusals.Add(new OpRefusal(WholeBatch, unsent));
@@ -91,6 +93,10 @@ public sealed partial class NftConnection
     private sealed class Answers(uint firstSequence, int opCount)
     {
         internal List<OpRefusal> Refusals { get; } = [];
+
+        internal int Messages { get; init; }
+
+        internal long Bytes { get; init; }
 
         /// <summary>BATCH_END was acknowledged: the commit happened.</summary>
         internal bool Acked { get; private set; }

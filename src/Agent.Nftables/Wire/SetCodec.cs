@@ -9,7 +9,7 @@ internal static class SetCodec
     private const int TypeBits = 6; // nft src/datatype.c TYPE_BITS: one field of a concatenation
     private const uint TypeMask = (1 << TypeBits) - 1;
     private const uint VerdictDataType = 0xffffff00; // nf_tables.h NFT_DATA_VERDICT
-    private const uint ZoneDataType = 0; // nft has no type number for zones; the kernel takes it as a label
+    private const uint ZoneDataType = (uint)NftType.Integer; // nft has no number for zones; this one lists as a number
 
     /// <param name="writer">Where the attributes go.</param>
     /// <param name="table">The table's name.</param>
@@ -153,7 +153,7 @@ internal static class SetCodec
             (NftSetFlag.Object, _, _) when read.ObjectType == NftObjectType.Counter => NftSetKind.CounterMap,
             (NftSetFlag.Map, VerdictDataType, _) => NftSetKind.VerdictMap,
             (NftSetFlag.Map, (uint)NftType.Mark, 4) => NftSetKind.MarkMap,
-            (NftSetFlag.Map, ZoneDataType or (uint)NftType.Integer, 2) => NftSetKind.ZoneMap,
+            (NftSetFlag.Map, ZoneDataType or 0, 2) => NftSetKind.ZoneMap,
             _ => null,
         };
     }

@@ -24,7 +24,7 @@ public class ConnectionTests
         Assert.Equal(wanted, read);
     }
 
-    private static string Describe(Ruleset ruleset) => string.Join('\n', ruleset.Tables.SelectMany(table =>
+    internal static string Describe(Ruleset ruleset) => string.Join('\n', ruleset.Tables.SelectMany(table =>
         table.Chains.SelectMany(chain => chain.Rules.Select(rule => $"{chain.Name} {chain.Hook}: {string.Join(" ; ", rule.Exprs)}"))
             .Concat(table.Sets.SelectMany(set => Enumerable.Range(0, set.Elements.Count)
                 .Select(i => $"{set.Name} {set.Unexpected} {set.Kind} {set.Size} {Convert.ToHexString(set.Elements[i])}")))

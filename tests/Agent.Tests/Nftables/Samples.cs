@@ -96,7 +96,7 @@ public static class Samples
             new NftExpr.LookupData("zones", R0, R0), new NftExpr.CtSet(NftCtKey.Zone, R0)));
         yield return ("counter name iifname map @drops", Rule(new NftExpr.Meta(NftMetaKey.IifName, R0),
             new NftExpr.ObjectMap("drops", R0)));
-        yield return ("counter name \"all\"", Rule(new NftExpr.ObjectRef(1, "all")));
+        yield return ("counter name \"total\"", Rule(new NftExpr.ObjectRef(1, "total")));
         yield return ("ct timeout set \"patient\"", Rule([.. IsTcp, new NftExpr.ObjectRef(7, "patient")]));
         yield return ("meta mark . meta l4proto . th dport @cells accept", Rule(mark,
             new NftExpr.Meta(NftMetaKey.L4Proto, new NftReg(1)), Dport(2), new NftExpr.Lookup("cells", R0), accept));
@@ -142,7 +142,7 @@ public static class Samples
             Set("classes", ip, false, NftSetKind.MarkMap, 65536, false, Row(Bytes(10, 0, 0, 1), Host(7)), Row(Bytes(10, 0, 0, 2), Host(9))),
             Set("dispatch", name, false, NftSetKind.VerdictMap, 16, false,
                 Row(Name("eth0"), Verdict(NftVerdict.Goto("other"))), Row(Name("eth1"), Verdict(NftVerdict.Drop))),
-            Set("drops", name, false, NftSetKind.CounterMap, null, false, Row(Name("eth0"), Field("all"))),
+            Set("drops", name, false, NftSetKind.CounterMap, null, false, Row(Name("eth0"), Field("total"))),
             Set("protos", [NftType.InetProto], false, NftSetKind.Set, null, false, Row(Bytes(6)), Row(Bytes(17))),
             Set("ranges", ip, true, NftSetKind.MarkMap, null, false,
                 Row(Bytes(10, 0, 0, 0), Bytes(10, 255, 255, 255), Host(1)), Row(Bytes(11, 0, 0, 0), Bytes(11, 0, 0, 0), Host(2)),
@@ -159,8 +159,8 @@ public static class Samples
 
     public static NftObject[] Objects() =>
     [
-        new NftObject.Counter("all"),
         new NftObject.CtTimeout("patient", 2, 6, Enumerable.Range(1, 11).Select(i => new CtTimeoutValue((byte)i, (uint)i * 10)).ToValueArray()),
+        new NftObject.Counter("total"),
     ];
 
     public static Ruleset Everything()
