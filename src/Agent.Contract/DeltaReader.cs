@@ -58,8 +58,12 @@ public static class DeltaReader
                 return resources.Group(message);
             }
 
-            ImmutableSortedSet<IpPrefix> listed = resources.Members($"groups[{message.Id}].members", message.Members);
-            return resources.Group(message, held.Groups[message.Id].Members.Union(listed));
+            SecurityGroup before = held.Groups[message.Id];
+            IpPrefix[] added = [.. resources.Members($"groups[{message.Id}].members", message.Members)
+                .Where(member => !before.Members.Contains(member))];
+            SecurityGroup group = resources.Group(message, before.Members.Union(added));
+            StateHash.Carry(before, group, added, removed: []);
+            return group;
         }
 
         private ImmutableSortedDictionary<string, SecurityGroup> ChangeMembers(
@@ -74,23 +78,35 @@ public static class DeltaReader
                     continue;
                 }
 
-                ImmutableSortedSet<IpPrefix> members = group.Members;
-                foreach (IpPrefix gone in resources.Members($"{path}.remove", change.Remove))
-                {
-                    members = members.Remove(gone);
-                }
-
-                foreach (IpPrefix added in resources.Members($"{path}.add", change.Add))
-                {
-                    members = members.Add(added);
-                }
-
-                group = group with { Members = members };
+                group = ChangeMembers(path, group, change);
                 resources.CheckMemberCount(group);
                 groups = groups.SetItem(group.Id, group);
             }
 
             return groups;
+        }
+
+        private SecurityGroup ChangeMembers(string path, SecurityGroup group, V1.MemberChange change)
+        {
+            IpPrefix[] removed =
+                [.. resources.Members($"{path}.remove", change.Remove).Where(group.Members.Contains)];
+            ImmutableSortedSet<IpPrefix> members = group.Members;
+            foreach (IpPrefix gone in removed)
+            {
+                members = members.Remove(gone);
+            }
+
+            ImmutableSortedSet<IpPrefix> kept = members;
+            IpPrefix[] added = [.. resources.Members($"{path}.add", change.Add)
+                .Where(member => !kept.Contains(member))];
+            foreach (IpPrefix member in added)
+            {
+                members = members.Add(member);
+            }
+
+            SecurityGroup changed = group with { Members = members };
+            StateHash.Carry(group, changed, added, removed);
+            return changed;
         }
 
         private ImmutableSortedDictionary<string, T> Change<T>(

@@ -5,7 +5,7 @@ namespace Agent.Contract;
 /// <summary>Checks what resources say of each other, over the whole state: nothing may name what is not there.</summary>
 internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits, FaultList faults)
 {
-    private readonly Dictionary<string, int> weights = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> weights = new(StringComparer.Ordinal);
 
     public void Run()
     {
@@ -25,7 +25,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
     private void Check(SecurityGroup group)
     {
         int groupRules = 0;
-        int weight = 0;
+        long weight = 0;
         foreach (GroupRule rule in group.Rules)
         {
             string path = $"groups[{group.Id}].rules[{rule.Id}]";
@@ -49,9 +49,9 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         }
     }
 
-    private int Weight(string path, GroupRule rule)
+    private long Weight(string path, GroupRule rule)
     {
-        int weight = 1;
+        long weight = 1;
         if (rule.Remote is Remote.PrefixList prefixes)
         {
             if (policy.PrefixLists.TryGetValue(prefixes.Id, out PrefixList? list))
@@ -135,7 +135,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
     {
         string path = $"vnics[{vnic.Id}]";
         var types = new HashSet<GroupType>();
-        int weight = 0;
+        long weight = 0;
         foreach (string id in vnic.GroupIds)
         {
             if (!policy.Groups.TryGetValue(id, out SecurityGroup? group))

@@ -155,7 +155,7 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
         var reader = new RuleReader(faults, fields);
         var rules = new List<GroupRule>(messages.Count);
         var ids = new HashSet<string>(StringComparer.Ordinal);
-        var contents = new HashSet<GroupRule>();
+        var contents = new Dictionary<GroupRule, int>();
         for (int i = 0; i < messages.Count; i++)
         {
             string at = $"{path}.rules[{(messages[i].Id.Length > 0 ? messages[i].Id : i.ToString(null, null))}]";
@@ -170,15 +170,18 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
                 continue;
             }
 
-            // semantics.md 3.4, E10: the same rule again is a success that adds nothing.
-            if (contents.Add(rule with { Id = "", Description = "" }))
+            // semantics.md 3.4, E10: the same rule again is a success that adds nothing. The smallest id names it,
+            // whatever came first.
+            if (contents.TryAdd(rule with { Id = "", Description = "" }, rules.Count))
             {
                 rules.Add(rule);
+                continue;
             }
-            else
-            {
-                faults.Warn(at, "says the same as another rule of the group; left out");
-            }
+
+            int twin = contents[rule with { Id = "", Description = "" }];
+            bool smaller = string.CompareOrdinal(rule.Id, rules[twin].Id) < 0;
+            faults.Warn(smaller ? $"{path}.rules[{rules[twin].Id}]" : at, "says the same as another rule of the group; left out");
+            rules[twin] = smaller ? rule : rules[twin];
         }
 
         if (rules.Count > limits.RulesPerGroupWarning)

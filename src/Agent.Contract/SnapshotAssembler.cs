@@ -36,7 +36,7 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
         bytes += chunk.CalculateSize();
         if (bytes > MaxBytes)
         {
-            snapshot = null;
+            Forget();
             return [new PolicyFault("snapshot_chunk", Codes.Limit, $"snapshot larger than {MaxBytes} bytes", "Send less to one host.")];
         }
 
@@ -65,7 +65,7 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
     {
         ArgumentNullException.ThrowIfNull(end);
         Snapshot? whole = snapshot;
-        snapshot = null;
+        Forget();
         if (whole is null)
         {
             return (null, [new PolicyFault("snapshot_end", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")]);
@@ -90,6 +90,13 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
 
         SnapshotResult verdict = faults.Result(read.Policy);
         return (verdict.Policy is null ? null : whole, verdict.Faults);
+    }
+
+    // The stream may stay open for months: nothing of a snapshot stays with it.
+    private void Forget()
+    {
+        snapshot = null;
+        groups = [];
     }
 
     private static void Compare(FaultList faults, string field, long said, long arrived)

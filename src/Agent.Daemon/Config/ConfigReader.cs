@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Agent.Compiler;
 using Agent.Policy;
@@ -12,6 +13,7 @@ internal static class ConfigReader
     {
         CommentHandling = JsonCommentHandling.Skip,
         AllowTrailingCommas = true,
+        AllowDuplicateProperties = false,
     };
 
     /// <summary>Reads text.</summary>
@@ -27,8 +29,13 @@ internal static class ConfigReader
         }
         catch (JsonException e)
         {
-            faults.Add(new PolicyFault($"line {e.LineNumber + 1}", "InvalidConfig", e.Message, "Correct the JSON."));
+            faults.Add(new PolicyFault($"line {(e.LineNumber ?? 0) + 1}", "InvalidConfig", e.Message, "Correct the JSON."));
             return new ConfigResult(null, [.. faults]);
+        }
+
+        if (root.ValueKind != JsonValueKind.Object)
+        {
+            faults.Add(new PolicyFault("", "InvalidConfig", "not an object", "Write { ... } around the settings."));
         }
 
         Dictionary<string, string> flags = Flags(overrides, faults);
@@ -98,7 +105,7 @@ internal static class ConfigReader
             section.Fault("socket", "neither a socket nor an address to listen on", "Set grpc.socket or grpc.listen.");
         }
 
-        if (config.Socket.Length > 107)
+        if (Encoding.UTF8.GetByteCount(config.Socket) > 107)
         {
             section.Fault("socket", "longer than the 107 bytes that a Unix socket path may have", "Choose a shorter path.");
         }
@@ -138,7 +145,7 @@ internal static class ConfigReader
             TrustedMarks = section.List("trusted_marks", defaults.TrustedMarks, "a packet mark, not 0",
                 text => Section.TryNumber(text, out uint mark) && mark != 0 ? mark : null),
             PlatformBlockedTcpPorts = section.List("platform_blocked_tcp_ports", defaults.PlatformBlockedTcpPorts, "a port",
-                text => ushort.TryParse(text, CultureInfo.InvariantCulture, out ushort port) ? port : (ushort?)null),
+                text => ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port > 0 ? port : null),
         };
         section.Finish();
         return settings;

@@ -69,8 +69,10 @@ internal sealed class StateFile : IDisposable
             int size = Parse(bytes.AsSpan((int)end), out StateRecord? record);
             if (record is null)
             {
-                damage = size < 0 && records.Count > 0 ? null : "a record's checksum is wrong";
-                break; // the end of an append that a power cut interrupted
+                // A power cut leaves an append that was never acknowledged: short, zeroed or torn, but the last one.
+                bool last = records.Count > 0 && !HoldsRecord(bytes.AsSpan((int)end));
+                damage = last ? null : "a record's checksum is wrong";
+                break;
             }
 
             records.Add(record);
@@ -154,33 +156,62 @@ internal sealed class StateFile : IDisposable
         return bytes;
     }
 
-    /// <returns>Bytes of the record; negative if it is cut short or is the last one and damaged; 0 if damaged.</returns>
+    /// <returns>Bytes of the record, and the record; null if there is no whole record with the right hash.</returns>
     private static int Parse(ReadOnlySpan<byte> bytes, out StateRecord? record)
     {
         record = null;
-        if (bytes.Length < HeadBytes + HashBytes)
+        if (!LooksLikeRecord(bytes, out int size))
         {
-            return -1;
+            return 0;
+        }
+
+        Span<byte> hash = stackalloc byte[HashBytes];
+        SHA256.HashData(bytes[..(size - HashBytes)], hash);
+        if (hash.SequenceEqual(bytes[(size - HashBytes)..size]))
+        {
+            record = new StateRecord(
+                (StateRecordKind)bytes[4], BinaryPrimitives.ReadUInt32LittleEndian(bytes[5..]),
+                bytes[HeadBytes..(size - HashBytes)].ToArray());
+        }
+
+        return size;
+    }
+
+    private static bool LooksLikeRecord(ReadOnlySpan<byte> bytes, out int size)
+    {
+        size = 0;
+        if (bytes.Length < HeadBytes + HashBytes
+            || bytes[4] is not ((byte)StateRecordKind.Snapshot or (byte)StateRecordKind.Delta))
+        {
+            return false;
         }
 
         uint length = BinaryPrimitives.ReadUInt32LittleEndian(bytes);
         if (length > bytes.Length - HeadBytes - HashBytes)
         {
-            return -1;
+            return false;
         }
 
-        int size = HeadBytes + (int)length + HashBytes;
-        Span<byte> hash = stackalloc byte[HashBytes];
-        SHA256.HashData(bytes[..(size - HashBytes)], hash);
-        if (!hash.SequenceEqual(bytes[(size - HashBytes)..size]))
+        size = HeadBytes + (int)length + HashBytes;
+        return true;
+    }
+
+    // A whole record behind a damaged one: the damaged one was acknowledged, for the next was written after it. What
+    // merely looks like a record is hashed only if it ends where the file does or another may begin.
+    private static bool HoldsRecord(ReadOnlySpan<byte> bytes)
+    {
+        for (int at = 1; at < bytes.Length; at++)
         {
-            return size == bytes.Length ? -1 : 0;
+            ReadOnlySpan<byte> rest = bytes[at..];
+            if (LooksLikeRecord(rest, out int size)
+                && (rest.Length - size < HeadBytes + HashBytes || LooksLikeRecord(rest[size..], out _))
+                && Parse(rest, out StateRecord? record) > 0 && record is not null)
+            {
+                return true;
+            }
         }
 
-        record = new StateRecord(
-            (StateRecordKind)bytes[4], BinaryPrimitives.ReadUInt32LittleEndian(bytes[5..]),
-            bytes.Slice(HeadBytes, (int)length).ToArray());
-        return size;
+        return false;
     }
 
     private void OpenJournal(long end)
