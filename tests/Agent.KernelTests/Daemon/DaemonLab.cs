@@ -1,0 +1,125 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Text.Json.Nodes;
+using Agent.KernelTests.Scenarios;
+using Agent.Nftables;
+using Agent.TestNet;
+using Agent.V1;
+
+namespace Agent.KernelTests.Daemon;
+
+/// <summary>A network and a daemon for one test, which may stop, kill and damage it.</summary>
+internal sealed class DaemonLab : IAsyncDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+
+    private readonly NftConnection kernel;
+
+    private DaemonLab(TestNetwork network, DaemonProcess daemon)
+    {
+        Network = network;
+        Daemon = daemon;
+        Probe = new Probe(network);
+        kernel = network.Host.Run(() => new NftConnection());
+    }
+
+    public TestNetwork Network { get; }
+
+    public DaemonProcess Daemon { get; }
+
+    public Probe Probe { get; }
+
+    public SecurityGroupAgent.SecurityGroupAgentClient Client => new(Daemon.Channel);
+
+    public Guest E1 => Network.Guests["e1"];
+
+    public Guest E2 => Network.Guests["e2"];
+
+    public Guest E3 => Network.Guests["e3"];
+
+    /// <summary>The three guests of the scenarios; the tables are anybody's, so that a restart has no reason to write.</summary>
+    public static Task<DaemonLab> StartUnprotectedAsync() => StartAsync(c => c["protect_tables"] = false);
+
+    public static async Task<DaemonLab> StartAsync(Action<JsonObject>? configure = null, Action<TestNetwork>? before = null)
+    {
+        TestNetwork network = TestNetwork.Create(new TestNetworkOptions(), States.Guests);
+        try
+        {
+            before?.Invoke(network);
+            DaemonOptions options = new() { Configure = configure, ReadyTimeout = TimeSpan.FromSeconds(60) };
+            return new DaemonLab(network, await DaemonProcess.StartAsync(network.Host, options));
+        }
+        catch
+        {
+            network.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>e2 takes UDP and TCP 22 from the members of sg-a, which is e1; nothing from e3.</summary>
+    public static Snapshot OneWayIn() => States.Apply(
+        [
+            States.Isolating("sg-a"),
+            States.Isolating("sg-b", "in 1 accept udp 1/65535 sg-a", "in 1 accept tcp 22/22 sg-a"),
+            States.Isolating("sg-c"),
+        ],
+        States.Nic("e1", "sg-a"),
+        States.Nic("e2", "sg-b"),
+        States.Nic("e3", "sg-c")).State.Clone();
+
+    public async Task<Accepted> ApplyAsync(Snapshot state)
+    {
+        ApplyResponse answer = await Client.ApplySnapshotAsync(
+            new ApplySnapshotRequest { Snapshot = state, NextRevision = true });
+        Assert.True(answer.Accepted is not null, $"refused: {answer.Refused}");
+        return answer.Accepted;
+    }
+
+    public async Task<Snapshot> StateAsync() => await Client.GetStateAsync(new GetStateRequest());
+
+    public async Task<AgentStatus> StatusAsync() => await Client.GetStatusAsync(new GetStatusRequest());
+
+    public async Task<VnicStatus> VnicAsync(string device) =>
+        (await StatusAsync()).Vnics.Single(v => v.InterfaceName == device);
+
+    /// <summary>Moves with every commit of anybody in the host's namespace.</summary>
+    public uint Generation() => kernel.ReadGeneration();
+
+    /// <summary>Everything that nft sees, with handles: an object that was made anew has another one.</summary>
+    public string Listing() => Network.Host.Exec("nft", "-a", "list", "ruleset");
+
+    public static Flood StartFlood(NetworkEndpoint from, NetworkEndpoint to, int perSecond, FloodDirections directions) =>
+        Flood.StartUdp(
+            new UdpPath(from, new IPEndPoint(from.V4, PortNumbers.Next()), to, new IPEndPoint(to.V4, PortNumbers.Next())),
+            perSecond, directions);
+
+    public Task<bool> UdpArrivesAsync(NetworkEndpoint from, NetworkEndpoint to, bool expected) => Probe.UdpArrivesAsync(
+        from, new IPEndPoint(from.V4, PortNumbers.Next()), to, new IPEndPoint(to.V4, PortNumbers.Next()),
+        expected ? Probe.PassWait : Probe.DropWait);
+
+    public async Task<double> MetricAsync(string name)
+    {
+        string line = (await Daemon.ReadMetricsAsync()).Single(l => l.StartsWith(name + " ", StringComparison.Ordinal));
+        return double.Parse(line.Split(' ')[1], CultureInfo.InvariantCulture);
+    }
+
+    public static Task UntilAsync(string what, Func<bool> happened) => UntilAsync(what, () => Task.FromResult(happened()));
+
+    public static async Task UntilAsync(string what, Func<Task<bool>> happened)
+    {
+        Stopwatch waited = Stopwatch.StartNew();
+        while (!await happened())
+        {
+            Assert.True(waited.Elapsed < Patience, $"in {Patience}, this did not come: {what}");
+            await Task.Delay(5);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        kernel.Dispose();
+        await Daemon.DisposeAsync();
+        Network.Dispose();
+    }
+}
