@@ -27,12 +27,16 @@ internal static class AgentHost
         using ILoggerFactory factory = LoggerFactory.Create(AddLogging);
         ILogger log = factory.CreateLogger("sg-agentd");
 
-        string kernel = File.ReadAllText("/proc/sys/kernel/osrelease").Trim();
+        NftFeatures features = NftFeatures.Probe();
+        string kernel = features.KernelRelease;
         using var firewall = new KernelFirewall(
             config.Compiler.Table,
-            config.ProtectTables ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
+            config.ProtectTables && features.OwnerPersist.Available ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
         using var stateFile = new StateFile(config.StateDirectory);
-        var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log);
+        var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
+        {
+            NetdevHooksByName = features.NetdevHookByName.Available,
+        };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
@@ -41,7 +45,7 @@ internal static class AgentHost
         reconciler.Start(Interfaces(), version, kernel);
 
         // Only now may anybody ask: what was persisted is enforced.
-        using WebApplication app = Serve(builder, config, reconciler, metrics, version, kernel);
+        using WebApplication app = Serve(builder, config, reconciler, metrics, version, features);
         using var stopping = new CancellationTokenSource();
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
@@ -52,6 +56,24 @@ internal static class AgentHost
         await app.WaitForShutdownAsync().ConfigureAwait(false);
         await Task.WhenAll(loop, following, auditing).ConfigureAwait(false);
         return 0;
+    }
+
+    private static IReadOnlyList<V1.KernelFeature> Describe(NftFeatures features)
+    {
+        return
+        [
+            Feature("table-owner-persist", features.OwnerPersist,
+                "other programs cannot change our tables (Linux 6.9; without it, foreign changes are found and undone)"),
+            Feature("netdev-hook-by-name", features.NetdevHookByName,
+                "guards wait for devices that do not exist yet (Linux 6.16; without it, they are made when a device appears)"),
+            Feature("bridge-conntrack", features.BridgeConntrack,
+                "vNICs that are bridge ports can be enforced (module nf_conntrack_bridge, Linux 5.3)"),
+            Feature("ct-timeout", features.CtTimeout, "idle times per vNIC (CONFIG_NF_CT_NETLINK_TIMEOUT)"),
+            Feature("ct-count", features.ConnLimit, "session limits per vNIC (module nft_connlimit)"),
+        ];
+
+        static V1.KernelFeature Feature(string name, NftFeature feature, string meaning) =>
+            new() { Name = name, Present = feature.Available, Detail = $"{meaning}; {feature.Detail}" };
     }
 
     private static void AddLogging(ILoggingBuilder logging)
@@ -68,7 +90,7 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, AgentMetrics metrics, string version,
-        string kernel)
+        NftFeatures features)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc();
@@ -79,7 +101,7 @@ internal static class AgentHost
         builder.Services.AddSingleton(health);
         builder.Services.AddSingleton(new AgentService(
             reconciler,
-            new StatusReporter(version, Environment.MachineName, kernel, [], config.Compiler),
+            new StatusReporter(version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler),
             config));
         WebApplication app = builder.Build();
         app.MapGrpcService<AgentService>();

@@ -75,6 +75,9 @@ internal sealed class NftRuleText(NftTable table)
             case NftExpr.Bitwise bitwise when registers[bitwise.Sreg.Word] is { Bits: null } operand:
                 registers[bitwise.Dreg.Word] = operand with { Bits = bitwise };
                 return true;
+            case NftExpr.ByteOrder order when registers[order.Sreg.Word] is { } operand:
+                registers[order.Dreg.Word] = operand; // nft's text is of values: it has no word for their order
+                return true;
             case NftExpr.Cmp cmp when registers[cmp.Sreg.Word] is { } operand:
                 Compare(operand, cmp);
                 return true;

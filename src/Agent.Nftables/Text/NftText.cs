@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Agent.Nftables.Wire;
 using static Agent.Nftables.NftValueText;
 
 namespace Agent.Nftables;
@@ -140,7 +141,9 @@ public static class NftText
             int length = NftSet.FieldLength(field);
             ReadOnlySpan<byte> first = row.Slice(at, length);
             ReadOnlySpan<byte> last = set.Interval ? row.Slice(set.KeyBytes + at, length) : first;
-            fields.Add(RangeOf(TypeOf(field), first, last));
+            fields.Add(set.Interval && SetCodec.IsHostOrder(field) && length == 4
+                ? RangeOf(TypeOf(field), Reversed(first), Reversed(last))
+                : RangeOf(TypeOf(field), first, last));
             at += NftSet.PaddedLength(field);
         }
 
@@ -154,6 +157,18 @@ public static class NftText
             NftSetKind.CounterMap => $"{key} : {Quoted(NftElements.GetName(data))}",
             _ => key,
         };
+    }
+
+    // Keys that are ranges are in network order, whatever their type (nftables-facts.md 1.3).
+    private static byte[] Reversed(ReadOnlySpan<byte> value)
+    {
+        byte[] bytes = value.ToArray();
+        if (BitConverter.IsLittleEndian)
+        {
+            Array.Reverse(bytes);
+        }
+
+        return bytes;
     }
 
     private static string TypeName(NftType type) => type switch
