@@ -44,7 +44,11 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public const string Admit = "admit";
     public const string StageTo = "stage_to";
 
+    /// <summary>Interfaces whose running sessions are taken over (<see cref="CompileRequest.Adopting"/>).</summary>
+    public const string AdoptingSet = "adopting";
+
     private const string HostGate = "host_gate";
+    private const string DhcpTo = "dhcp_to";
     private const string Related = "related";
 
     /// <summary>nf_tables hook priority "filter".</summary>
@@ -75,7 +79,18 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             .. DispatchTo(),
             Exprs.Rule(Exprs.Goto(Admit)),
         ]);
-        yield return Regular(HostGate, [.. HostServices(), Exprs.Rule(Exprs.Goto(DropFrom(DropReason.Host)))]);
+        yield return Regular(HostGate,
+        [
+            Exprs.CommentedRule("the host asked", Exprs.CtDirection(reply: true), Exprs.Goto(Admit)),
+            .. HostServices(),
+            Exprs.Rule(Exprs.Goto(DropFrom(DropReason.Host))),
+        ]);
+        yield return Regular(DhcpTo,
+        [
+            Exprs.CommentedRule("this host", Exprs.HasNoIncoming(), Exprs.Goto(Admit)),
+            .. policy.DhcpServers.Select(server => Exprs.Rule(
+                Exprs.Family(server.Family), Exprs.AddressIn(server, source: true), Exprs.Goto(Admit))),
+        ]);
         yield return Regular(Related, [.. IcmpErrors()]);
         foreach (NftChain chain in StateChains(from: true).Concat(StateChains(from: false)))
         {
@@ -89,20 +104,19 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     }
 
     /// <summary>Sets that count drops per interface and reason.</summary>
-    public static IEnumerable<NftSet> DropSets(IReadOnlyCollection<string> interfaces)
+    public static IEnumerable<NftSet> DropSets(IReadOnlyCollection<string> interfaces) =>
+        DropReason.From.Select(DropFrom).Concat(DropReason.To.Select(DropTo))
+            .Select(chain => InterfaceSet(CountSet(chain), interfaces, counters: true));
+
+    public static NftSet InterfaceSet(string name, IEnumerable<string> interfaces, bool counters)
     {
         var rows = new NftElements.Builder(16);
-        foreach (string name in interfaces)
+        foreach (string device in interfaces)
         {
-            NftElements.PutName(rows.Add(), name);
+            NftElements.PutName(rows.Add(), device);
         }
 
-        NftElements elements = rows.Build();
-        foreach (string set in DropReason.From.Select(DropFrom).Concat(DropReason.To.Select(DropTo)))
-        {
-            yield return new NftSet(
-                CountSet(set), [NftType.IfName], Interval: false, NftSetKind.Set, Size: null, Counters: true, elements);
-        }
+        return new NftSet(name, [NftType.IfName], Interval: false, NftSetKind.Set, Size: null, counters, rows.Build());
     }
 
     public static string CountSet(string dropChain) => $"n_{dropChain}";
@@ -128,6 +142,10 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         }
 
         rules.Add(Exprs.Rule(Exprs.Jump("state_to")));
+        rules.Add(Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 67),
+            Exprs.PortIs(source: false, 68), Exprs.Jump(DhcpTo)));
+        rules.Add(Exprs.CommentedRule("DHCPv6 server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 547),
+            Exprs.PortIs(source: false, 546), Exprs.Jump(DhcpTo)));
         rules.Add(Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)));
         rules.Add(Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)));
         rules.Add(Exprs.Rule(Exprs.Goto(Admit)));
@@ -166,6 +184,14 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             yield return Exprs.CommentedRule("metadata", Exprs.Family(address.Family),
                 Exprs.AddressIn(address, source: false), Exprs.Goto(Admit));
         }
+
+        foreach (HostService service in policy.HostServices)
+        {
+            IEnumerable<NftExpr> port = service.Port is ushort number ? Exprs.PortIs(source: false, number) : [];
+            IEnumerable<NftExpr> at = service.Address is IpPrefix address
+                ? [.. Exprs.Family(address.Family), .. Exprs.AddressIn(address, source: false)] : [];
+            yield return Exprs.CommentedRule("host service", at, Exprs.L4Proto(service.Protocol), port, Exprs.Goto(Admit));
+        }
     }
 
     // Conntrack calls an expected connection of a helper RELATED too, and it inherits the mark: only ICMP errors pass.
@@ -183,7 +209,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         }
     }
 
-    private static IEnumerable<NftChain> StateChains(bool from)
+    private IEnumerable<NftChain> StateChains(bool from)
     {
         string side = from ? "from" : "to";
         Func<string, string> drop = from ? DropFrom : DropTo;
@@ -191,11 +217,24 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             Exprs.Rule(Exprs.CtState(CtStates.New), Exprs.L4Proto(IpProtocol.Tcp), Exprs.Goto($"syn_{side}")),
             Exprs.Rule(Exprs.CtState(CtStates.New | CtStates.Established), Exprs.Return()),
             Exprs.Rule(Exprs.CtState(CtStates.Untracked), Exprs.Goto($"infra_{side}")),
-            Exprs.Rule(Exprs.CtState(CtStates.Related), Exprs.Goto(drop(DropReason.Stale))),
+            Exprs.Rule(Exprs.CtState(CtStates.Related), Exprs.Goto($"related_{side}")),
             Exprs.Rule(Exprs.Goto(drop(DropReason.Invalid))));
+
+        // An error about a session that is yet to be judged again, or no error at all. Everything else that conntrack
+        // calls related was announced by a helper: to us it is a new session like any other.
+        yield return Regular($"related_{side}",
+            Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmp), Exprs.Goto(drop(DropReason.Stale))),
+            Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.Goto(drop(DropReason.Stale))),
+            Exprs.Rule(Exprs.L4Proto(IpProtocol.Tcp), Exprs.Goto($"syn_{side}")));
         yield return Regular($"syn_{side}",
+        [
             Exprs.CommentedRule("no session starts in mid-stream", Exprs.BareSyn(), Exprs.Return()),
-            Exprs.Rule(Exprs.Goto(drop(DropReason.NotSyn))));
+            .. settings.AdoptsSessions
+                ? [Exprs.CommentedRule("but for a while, on a vNIC that is new here",
+                    Exprs.InterfaceIn(incoming: from, AdoptingSet), Exprs.Return())]
+                : Array.Empty<NftRule>(),
+            Exprs.Rule(Exprs.Goto(drop(DropReason.NotSyn))),
+        ]);
 
         // Neighbour discovery and multicast listener reports are never tracked (RFC 4861, RFC 3810).
         byte[] types = from ? [133, 135, 136, 131, 132, 143] : [130, 134, 135, 136];

@@ -143,6 +143,9 @@ internal static class Exprs
     public static IEnumerable<NftExpr> InterfaceIn(bool incoming, string set) =>
         [LoadInterface(incoming), new NftExpr.Lookup(set, R0)];
 
+    /// <summary><c>iif 0</c>: the packet comes from this host (output hook).</summary>
+    public static IEnumerable<NftExpr> HasNoIncoming() => MetaIs(NftMetaKey.Iif, Host(0));
+
     /// <summary><c>oif 0</c>: the packet is for this host (input hook).</summary>
     public static IEnumerable<NftExpr> HasNoOutgoing() => MetaIs(NftMetaKey.Oif, Host(0));
 

@@ -28,6 +28,9 @@ public sealed record CompilerSettings
     /// <summary>Bits of the conntrack mark that carry the policy epoch. Other bits are never changed.</summary>
     public uint EpochMask { get; init; } = 0xffff0000;
 
+    /// <summary>vNICs may be in <see cref="CompileRequest.Adopting"/>.</summary>
+    public bool AdoptsSessions { get; init; }
+
     /// <summary>Ports that a range may span and still be written as single ports (a hash lookup instead of a range's).</summary>
     public int ExpandedPorts { get; init; } = 8;
 

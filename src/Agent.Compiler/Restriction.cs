@@ -24,11 +24,32 @@ public static class Restriction
         return before.Request.Policy.Vnics.Values.Any(comparison.LosesAnything);
     }
 
+    /// <summary>
+    /// True if a vNIC is gone, closed, or another one than before: what counts even where rules do not touch sessions.
+    /// </summary>
+    public static bool OfVnics(CompiledRuleset before, CompiledRuleset after)
+    {
+        ArgumentNullException.ThrowIfNull(before);
+        ArgumentNullException.ThrowIfNull(after);
+        return before.Request.Policy.Vnics.Values.Any(vnic => IsAnother(vnic, after)
+            || (!before.Failed.ContainsKey(vnic.Id) && after.Failed.ContainsKey(vnic.Id)));
+    }
+
+    private static bool IsAnother(Vnic old, CompiledRuleset after) =>
+        !after.Request.Policy.Vnics.TryGetValue(old.Id, out Vnic? now)
+        || now.InterfaceName != old.InterfaceName || now.VpcId != old.VpcId || now.Mac != old.Mac
+        || now.SourceDestinationCheck != old.SourceDestinationCheck
+        || !now.Addresses.SequenceEqual(old.Addresses)
+        || !now.DelegatedPrefixes.SequenceEqual(old.DelegatedPrefixes)
+        || after.Request.ClosedVnics.ContainsKey(old.Id);
+
     private static bool SameSettings(PolicySettings before, PolicySettings after) =>
         before.EgressInner == after.EgressInner
         && before.MetadataAddresses.SequenceEqual(after.MetadataAddresses)
         && before.TrustedMarks.SequenceEqual(after.TrustedMarks)
-        && before.PlatformBlockedTcpPorts.SequenceEqual(after.PlatformBlockedTcpPorts);
+        && before.PlatformBlockedTcpPorts.SequenceEqual(after.PlatformBlockedTcpPorts)
+        && before.HostServices.SequenceEqual(after.HostServices)
+        && before.DhcpServers.SequenceEqual(after.DhcpServers);
 
     private sealed class Comparison(CompiledRuleset before, CompiledRuleset after)
     {
@@ -38,15 +59,17 @@ public static class Restriction
 
         public bool LosesAnything(Vnic old)
         {
-            if (!after.Request.Policy.Vnics.TryGetValue(old.Id, out Vnic? now)
-                || now.InterfaceName != old.InterfaceName || now.VpcId != old.VpcId || now.Mac != old.Mac
-                || now.SourceDestinationCheck != old.SourceDestinationCheck
-                || !now.Addresses.SequenceEqual(old.Addresses)
-                || !now.DelegatedPrefixes.SequenceEqual(old.DelegatedPrefixes))
+            if (before.Request.ClosedVnics.ContainsKey(old.Id))
+            {
+                return false; // it was closed: nothing to lose
+            }
+
+            if (IsAnother(old, after))
             {
                 return true;
             }
 
+            Vnic now = after.Request.Policy.Vnics[old.Id];
             (string, string) pair = (CompiledRuleset.ProfileOf(old), CompiledRuleset.ProfileOf(now));
             if (!profiles.TryGetValue(pair, out bool loses))
             {

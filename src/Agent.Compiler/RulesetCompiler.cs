@@ -25,6 +25,12 @@ public sealed record CompileRequest(
     /// </summary>
     public CompiledRuleset? Previous { get; init; }
 
+    /// <summary>
+    /// vNICs (by id) that were attached to a running guest just now: TCP sessions of theirs that nobody saw begin are
+    /// judged as if they began with the packet at hand.
+    /// </summary>
+    public ImmutableHashSet<string> Adopting { get; init; } = [];
+
     /// <summary>vNICs (by id) that must be closed, and why.</summary>
     public ImmutableDictionary<string, string> ClosedVnics { get; init; } = ImmutableDictionary<string, string>.Empty;
 }
@@ -148,6 +154,12 @@ public static class RulesetCompiler
 
             AddVnics(datapath);
             sets.AddRange(Datapath.DropSets([.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)]));
+            if (request.Settings.AdoptsSessions)
+            {
+                sets.Add(Datapath.InterfaceSet(Datapath.AdoptingSet, policy.Vnics.Values
+                    .Where(vnic => request.Adopting.Contains(vnic.Id)).Select(vnic => vnic.InterfaceName), counters: false));
+            }
+
             NftTable inet = Table(NftFamily.Inet, chains, sets, objects);
             return new CompiledRuleset(request, new Ruleset([inet, GuardTable()]), compiled, classes)
             {

@@ -36,6 +36,7 @@ internal static class AgentHost
         var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
         {
             NetdevHooksByName = features.NetdevHookByName.Available,
+            KeepsSessions = config.OnChange == OnChange.Keep,
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);

@@ -35,6 +35,13 @@ internal static partial class Log
     [LoggerMessage(205, LogLevel.Warning, "vNIC {Vnic} does not follow the policy: {Reason}")]
     public static partial void VnicFailed(this ILogger log, string vnic, string reason);
 
+    [LoggerMessage(206, LogLevel.Information,
+        "policy epoch {Epoch:x8} begins the other half of the circle: sessions marked in an earlier round are unmarked")]
+    public static partial void EpochHalf(this ILogger log, uint epoch);
+
+    [LoggerMessage(207, LogLevel.Information, "trying again to enforce revision {Revision}")]
+    public static partial void Retrying(this ILogger log, ulong revision);
+
     [LoggerMessage(300, LogLevel.Warning, "generation {Found} in the kernel is not ours ({Ours}): reading the ruleset")]
     public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
 

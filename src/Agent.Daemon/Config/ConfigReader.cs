@@ -70,6 +70,7 @@ internal static class ConfigReader
     private static DaemonConfig ReadRoot(Section root)
     {
         var defaults = new DaemonConfig();
+        int adoptionSeconds = root.Number("adoption_window_seconds", 0, least: 0);
         var config = new DaemonConfig
         {
             StateDirectory = root.Path("state_directory", defaults.StateDirectory),
@@ -80,10 +81,18 @@ internal static class ConfigReader
                 Table = root.Name("table", defaults.Compiler.Table),
                 ManagedInterfaces = root.Patterns("managed_interfaces", defaults.Compiler.ManagedInterfaces),
                 EpochMask = root.Mask("epoch_mask", defaults.Compiler.EpochMask),
+                AdoptsSessions = adoptionSeconds > 0,
             },
-            Semantics = ReadSemantics(root.Child("semantics")),
+            Semantics = ReadSemantics(root.Child("semantics")) with
+            {
+                HostServices = root.List("host_services", PolicySettings.Default.HostServices,
+                    "a service such as udp/53, tcp/8775@169.254.169.254 or icmp", HostService.Parse),
+                DhcpServers = root.List("dhcp_servers", PolicySettings.Default.DhcpServers, "an address",
+                    text => IpPrefix.TryParse(text, out IpPrefix address, out _) && address.IsHost ? address : null),
+            },
             Limits = ReadLimits(root.Child("limits")),
             OnChange = root.Choice("on_change", OnChange.Revalidate),
+            AdoptionWindow = TimeSpan.FromSeconds(adoptionSeconds),
             ProtectTables = root.Flag("protect_tables", defaults.ProtectTables),
         };
         root.Finish();

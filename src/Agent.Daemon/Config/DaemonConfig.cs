@@ -31,6 +31,12 @@ internal sealed record DaemonConfig
 
     public OnChange OnChange { get; init; } = OnChange.Revalidate;
 
+    /// <summary>
+    /// How long a vNIC that is new in the policy, and whose device is there already, may go on with TCP sessions that
+    /// began before. They are judged by their first packet that is seen, as if that were their first; zero: never.
+    /// </summary>
+    public TimeSpan AdoptionWindow { get; init; } = TimeSpan.Zero;
+
     /// <summary>Ask the kernel to keep other tools off our tables, where it can do so safely (Linux 6.9).</summary>
     public bool ProtectTables { get; init; } = true;
 }

@@ -91,8 +91,9 @@ internal sealed class Section(string path, JsonElement element, Dictionary<strin
     public bool Flag(string key, bool fallback) => Parse(key, fallback, "true or false",
         text => bool.TryParse(text, out bool value) ? value : null);
 
-    public int Number(string key, int fallback) => Parse(key, fallback, "a whole number above 0",
-        text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value > 0 ? value : null);
+    public int Number(string key, int fallback, int least = 1) => Parse(key, fallback, $"a whole number, {least} or more",
+        text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= least
+            ? value : null);
 
     public uint Mask(string key, uint fallback) => Parse(key, fallback, "consecutive bits, at least 4, such as 0xffff0000",
         text => TryNumber(text, out uint value) && IsRun(value) ? value : null);

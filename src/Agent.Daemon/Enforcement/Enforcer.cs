@@ -43,6 +43,12 @@ internal sealed class Enforcer(
     /// <summary>netdev chains may name devices that do not exist yet.</summary>
     public bool NetdevHooksByName { get; init; } = true;
 
+    /// <summary>Sessions that were allowed stay allowed, whatever the rules become.</summary>
+    public bool KeepsSessions { get; init; }
+
+    /// <summary>vNICs (by id) whose running TCP sessions are being taken over.</summary>
+    public ImmutableHashSet<string> Adopting { get; set; } = [];
+
     /// <summary>What the kernel counts now.</summary>
     public uint CurrentGeneration() => firewall.ReadGeneration();
 
@@ -65,16 +71,25 @@ internal sealed class Enforcer(
     {
         Read();
         uint? found = EpochReader.Find(observed, settings);
+        if (found is null)
+        {
+            // Nothing says which epochs live sessions may carry: none of them is worth anything.
+            firewall.Unmark(mask: 0, value: 0, settings.EpochMask);
+        }
+
         Epoch = found ?? Next(lastEpoch);
         return found is not null;
     }
 
     /// <summary>Compiles without committing, for a dry run.</summary>
     public CompiledRuleset Compile(PolicySnapshot policy, HostFacts host) => RulesetCompiler.Compile(
-        new CompileRequest(policy, policySettings, settings, host, Epoch) { HeldBack = heldBack, ClosedVnics = closedVnics, Previous = enforced });
-
-    /// <summary>The epoch that the change to <paramref name="next"/> will run under.</summary>
-    public uint EpochFor(CompiledRuleset next) => TakesAway(next) ? Next(Epoch) : Epoch;
+        new CompileRequest(policy, policySettings, settings, host, Epoch)
+        {
+            HeldBack = heldBack,
+            ClosedVnics = closedVnics,
+            Adopting = Adopting,
+            Previous = enforced,
+        });
 
     /// <summary>Brings the kernel to the policy; returns when it is in force for every vNIC that can have it.</summary>
     /// <exception cref="EnforcementFailedException">Nothing of it is in force; the previous ruleset is whole.</exception>
@@ -131,7 +146,7 @@ internal sealed class Enforcer(
         }
 
         bool revalidate = TakesAway(next) || SealMark.IsOn(observed, settings);
-        CompiledRuleset final = revalidate ? next.WithEpoch(Next(Epoch)) : next;
+        CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         Plan plan = Plan.Between(observed, final.Ruleset);
         if (revalidate && plan.EditsIntervals)
         {
@@ -162,7 +177,10 @@ internal sealed class Enforcer(
         cleanup = plan.Cleanup;
     }
 
-    private bool TakesAway(CompiledRuleset next) => enforced is null || Restriction.Between(enforced, next);
+    private bool TakesAway(CompiledRuleset next) =>
+        enforced is null ? !KeepsSessions
+        : KeepsSessions ? Restriction.OfVnics(enforced, next)
+        : Restriction.Between(enforced, next);
 
     private bool Run(Plan plan, CompiledRuleset next, Tally tally)
     {
@@ -244,6 +262,21 @@ internal sealed class Enforcer(
     {
         (observed, generation) = firewall.Read();
         observedIsKnown = true;
+    }
+
+    // Epochs are used in a circle. Before the half of them that the highest bit tells apart is entered again, sessions
+    // that carry one of it, from the last time round, are made to carry none.
+    private uint Advance()
+    {
+        uint next = Next(Epoch);
+        uint half = settings.EpochMask & ~(settings.EpochMask >> 1);
+        if (((next ^ Epoch) & half) != 0)
+        {
+            log.EpochHalf(next);
+            firewall.Unmark(half, next & half, settings.EpochMask);
+        }
+
+        return next;
     }
 
     private uint Next(uint epoch)

@@ -13,4 +13,10 @@ internal interface IFirewall
 
     /// <summary>One transaction, only if nothing was committed since <paramref name="generation"/>.</summary>
     CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation);
+
+    /// <summary>
+    /// Clears bits of the mark of every live session whose mark, under a mask, has a value: its next packet is judged
+    /// again. An empty mask means all sessions.
+    /// </summary>
+    void Unmark(uint mask, uint value, uint clear);
 }

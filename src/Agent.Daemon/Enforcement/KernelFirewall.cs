@@ -1,3 +1,4 @@
+using Agent.Netlink.Conntrack;
 using Agent.Nftables;
 
 namespace Agent.Daemon.Enforcement;
@@ -25,6 +26,13 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     }
 
     public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation) => connection.Commit(ops, generation);
+
+    // Rare (once in half the epochs, and at a first start), so it has no socket of its own in between.
+    public void Unmark(uint mask, uint value, uint clear)
+    {
+        using var sessions = new ConntrackConnection();
+        sessions.ClearMarks(mask, value, clear);
+    }
 
     public void Dispose() => connection.Dispose();
 }

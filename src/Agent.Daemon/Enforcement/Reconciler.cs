@@ -55,12 +55,20 @@ internal sealed class Reconciler(
     /// <summary>Between a switch and its cleaning up: longer than any packet takes through a chain.</summary>
     private static readonly TimeSpan CleanupDelay = TimeSpan.FromMilliseconds(3);
 
+    /// <summary>What the kernel did not take is tried again after so long, twice as long each time.</summary>
+    private static readonly TimeSpan RetryFirst = TimeSpan.FromSeconds(1);
+
+    private static readonly TimeSpan RetryLast = TimeSpan.FromMinutes(1);
+
     private readonly Channel<AgentRequest> requests = Channel.CreateBounded<AgentRequest>(
         new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
     private readonly Lock stateLock = new();
     private TaskCompletionSource stateChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool adoptUntouched;
+    private ImmutableDictionary<string, long> adoptUntil = ImmutableDictionary<string, long>.Empty;
+    private TimeSpan retryDelay = RetryFirst;
+    private long? retryAt;
 
     /// <summary>The newest state.</summary>
     public AgentState State { get; private set; } = AgentState.Initial;
@@ -247,6 +255,7 @@ internal sealed class Reconciler(
         TimeSpan persisted = clock.GetElapsedTime(started);
         bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0 && State.Failed.IsEmpty;
         Publish(State with { Desired = policy, DesiredHash = hash });
+        Adopt(before, policy);
         EnforcementReport? report = TryEnforce(policy, hash);
         return new ApplyOutcome.Accepted(State, before, policy, report, validate, persisted, warnings, unchanged);
     }
@@ -276,10 +285,13 @@ internal sealed class Reconciler(
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,
                 report.Compile.TotalMilliseconds, report.Commit.TotalMilliseconds, report.Revalidated);
             metrics.Enforced(report, State);
+            PlanRetry(failed.IsEmpty);
             return report;
         }
-        catch (EnforcementFailedException e)
+        catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
         {
+            enforcer.Distrust();
+            PlanRetry(done: false);
             log.NotEnforced(policy.Revision, e.Message);
             metrics.CommitFailures.Inc();
             Publish(State with
@@ -288,6 +300,36 @@ internal sealed class Reconciler(
             });
             return null;
         }
+    }
+
+    // A vNIC that comes into the policy while its guest runs: for a while its TCP sessions may be older than we are.
+    private void Adopt(PolicySnapshot before, PolicySnapshot after)
+    {
+        if (config.AdoptionWindow > TimeSpan.Zero)
+        {
+            adoptUntil = adoptUntil.SetItems(after.Vnics.Values
+                .Where(vnic => !before.Vnics.ContainsKey(vnic.Id) && State.Interfaces.Contains(vnic.InterfaceName))
+                .Select(vnic => KeyValuePair.Create(vnic.Id, After(config.AdoptionWindow))));
+            enforcer.Adopting = [.. adoptUntil.Keys];
+        }
+    }
+
+    private bool EndAdoptions()
+    {
+        long now = clock.GetTimestamp();
+        ImmutableDictionary<string, long> rest = adoptUntil.RemoveRange(adoptUntil.Where(pair => pair.Value <= now).Select(pair => pair.Key));
+        bool ended = rest.Count < adoptUntil.Count;
+        adoptUntil = rest;
+        enforcer.Adopting = [.. rest.Keys];
+        return ended;
+    }
+
+    private long After(TimeSpan delay) => clock.GetTimestamp() + (long)(delay.TotalSeconds * clock.TimestampFrequency);
+
+    private void PlanRetry(bool done)
+    {
+        retryAt = done ? null : After(retryDelay);
+        retryDelay = done ? RetryFirst : TimeSpan.FromTicks(Math.Min(2 * retryDelay.Ticks, RetryLast.Ticks));
     }
 
     private void Follow(ImmutableSortedSet<string> interfaces)
@@ -309,8 +351,24 @@ internal sealed class Reconciler(
     private void Audit()
     {
         uint found = enforcer.CurrentGeneration();
-        if (found == enforcer.Generation || adoptUntouched)
+        if (adoptUntouched)
         {
+            return;
+        }
+
+        if (found == enforcer.Generation)
+        {
+            bool retry = clock.GetTimestamp() >= retryAt;
+            if (retry)
+            {
+                log.Retrying(State.Desired.Revision);
+            }
+
+            if (retry | EndAdoptions())
+            {
+                TryEnforce(State.Desired, State.DesiredHash);
+            }
+
             return;
         }
 

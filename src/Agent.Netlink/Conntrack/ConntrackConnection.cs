@@ -1,0 +1,123 @@
+namespace Agent.Netlink.Conntrack;
+
+/// <summary>The connection tracking table of this network namespace. Used by one thread at a time.</summary>
+public sealed class ConntrackConnection : IDisposable
+{
+    private const int Attempts = 8;
+
+    /// <summary>Changes that one datagram carries: 1 us each in the kernel (nftables-facts.md 5.1).</summary>
+    private const int ChangesAtOnce = 1000;
+
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly NetlinkSocket socket = new(NetlinkProtocol.Netfilter, receiveBufferBytes: 8 << 20);
+    private readonly NlWriter writer = new(64 * 1024);
+    private uint sequence;
+
+    /// <summary>Every flow whose mark, under a mask, has a value; with an empty mask all flows.</summary>
+    /// <remarks>Not of one instant: flows come and go while the kernel walks its table.</remarks>
+    /// <exception cref="NetlinkException">The kernel refused: without nf_conntrack_netlink there is no such table.</exception>
+    public IReadOnlyList<Flow> Read(uint markMask = 0, uint markValue = 0)
+    {
+        for (int attempt = 0; attempt < Attempts; attempt++)
+        {
+            writer.Clear();
+            FlowCodec.WriteDump(writer, ++sequence, markMask, markValue);
+            Send();
+            var flows = new List<Flow>();
+            if (ReadDump(flows))
+            {
+                return markMask == 0 ? flows : flows.FindAll(flow => (flow.Mark & markMask) == markValue);
+            }
+        }
+
+        throw new NetlinkException("list flows", new KernelError(KernelError.Enobufs, "answers kept being lost"));
+    }
+
+    /// <summary>
+    /// Clears bits of the mark of every flow whose mark, under a mask, has a value, until there is none. Flows with none
+    /// of the bits set are left alone.
+    /// </summary>
+    /// <param name="mask">Which flows.</param>
+    /// <param name="value">Which flows.</param>
+    /// <param name="clear">Bits to clear; contains <paramref name="mask"/>.</param>
+    /// <returns>Flows changed.</returns>
+    /// <exception cref="NetlinkException">The kernel refused, or such flows kept appearing.</exception>
+    public int ClearMarks(uint mask, uint value, uint clear)
+    {
+        int changed = 0;
+        for (int attempt = 0; attempt < Attempts; attempt++)
+        {
+            Flow[] found = [.. Read(mask, value).Where(flow => (flow.Mark & clear) != 0)];
+            if (found.Length == 0)
+            {
+                return changed;
+            }
+
+            // Without acknowledgements: a flow that ended meanwhile is no fault, and the next reading tells the rest.
+            foreach (Flow[] chunk in found.Chunk(ChangesAtOnce))
+            {
+                writer.Clear();
+                foreach (Flow flow in chunk)
+                {
+                    FlowCodec.WriteMark(writer, ++sequence, flow, clear, 0);
+                }
+
+                Send();
+                Drain();
+            }
+
+            changed += found.Length;
+        }
+
+        throw new NetlinkException("clear marks of flows", new KernelError(KernelError.Eagain, "such flows kept appearing"));
+    }
+
+    public void Dispose() => socket.Dispose();
+
+    private void Send()
+    {
+        if (socket.Send(writer.Written) is { } unsent)
+        {
+            throw new NetlinkException("conntrack request", unsent);
+        }
+    }
+
+    /// <summary>Errors of single changes are answered unasked.</summary>
+    private void Drain()
+    {
+        while (socket.Receive(TimeSpan.Zero) is ReceiveResult.Datagram or ReceiveResult.Overrun)
+        {
+        }
+    }
+
+    /// <returns>False if answers were lost.</returns>
+    private bool ReadDump(List<Flow> flows)
+    {
+        bool whole = true;
+        while (true)
+        {
+            switch (socket.Receive(AnswerTimeout))
+            {
+                case ReceiveResult.Datagram: break;
+                case ReceiveResult.Overrun: whole = false; continue;
+                default: throw new NetlinkException("list flows", new KernelError(110, "no answer"));
+            }
+
+            foreach (NlMessage message in new NlMessages(socket.Received))
+            {
+                if (message.Sequence != sequence)
+                {
+                    continue;
+                }
+
+                switch (message.Type)
+                {
+                    case Nlmsg.Done: return whole;
+                    case Nlmsg.Error when KernelError.Read(message) is { } error: throw new NetlinkException("list flows", error);
+                    default: flows.Add(FlowCodec.Read(message)); break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+using System.Net;
+
+namespace Agent.Netlink.Conntrack;
+
+/// <summary>Messages of ctnetlink.</summary>
+/// <remarks>
+/// <code>
+/// nfgenmsg (4)  family u8 | version u8 | resource be16      then attributes, integers in network order
+/// TUPLE_ORIG, TUPLE_REPLY: IP (source, destination) | PROTO (number, ports or ICMP id, type, code)
+/// </code>
+/// linux/netfilter/nfnetlink_conntrack.h.
+/// </remarks>
+internal static class FlowCodec
+{
+    internal const int HeaderBytes = 4;
+
+    /// <summary>Asks for every flow whose mark, under a mask, has a value.</summary>
+    /// <remarks>Kernels may ignore a filter (CTA_FILTER of old ones did): what comes back is compared again.</remarks>
+    internal static void WriteDump(NlWriter writer, uint sequence, uint markMask, uint markValue)
+    {
+        NlMark message = Begin(writer, IpctnlMsgCt.Get, NlmF.Dump, sequence, family: 0);
+        if (markMask != 0)
+        {
+            writer.PutU32Be(Cta.Mark, markValue);
+            writer.PutU32Be(Cta.MarkMask, markMask);
+        }
+
+        writer.EndMessage(message);
+    }
+
+    /// <summary>Sets bits of one flow's mark; the others stay (net/netfilter/nf_conntrack_netlink.c, ctnetlink_change_mark).</summary>
+    internal static void WriteMark(NlWriter writer, uint sequence, Flow flow, uint mask, uint value)
+    {
+        byte family = flow.Original.Source.GetAddressBytes().Length == 4 ? (byte)2 : (byte)10;
+        NlMark message = Begin(writer, IpctnlMsgCt.New, NlmF.None, sequence, family);
+        WriteTuple(writer, flow.Original);
+        writer.PutU16Be(Cta.Zone, flow.Zone);
+        writer.PutU32Be(Cta.Mark, value);
+        writer.PutU32Be(Cta.MarkMask, mask);
+        writer.EndMessage(message);
+    }
+
+    /// <exception cref="NetlinkFormatException">A flow without addresses or protocol.</exception>
+    internal static Flow Read(NlMessage message)
+    {
+        FlowTuple? original = null;
+        FlowTuple? reply = null;
+        ushort zone = 0;
+        uint mark = 0;
+        uint status = 0;
+        uint timeout = 0;
+        uint id = 0;
+        foreach (NlAttr attr in message.Attrs(HeaderBytes))
+        {
+            switch (attr.Type)
+            {
+                case Cta.TupleOrig: original = ReadTuple(attr.Nested); break;
+                case Cta.TupleReply: reply = ReadTuple(attr.Nested); break;
+                case Cta.Zone: zone = attr.U16Be(); break;
+                case Cta.Mark: mark = attr.U32Be(); break;
+                case Cta.Status: status = attr.U32Be(); break;
+                case Cta.Timeout: timeout = attr.U32Be(); break;
+                case Cta.Id: id = attr.U32Be(); break;
+                default: break; // protocol state, counters, labels: not needed here
+            }
+        }
+
+        return original is not null && reply is not null
+            ? new Flow(original, reply, zone, mark, status, timeout, id)
+            : throw new NetlinkFormatException("a flow without its tuples");
+    }
+
+    private static NlMark Begin(NlWriter writer, ushort op, NlmF flags, uint sequence, byte family)
+    {
+        NlMark mark = writer.BeginMessage((ushort)(Nfnl.SubsysCtnetlink << 8 | op), NlmF.Request | flags, sequence);
+        writer.PutRaw([family, 0, 0, 0]);
+        return mark;
+    }
+
+    private static void WriteTuple(NlWriter writer, FlowTuple tuple)
+    {
+        byte[] source = tuple.Source.GetAddressBytes();
+        bool v4 = source.Length == 4;
+        NlMark nest = writer.BeginNest(Cta.TupleOrig);
+        NlMark ip = writer.BeginNest(CtaTuple.Ip);
+        writer.PutBytes(v4 ? CtaIp.V4Src : CtaIp.V6Src, source);
+        writer.PutBytes(v4 ? CtaIp.V4Dst : CtaIp.V6Dst, tuple.Destination.GetAddressBytes());
+        writer.EndNest(ip);
+        NlMark proto = writer.BeginNest(CtaTuple.Proto);
+        writer.PutU8(CtaProto.Num, tuple.Protocol);
+        (ushort id, ushort type, ushort code) = tuple.Protocol switch
+        {
+            1 => (CtaProto.IcmpId, CtaProto.IcmpType, CtaProto.IcmpCode),
+            58 => (CtaProto.Icmpv6Id, CtaProto.Icmpv6Type, CtaProto.Icmpv6Code),
+            _ => ((ushort)0, (ushort)0, (ushort)0),
+        };
+        if (id != 0)
+        {
+            writer.PutU16Be(id, tuple.SourcePort);
+            writer.PutU8(type, (byte)(tuple.DestinationPort >> 8));
+            writer.PutU8(code, (byte)(tuple.DestinationPort & 0xff));
+        }
+        else
+        {
+            writer.PutU16Be(CtaProto.SrcPort, tuple.SourcePort);
+            writer.PutU16Be(CtaProto.DstPort, tuple.DestinationPort);
+        }
+
+        writer.EndNest(proto);
+        writer.EndNest(nest);
+    }
+
+    private static FlowTuple ReadTuple(NlAttrs attrs)
+    {
+        IPAddress? source = null;
+        IPAddress? destination = null;
+        byte? protocol = null;
+        ushort from = 0;
+        int to = 0;
+        foreach (NlAttr part in attrs)
+        {
+            foreach (NlAttr attr in part.Nested)
+            {
+                switch (part.Type, attr.Type)
+                {
+                    case (CtaTuple.Ip, CtaIp.V4Src or CtaIp.V6Src): source = new IPAddress(attr.Payload); break;
+                    case (CtaTuple.Ip, CtaIp.V4Dst or CtaIp.V6Dst): destination = new IPAddress(attr.Payload); break;
+                    case (CtaTuple.Proto, CtaProto.Num): protocol = attr.U8(); break;
+                    case (CtaTuple.Proto, CtaProto.SrcPort or CtaProto.IcmpId or CtaProto.Icmpv6Id): from = attr.U16Be(); break;
+                    case (CtaTuple.Proto, CtaProto.DstPort): to = attr.U16Be(); break;
+                    case (CtaTuple.Proto, CtaProto.IcmpType or CtaProto.Icmpv6Type): to |= attr.U8() << 8; break;
+                    case (CtaTuple.Proto, CtaProto.IcmpCode or CtaProto.Icmpv6Code): to |= attr.U8(); break;
+                    default: break; // a zone of one direction only
+                }
+            }
+        }
+
+        return source is not null && destination is not null && protocol is byte number
+            ? new FlowTuple(source, destination, number, from, (ushort)to)
+            : throw new NetlinkFormatException("a tuple without addresses or protocol");
+    }
+}
