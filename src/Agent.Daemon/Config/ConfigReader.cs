@@ -70,6 +70,9 @@ internal static class ConfigReader
     private static DaemonConfig ReadRoot(Section root)
     {
         var defaults = new DaemonConfig();
+        Section conntrack = root.Child("conntrack");
+        Section sessions = root.Child("sessions");
+        (ushort zoneFirst, ushort zoneLast) = ReadZones(conntrack, defaults.Compiler);
         var config = new DaemonConfig
         {
             StateDirectory = root.Path("state_directory", defaults.StateDirectory),
@@ -80,14 +83,34 @@ internal static class ConfigReader
                 Table = root.Name("table", defaults.Compiler.Table),
                 ManagedInterfaces = root.Patterns("managed_interfaces", defaults.Compiler.ManagedInterfaces),
                 EpochMask = root.Mask("epoch_mask", defaults.Compiler.EpochMask),
+                ZoneFirst = zoneFirst,
+                ZoneLast = zoneLast,
+                MaxSessionsPerVnic = sessions.NumberOrZero(
+                    "max_per_vnic", defaults.Compiler.MaxSessionsPerVnic, PolicyLimits.MaxSessionsPerVnic),
             },
             Semantics = ReadSemantics(root.Child("semantics")),
             Limits = ReadLimits(root.Child("limits")),
             OnChange = root.Choice("on_change", OnChange.Revalidate),
             ProtectTables = root.Flag("protect_tables", defaults.ProtectTables),
+            ManageSysctls = conntrack.Flag("manage_sysctls", defaults.ManageSysctls),
         };
+        conntrack.Finish();
+        sessions.Finish();
         root.Finish();
         return config;
+    }
+
+    private static (ushort First, ushort Last) ReadZones(Section section, CompilerSettings defaults)
+    {
+        int first = section.Number("zone_first", defaults.ZoneFirst);
+        int last = section.Number("zone_last", defaults.ZoneLast);
+        if (last > ushort.MaxValue || first > last)
+        {
+            section.Fault("zone_last", $"{first} to {last} are not conntrack zones", "Use 1 to 65535, zone_first the smaller.");
+            return (defaults.ZoneFirst, defaults.ZoneLast);
+        }
+
+        return ((ushort)first, (ushort)last);
     }
 
     private static GrpcConfig ReadGrpc(Section section, GrpcConfig defaults)

@@ -94,6 +94,10 @@ internal sealed class Section(string path, JsonElement element, Dictionary<strin
     public int Number(string key, int fallback) => Parse(key, fallback, "a whole number above 0",
         text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value > 0 ? value : null);
 
+    public int NumberOrZero(string key, int fallback, int max) => Parse(
+        key, fallback, $"a whole number from 0 to {max}",
+        text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value <= max ? value : null);
+
     public uint Mask(string key, uint fallback) => Parse(key, fallback, "consecutive bits, at least 4, such as 0xffff0000",
         text => TryNumber(text, out uint value) && IsRun(value) ? value : null);
 

@@ -31,6 +31,9 @@ internal sealed class Enforcer(
     /// <summary>Messages that one preparing transaction may carry, so that others wait for a few milliseconds at most.</summary>
     private const int PrepareChunk = 2000;
 
+    /// <summary>Timeout objects beyond which those that no vNIC uses are removed.</summary>
+    private const int MaxKeptTimes = 256;
+
     private Ruleset observed = Ruleset.Empty;
     private uint generation;
     private bool observedIsKnown;
@@ -40,8 +43,8 @@ internal sealed class Enforcer(
         ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
     private ImmutableDictionary<string, string> closedVnics = ImmutableDictionary<string, string>.Empty;
 
-    /// <summary>netdev chains may name devices that do not exist yet.</summary>
-    public bool NetdevHooksByName { get; init; } = true;
+    /// <summary>What the kernel can do; which devices exist is for the caller of each step to say.</summary>
+    public HostFacts Kernel { get; init; } = HostFacts.Default;
 
     /// <summary>What the kernel counts now.</summary>
     public uint CurrentGeneration() => firewall.ReadGeneration();
@@ -71,7 +74,22 @@ internal sealed class Enforcer(
 
     /// <summary>Compiles without committing, for a dry run.</summary>
     public CompiledRuleset Compile(PolicySnapshot policy, HostFacts host) => RulesetCompiler.Compile(
-        new CompileRequest(policy, policySettings, settings, host, Epoch) { HeldBack = heldBack, ClosedVnics = closedVnics, Previous = enforced });
+        new CompileRequest(policy, policySettings, settings, host, Epoch)
+        {
+            HeldBack = heldBack,
+            ClosedVnics = closedVnics,
+            Previous = enforced,
+            KnownZones = enforced?.Zones ?? ZoneNumbers.Find(observed, policy, settings),
+            KeptTimes = KeptTimes(),
+        });
+
+    // Sessions live by these objects. Whoever changes times again and again loses the oldest promise first: all of
+    // them at once, so that the number is bounded.
+    private ImmutableSortedSet<string> KeptTimes()
+    {
+        ImmutableSortedSet<string> kept = SessionTimes.Find(enforced?.Ruleset ?? observed, settings);
+        return kept.Count <= MaxKeptTimes ? kept : [];
+    }
 
     /// <summary>The epoch that the change to <paramref name="next"/> will run under.</summary>
     public uint EpochFor(CompiledRuleset next) => TakesAway(next) ? Next(Epoch) : Epoch;
