@@ -31,6 +31,8 @@ internal sealed class AddressClasses
     /// <summary>Part of the names of the maps and chains: "v_" and a hash of the VPC's id.</summary>
     public string Name { get; }
 
+    public static string NameOf(string vpcId) => "v_" + StableHash.Name(vpcId);
+
     public IReadOnlyList<AddressClass> Classes { get; }
 
     /// <summary>The cut address space of each family, with the class number of each signature.</summary>
@@ -74,7 +76,7 @@ internal sealed class AddressClasses
             cuts.Add(family, new Cut(space, Number(space, family, names, classes)));
         }
 
-        return new AddressClasses("v_" + StableHash.Name(vpcId), classes, cuts, tags);
+        return new AddressClasses(NameOf(vpcId), classes, cuts, tags);
     }
 
     /// <summary>Tags of classes that were not there before, or are not there any more: policies that name them must look.</summary>

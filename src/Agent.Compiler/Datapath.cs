@@ -15,20 +15,29 @@ internal static class DropReason
     public const string Host = "host";
     public const string Closed = "closed";
 
-    /// <summary>Reasons counted per interface, by the side on which they occur.</summary>
-    public static readonly ImmutableArray<string> From = [Default, Rule, Stale, Invalid, NotSyn, Host];
+    /// <summary>The packet was on its way to another VPC.</summary>
+    public const string Zone = "zone";
 
-    public static readonly ImmutableArray<string> To = [Default, Rule, Stale, Invalid, NotSyn];
+    /// <summary>The vNIC has as many sessions as it may have.</summary>
+    public const string Limit = "limit";
+
+    /// <summary>Reasons counted per interface, by the side on which they occur.</summary>
+    public static readonly ImmutableArray<string> From = [Default, Rule, Stale, Invalid, NotSyn, Host, Limit];
+
+    public static readonly ImmutableArray<string> To = [Default, Rule, Stale, Invalid, NotSyn, Zone, Limit];
 }
 
 /// <summary>The fixed part of the inet table: hooks, state, dispatch, drops (datapath.md section 3).</summary>
 /// <remarks>
 /// <code>
+/// sg_zone_prerouting / sg_zone_output, before conntrack: ct zone := @zones of the interface
 /// sg_forward / sg_input / sg_output
+///    oifname @zone_gate: tracked in another zone than the vNIC's ----------> counted, final
 ///    established, live epoch ---------------------------------------------> accept
 ///    ICMP error of a session of the live epoch ---------------------------> accept
 ///    iifname @vnic_from -> vnic_X_out: state, egress judgement  --drop-->  counted, final
-///                             `-> stage_to: for the host? host_gate
+///                             `-> stage_to_VPC: for the host? host_gate
+///                                 oifname @to_VPC -> vnic_Y_in; of another VPC --> counted, final
 ///    oifname @vnic_to   -> vnic_Y_in:  state, ingress judgement --drop-->  counted, final
 ///                             `-> admit: ct mark := epoch ----------------> accept
 ///    tap*, vnet* that no policy names ------------------------------------> closed
@@ -36,13 +45,21 @@ internal static class DropReason
 /// </code>
 /// A packet of a session (whichever way it travels) is judged by the session's original direction: replies go through
 /// the mirrored chains. The mark is written last, after both ends passed.
+///
+/// Zones and their gate are written only if a VPC is listed. The gate stands before the fast path: a session that was
+/// admitted in one zone never reaches a vNIC of another one, even if a route changes under it.
 /// </remarks>
-internal sealed class Datapath(CompilerSettings settings, PolicySettings policy, uint epoch)
+/// <param name="settings">Switches of the layout.</param>
+/// <param name="policy">Switches of the semantics.</param>
+/// <param name="epoch">The policy epoch.</param>
+/// <param name="zoned">Some VPC is listed.</param>
+internal sealed class Datapath(CompilerSettings settings, PolicySettings policy, uint epoch, bool zoned)
 {
     public const string FromMap = "vnic_from";
     public const string ToMap = "vnic_to";
     public const string Admit = "admit";
-    public const string StageTo = "stage_to";
+    public const string ZoneMap = "zones";
+    public const string GateMap = "zone_gate";
 
     /// <summary>Interfaces whose running sessions are taken over (<see cref="CompileRequest.Adopting"/>).</summary>
     public const string AdoptingSet = "adopting";
@@ -54,9 +71,24 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     /// <summary>nf_tables hook priority "filter".</summary>
     private const int FilterPriority = 0;
 
+    /// <summary>nf_tables hook priority "raw": the last that comes before conntrack.</summary>
+    private const int RawPriority = -300;
+
     public static string DropFrom(string reason) => $"drop_from_{reason}";
 
     public static string DropTo(string reason) => $"drop_to_{reason}";
+
+    /// <param name="vpc">The VPC's part of names (<see cref="AddressClasses.Name"/>).</param>
+    public static string StageTo(string vpc) => $"stage_to_{vpc}";
+
+    /// <summary>Dispatches to the vNICs of one VPC.</summary>
+    public static string VpcMap(string vpc) => $"to_{vpc}";
+
+    /// <summary>Passes what is tracked in the VPC's zone.</summary>
+    public static string Gate(string vpc) => $"gate_{vpc}";
+
+    /// <summary>Stands for all VPCs that are not listed.</summary>
+    public const string Unlisted = "unlisted";
 
     public static string ClosedCounter(bool from) => from ? "closed_from" : "closed_to";
 
@@ -65,20 +97,13 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
 
     public IEnumerable<NftChain> Chains()
     {
-        yield return Hooked("sg_forward", NftHook.Forward, [.. FastPath(), .. DispatchFrom(), .. DispatchTo()]);
+        yield return Hooked("sg_forward", NftHook.Forward, [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap)]);
         yield return Hooked("sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom()]);
-        yield return Hooked("sg_output", NftHook.Output, [.. FastPath(), .. DispatchTo()]);
+        yield return Hooked("sg_output", NftHook.Output, [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap)]);
         yield return Regular(Admit,
             Exprs.Rule(Exprs.MarkSet(0)),
             Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
         yield return Regular("admit_marked", Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
-        yield return Regular(StageTo,
-        [
-            Exprs.Rule(Exprs.MarkSet(0)),
-            Exprs.Rule(Exprs.HasNoOutgoing(), Exprs.Goto(HostGate)),
-            .. DispatchTo(),
-            Exprs.Rule(Exprs.Goto(Admit)),
-        ]);
         yield return Regular(HostGate,
         [
             Exprs.CommentedRule("the host asked", Exprs.CtDirection(reply: true), Exprs.Goto(Admit)),
@@ -97,16 +122,37 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             yield return chain;
         }
 
-        foreach (NftChain chain in DropChains())
+        foreach (NftChain chain in DropChains().Concat(zoned ? ZoneChains() : []))
         {
             yield return chain;
         }
     }
 
+    /// <summary>After the judgement of a sender: on to the receiver, if it is of the same VPC.</summary>
+    public NftChain Stage(string vpc) => Regular(StageTo(vpc),
+    [
+        Exprs.Rule(Exprs.MarkSet(0)),
+        Exprs.Rule(Exprs.HasNoOutgoing(), Exprs.Goto(HostGate)),
+        Exprs.Rule(Exprs.InterfaceMap(incoming: false, VpcMap(vpc))),
+        Exprs.CommentedRule("of another VPC",
+            Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Zone))), Exprs.Drop()),
+        .. ClosedTo(),
+        Exprs.Rule(Exprs.Goto(Admit)),
+    ]);
+
+    /// <summary>Jumped to for every packet to a vNIC of the VPC.</summary>
+    public static NftChain GateChain(string vpc, ushort zone) =>
+        Regular(Gate(vpc), Exprs.Rule(Exprs.CtZoneIsNot(zone), Exprs.Goto(DropTo(DropReason.Zone))));
+
     /// <summary>Sets that count drops per interface and reason.</summary>
-    public static IEnumerable<NftSet> DropSets(IReadOnlyCollection<string> interfaces) =>
-        DropReason.From.Select(DropFrom).Concat(DropReason.To.Select(DropTo))
-            .Select(chain => InterfaceSet(CountSet(chain), interfaces, counters: true));
+    /// <param name="vnics">Interfaces of all vNICs.</param>
+    /// <param name="uplinks">Uplinks of listed VPCs: no vNIC of another VPC may send there either.</param>
+    public static IEnumerable<NftSet> DropSets(IReadOnlyCollection<string> vnics, IEnumerable<string> uplinks)
+    {
+        string[] all = [.. vnics, .. uplinks];
+        return DropReason.From.Select(DropFrom).Concat(DropReason.To.Select(DropTo)).Select(chain =>
+            InterfaceSet(CountSet(chain), chain == DropTo(DropReason.Zone) ? all : vnics, counters: true));
+    }
 
     public static NftSet InterfaceSet(string name, IEnumerable<string> interfaces, bool counters)
     {
@@ -122,18 +168,18 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public static string CountSet(string dropChain) => $"n_{dropChain}";
 
     /// <summary>Guest to anywhere.</summary>
-    public static NftChain VnicOut(string name, string judge, string judgeReply) => Regular(name,
+    public static NftChain VnicOut(string name, string judge, string judgeReply, string next) => Regular(name,
         Exprs.Rule(Exprs.Jump("state_from")),
         Exprs.CommentedRule("DHCP client", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 68),
-            Exprs.PortIs(source: false, 67), Exprs.Goto(StageTo)),
+            Exprs.PortIs(source: false, 67), Exprs.Goto(next)),
         Exprs.CommentedRule("DHCPv6 client", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 546),
-            Exprs.PortIs(source: false, 547), Exprs.Goto(StageTo)),
+            Exprs.PortIs(source: false, 547), Exprs.Goto(next)),
         Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)),
         Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)),
-        Exprs.Rule(Exprs.Goto(StageTo)));
+        Exprs.Rule(Exprs.Goto(next)));
 
     /// <summary>Anywhere to guest.</summary>
-    public NftChain VnicIn(string name, string judge, string judgeReply)
+    public NftChain VnicIn(string name, string judge, string judgeReply, IEnumerable<NftRule> opening)
     {
         var rules = new List<NftRule>();
         foreach (uint mark in policy.TrustedMarks)
@@ -148,6 +194,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             Exprs.PortIs(source: false, 546), Exprs.Jump(DhcpTo)));
         rules.Add(Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)));
         rules.Add(Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)));
+        rules.AddRange(opening);
         rules.Add(Exprs.Rule(Exprs.Goto(Admit)));
         return Regular(name, [.. rules]);
     }
@@ -166,12 +213,22 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             Exprs.InterfaceIs(incoming: true, pattern), Exprs.Goto(DropFrom(DropReason.Closed)))),
     ];
 
-    private IEnumerable<NftRule> DispatchTo() =>
-    [
-        Exprs.Rule(Exprs.InterfaceMap(incoming: false, ToMap)),
-        .. settings.ManagedInterfaces.Select(pattern => Exprs.Rule(
-            Exprs.InterfaceIs(incoming: false, pattern), Exprs.Goto(DropTo(DropReason.Closed)))),
-    ];
+    private IEnumerable<NftRule> DispatchTo(string map) =>
+        [Exprs.Rule(Exprs.InterfaceMap(incoming: false, map)), .. ClosedTo()];
+
+    private IEnumerable<NftRule> ClosedTo() => settings.ManagedInterfaces.Select(pattern => Exprs.Rule(
+        Exprs.InterfaceIs(incoming: false, pattern), Exprs.Goto(DropTo(DropReason.Closed))));
+
+    private NftRule[] GateRules() => zoned ? [Exprs.Rule(Exprs.InterfaceMap(incoming: false, GateMap))] : [];
+
+    private static IEnumerable<NftChain> ZoneChains()
+    {
+        yield return Hooked("sg_zone_prerouting", NftHook.Prerouting,
+            [Exprs.Rule(Exprs.CtZoneFrom(incoming: true, ZoneMap))], RawPriority);
+        yield return Hooked("sg_zone_output", NftHook.Output,
+            [Exprs.Rule(Exprs.CtZoneFrom(incoming: false, ZoneMap))], RawPriority);
+        yield return GateChain(Unlisted, zone: 0);
+    }
 
     private IEnumerable<NftRule> HostServices()
     {
@@ -262,9 +319,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         }
     }
 
-    private static NftChain Hooked(string name, NftHook hook, NftRule[] rules) =>
-        new(name, new BaseHook(hook, FilterPriority), rules.ToValueArray());
+    private static NftChain Hooked(string name, NftHook hook, NftRule[] rules, int priority = FilterPriority) =>
+        new(name, new BaseHook(hook, priority), rules.ToValueArray());
 
-    private static NftChain Regular(string name, params ReadOnlySpan<NftRule> rules) =>
+    internal static NftChain Regular(string name, params ReadOnlySpan<NftRule> rules) =>
         new(name, Hook: null, ValueArray.Create(rules));
 }

@@ -157,6 +157,28 @@ internal static class Exprs
         new NftExpr.Cmp(R0, NftCmpOp.Neq, Host(0)),
     ];
 
+    /// <summary><c>ct status ! confirmed</c>: the packet opens its session; it is not in the table yet.</summary>
+    public static IEnumerable<NftExpr> CtUnconfirmed() =>
+    [
+        new NftExpr.Ct(NftCtKey.Status, R0),
+        new NftExpr.Bitwise(R0, R0, Host(CtStates.Confirmed), Host(0)),
+        new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(0)),
+    ];
+
+    /// <summary><c>ct count over N</c>. Adds the packet's session to the list: only for packets that open one.</summary>
+    public static IEnumerable<NftExpr> SessionsOver(uint count) => [new NftExpr.ConnLimit(count, Over: true)];
+
+    /// <summary><c>ct zone != ZONE</c>; no match for a packet that is not tracked.</summary>
+    public static IEnumerable<NftExpr> CtZoneIsNot(ushort zone) =>
+    [
+        new NftExpr.Ct(NftCtKey.Zone, R0),
+        new NftExpr.Cmp(R0, NftCmpOp.Neq, BitConverter.GetBytes(zone).ToValueArray()),
+    ];
+
+    /// <summary><c>ct zone set iifname map @name</c></summary>
+    public static IEnumerable<NftExpr> CtZoneFrom(bool incoming, string map) =>
+        [LoadInterface(incoming), new NftExpr.LookupData(map, R0, R0), new NftExpr.CtSet(NftCtKey.Zone, R0)];
+
     /// <summary><c>ct direction original</c> or <c>reply</c>.</summary>
     public static IEnumerable<NftExpr> CtDirection(bool reply) =>
         [new NftExpr.Ct(NftCtKey.Direction, R0), new NftExpr.Cmp(R0, NftCmpOp.Eq, [reply ? (byte)1 : (byte)0])];
@@ -205,4 +227,7 @@ internal static class CtStates
     public const uint Related = 4;
     public const uint New = 8;
     public const uint Untracked = 0x40;
+
+    /// <summary>IPS_CONFIRMED, a bit of <c>ct status</c>.</summary>
+    public const uint Confirmed = 8;
 }

@@ -12,6 +12,12 @@ public sealed record HostFacts
 
     /// <summary>Devices that exist now; without <see cref="NetdevHooksByName"/> only these can be guarded.</summary>
     public ImmutableSortedSet<string> PresentInterfaces { get; init; } = [];
+
+    /// <summary>Protocols for which the kernel takes conntrack timeout objects; of <see cref="SessionTimes.Protocols"/>.</summary>
+    public ImmutableArray<byte> TimeoutProtocols { get; init; } = SessionTimes.Protocols;
+
+    /// <summary>The kernel has <c>ct count</c>.</summary>
+    public bool SessionLimits { get; init; } = true;
 }
 
 /// <summary>How the datapath is laid out, and its documented switches.</summary>
@@ -30,6 +36,17 @@ public sealed record CompilerSettings
 
     /// <summary>vNICs may be in <see cref="CompileRequest.Adopting"/>.</summary>
     public bool AdoptsSessions { get; init; }
+
+    /// <summary>
+    /// Conntrack zones that listed VPCs get; both inclusive, not 0. The upper half by default: other users of zones
+    /// count from 1 upwards.
+    /// </summary>
+    public ushort ZoneFirst { get; init; } = 0x8000;
+
+    public ushort ZoneLast { get; init; } = 0xffff;
+
+    /// <summary>Sessions that a vNIC may have at a time, unless its own <see cref="Policy.Vnic.MaxSessions"/> says otherwise; 0: no limit.</summary>
+    public int MaxSessionsPerVnic { get; init; } = 16_384;
 
     /// <summary>Ports that a range may span and still be written as single ports (a hash lookup instead of a range's).</summary>
     public int ExpandedPorts { get; init; } = 8;

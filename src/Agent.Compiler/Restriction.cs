@@ -20,6 +20,13 @@ public static class Restriction
             return true;
         }
 
+        // In another zone the packets of an interface may meet a session that somebody else was granted. An interface
+        // that is new to the policy brings a new route: a session that was admitted outwards may now lead to it.
+        if (LeavesZone(before, after) || MeetsStranger(before.Request.Policy, after.Request.Policy))
+        {
+            return true;
+        }
+
         var comparison = new Comparison(before, after);
         return before.Request.Policy.Vnics.Values.Any(comparison.LosesAnything);
     }
@@ -42,6 +49,26 @@ public static class Restriction
         || !now.Addresses.SequenceEqual(old.Addresses)
         || !now.DelegatedPrefixes.SequenceEqual(old.DelegatedPrefixes)
         || after.Request.ClosedVnics.ContainsKey(old.Id);
+
+    private static bool LeavesZone(CompiledRuleset before, CompiledRuleset after)
+    {
+        SortedDictionary<string, ushort> old = ZoneNumbers.ByInterface(before.Request.Policy, before.Zones);
+        SortedDictionary<string, ushort> now = ZoneNumbers.ByInterface(after.Request.Policy, after.Zones);
+        HashSet<string> vnics = [.. after.Request.Policy.Vnics.Values.Select(vnic => vnic.InterfaceName)];
+        vnics.ExceptWith(before.Request.Policy.Vnics.Values.Select(vnic => vnic.InterfaceName));
+        return old.Any(pair => !now.TryGetValue(pair.Key, out ushort zone) || zone != pair.Value)
+            || now.Keys.Any(name => !old.ContainsKey(name) && !vnics.Contains(name));
+    }
+
+    // Zones part what they know; two unlisted VPCs have only their addresses between them.
+    private static bool MeetsStranger(PolicySnapshot before, PolicySnapshot after)
+    {
+        HashSet<string> old = [.. Unlisted(before).Select(vnic => vnic.VpcId)];
+        return Unlisted(after).Any(vnic => !before.Vnics.ContainsKey(vnic.Id) && old.Any(vpc => vpc != vnic.VpcId));
+
+        static IEnumerable<Vnic> Unlisted(PolicySnapshot policy) =>
+            policy.Vnics.Values.Where(vnic => !policy.Vpcs.ContainsKey(vnic.VpcId));
+    }
 
     private static bool SameSettings(PolicySettings before, PolicySettings after) =>
         before.EgressInner == after.EgressInner

@@ -30,6 +30,13 @@ public sealed record CompileRequest(
     /// judged as if they began with the packet at hand.
     /// </summary>
     public ImmutableHashSet<string> Adopting { get; init; } = [];
+    /// <summary>Conntrack zones in use, by VPC id; see <see cref="ZoneNumbers"/>.</summary>
+    public ImmutableSortedDictionary<string, ushort> KnownZones { get; init; } = ZoneNumbers.None;
+
+    /// <summary>
+    /// Names of timeout objects to keep although no vNIC uses them: sessions may. Names that are not ours mean nothing.
+    /// </summary>
+    public ImmutableSortedSet<string> KeptTimes { get; init; } = ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
 
     /// <summary>vNICs (by id) that must be closed, and why.</summary>
     public ImmutableDictionary<string, string> ClosedVnics { get; init; } = ImmutableDictionary<string, string>.Empty;
@@ -57,6 +64,9 @@ public sealed class CompiledRuleset
     /// <summary>vNICs (by id) that do not enforce the request's policy, and why.</summary>
     public required ImmutableSortedDictionary<string, string> Failed { get; init; }
 
+    /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
+    public required ImmutableSortedDictionary<string, ushort> Zones { get; init; }
+
     /// <summary>Per profile name; closed profiles are not in it.</summary>
     internal IReadOnlyDictionary<string, CompiledProfile> Profiles { get; }
 
@@ -70,13 +80,18 @@ public sealed class CompiledRuleset
     public CompiledRuleset WithEpoch(uint epoch)
     {
         CompileRequest request = Request with { Epoch = epoch };
-        Dictionary<string, NftChain> renewed = new Datapath(request.Settings, request.PolicySettings, epoch)
-            .Chains().ToDictionary(chain => chain.Name, StringComparer.Ordinal);
+        var datapath = new Datapath(
+            request.Settings, request.PolicySettings, epoch, zoned: !request.Policy.Vpcs.IsEmpty);
+        Dictionary<string, NftChain> renewed = datapath.Chains().ToDictionary(chain => chain.Name, StringComparer.Ordinal);
         var tables = Ruleset.Tables.Select(table => table.Family != NftFamily.Inet ? table : table with
         {
             Chains = table.Chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray(),
         });
-        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes) { Failed = Failed };
+        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes)
+        {
+            Failed = Failed,
+            Zones = Zones,
+        };
     }
 
     /// <summary>Whose object this is, by the names that the compiler gives: a profile, a vNIC, or neither.</summary>
@@ -136,13 +151,16 @@ public static class RulesetCompiler
         private readonly SortedDictionary<string, string> failed = new(StringComparer.Ordinal);
         private readonly Dictionary<string, CompiledProfile> compiled = new(StringComparer.Ordinal);
         private readonly Dictionary<string, string> closedProfiles = new(StringComparer.Ordinal);
+        private readonly ImmutableSortedDictionary<string, ushort> zones =
+            ZoneNumbers.Of(request.Policy, request.Settings, request.KnownZones);
         private readonly List<NftChain> chains = [];
         private readonly List<NftSet> sets = [];
         private readonly List<NftObject> objects = [];
 
         public CompiledRuleset Run()
         {
-            var datapath = new Datapath(request.Settings, request.PolicySettings, request.Epoch);
+            var datapath = new Datapath(
+                request.Settings, request.PolicySettings, request.Epoch, zoned: !policy.Vpcs.IsEmpty);
             chains.AddRange(datapath.Chains());
             objects.AddRange(Datapath.Objects());
             var classes = new Dictionary<string, AddressClasses>(StringComparer.Ordinal);
@@ -153,17 +171,22 @@ public static class RulesetCompiler
             }
 
             AddVnics(datapath);
-            sets.AddRange(Datapath.DropSets([.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)]));
+            AddZones();
+            AddTimes();
             if (request.Settings.AdoptsSessions)
             {
                 sets.Add(Datapath.InterfaceSet(Datapath.AdoptingSet, policy.Vnics.Values
                     .Where(vnic => request.Adopting.Contains(vnic.Id)).Select(vnic => vnic.InterfaceName), counters: false));
             }
 
+            sets.AddRange(Datapath.DropSets(
+                [.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)],
+                policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)));
             NftTable inet = Table(NftFamily.Inet, chains, sets, objects);
             return new CompiledRuleset(request, new Ruleset([inet, GuardTable()]), compiled, classes)
             {
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
+                Zones = zones,
             };
         }
 
@@ -262,39 +285,103 @@ public static class RulesetCompiler
 
         private void AddVnics(Datapath datapath)
         {
-            int row = NftElements.RowLength([NftType.IfName], interval: false, NftSetKind.VerdictMap);
-            var from = new NftElements.Builder(row);
-            var to = new NftElements.Builder(row);
-            foreach (Vnic vnic in policy.Vnics.Values)
+            NftElements.Builder from = Verdicts();
+            NftElements.Builder to = Verdicts();
+            foreach (IGrouping<string, Vnic> vpc in policy.Vnics.Values.GroupBy(vnic => vnic.VpcId, StringComparer.Ordinal))
             {
-                string profile = CompiledRuleset.ProfileOf(vnic);
-                string name = Names.OfInterface(vnic.InterfaceName);
-                if (request.ClosedVnics.TryGetValue(vnic.Id, out string? reason)
-                    || closedProfiles.TryGetValue(profile, out reason))
+                string stage = Datapath.StageTo(AddressClasses.NameOf(vpc.Key));
+                NftElements.Builder own = Verdicts();
+                foreach (Vnic vnic in vpc)
                 {
-                    failed.Add(vnic.Id, reason);
+                    string profile = CompiledRuleset.ProfileOf(vnic);
+                    var its = new VnicChains(vnic, request.Settings, request.Host);
+                    bool open = IsOpen(vnic, profile);
+                    chains.AddRange(open ? its.Chains(datapath, profile, stage) : []);
+                    Dispatch(from, vnic.InterfaceName, open ? its.Out : Datapath.DropFrom(DropReason.Closed));
+                    Dispatch(to, vnic.InterfaceName, open ? its.In : Datapath.DropTo(DropReason.Closed));
+                    Dispatch(own, vnic.InterfaceName, open ? its.In : Datapath.DropTo(DropReason.Closed));
                 }
 
-                bool open = compiled.ContainsKey(profile) && !request.ClosedVnics.ContainsKey(vnic.Id);
-                if (open)
+                foreach (string uplink in policy.Vpcs.GetValueOrDefault(vpc.Key)?.UplinkInterfaces ?? [])
                 {
-                    chains.Add(Datapath.VnicOut($"vnic_{name}_out", $"{profile}_out", $"{profile}_in_reply"));
-                    chains.Add(datapath.VnicIn($"vnic_{name}_in", $"{profile}_in", $"{profile}_out_reply"));
+                    Dispatch(own, uplink, Datapath.Admit);
                 }
 
-                Dispatch(from, vnic, open ? $"vnic_{name}_out" : Datapath.DropFrom(DropReason.Closed));
-                Dispatch(to, vnic, open ? $"vnic_{name}_in" : Datapath.DropTo(DropReason.Closed));
+                chains.Add(datapath.Stage(AddressClasses.NameOf(vpc.Key)));
+                sets.Add(DispatchMap(Datapath.VpcMap(AddressClasses.NameOf(vpc.Key)), own.Build()));
             }
 
             sets.Add(DispatchMap(Datapath.FromMap, from.Build()));
             sets.Add(DispatchMap(Datapath.ToMap, to.Build()));
         }
 
-        private static void Dispatch(NftElements.Builder rows, Vnic vnic, string chain)
+        private bool IsOpen(Vnic vnic, string profile)
+        {
+            string? reason = request.ClosedVnics.GetValueOrDefault(vnic.Id) ?? closedProfiles.GetValueOrDefault(profile);
+            bool zoneless = policy.Vpcs.ContainsKey(vnic.VpcId) && !zones.ContainsKey(vnic.VpcId);
+            reason ??= zoneless ? $"no conntrack zone is left for VPC {vnic.VpcId}" : null;
+            if (reason is not null)
+            {
+                failed.Add(vnic.Id, reason);
+            }
+
+            return compiled.ContainsKey(profile) && !request.ClosedVnics.ContainsKey(vnic.Id) && !zoneless;
+        }
+
+        private void AddZones()
+        {
+            if (policy.Vpcs.IsEmpty)
+            {
+                return;
+            }
+
+            NftElements.Builder gate = Verdicts();
+            foreach (Vnic vnic in policy.Vnics.Values)
+            {
+                string vpc = zones.ContainsKey(vnic.VpcId) ? AddressClasses.NameOf(vnic.VpcId) : Datapath.Unlisted;
+                Dispatch(gate, vnic.InterfaceName, NftVerdict.Jump(Datapath.Gate(vpc)));
+            }
+
+            var rows = new NftElements.Builder(NftElements.RowLength([NftType.IfName], interval: false, NftSetKind.ZoneMap));
+            foreach ((string name, ushort zone) in ZoneNumbers.ByInterface(policy, zones))
+            {
+                Span<byte> row = rows.Add();
+                NftElements.PutName(row[..16], name);
+                BitConverter.TryWriteBytes(row[16..], zone);
+            }
+
+            chains.AddRange(zones.Select(pair => Datapath.GateChain(AddressClasses.NameOf(pair.Key), pair.Value)));
+            sets.Add(DispatchMap(Datapath.GateMap, gate.Build()));
+            sets.Add(new NftSet(
+                Datapath.ZoneMap, [NftType.IfName], Interval: false, NftSetKind.ZoneMap, Size: null, Counters: false, rows.Build()));
+        }
+
+        private void AddTimes()
+        {
+            ImmutableArray<byte> protocols = request.Host.TimeoutProtocols;
+            if (protocols.IsEmpty)
+            {
+                return;
+            }
+
+            SessionTimeouts[] used = [.. policy.Vnics.Values.Select(vnic => vnic.Timeouts).Distinct()];
+            chains.AddRange(used.Select(times => SessionTimes.Chain(times, protocols)));
+            objects.AddRange(used.SelectMany(times => SessionTimes.Objects(times, protocols))
+                .Concat(request.KeptTimes.Select(SessionTimes.Object).OfType<NftObject.CtTimeout>())
+                .DistinctBy(item => item.Name));
+        }
+
+        private static NftElements.Builder Verdicts() =>
+            new(NftElements.RowLength([NftType.IfName], interval: false, NftSetKind.VerdictMap));
+
+        private static void Dispatch(NftElements.Builder rows, string name, string chain) =>
+            Dispatch(rows, name, NftVerdict.Goto(chain));
+
+        private static void Dispatch(NftElements.Builder rows, string name, NftVerdict verdict)
         {
             Span<byte> row = rows.Add();
-            NftElements.PutName(row[..16], vnic.InterfaceName);
-            NftElements.PutVerdict(row[16..], NftVerdict.Goto(chain));
+            NftElements.PutName(row[..16], name);
+            NftElements.PutVerdict(row[16..], verdict);
         }
 
         private static NftSet DispatchMap(string name, NftElements elements) => new(

@@ -48,6 +48,7 @@ internal static class Codes
     public const string Mac = "InvalidMac";
     public const string Timeout = "InvalidTimeout";
     public const string Limit = "LimitExceeded";
+    public const string AddressOverlap = "VpcAddressOverlap";
     public const string Entry = "InvalidEntry";
     public const string StillReferenced = "DependencyViolation";
     public const string StaleBase = "StaleBaseRevision";

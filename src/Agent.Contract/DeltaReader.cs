@@ -27,7 +27,7 @@ public static class DeltaReader
         PolicySnapshot next = new Application(held, delta, new ResourceReader(faults, limits), faults).Run();
         bool structure = delta.UpsertGroups.Count + delta.RemoveGroups.Count + delta.UpsertVnics.Count + delta.RemoveVnics.Count
             + delta.UpsertPrefixLists.Count + delta.RemovePrefixLists.Count + delta.UpsertPortLists.Count
-            + delta.RemovePortLists.Count > 0;
+            + delta.RemovePortLists.Count + delta.UpsertVpcs.Count + delta.RemoveVpcs.Count > 0;
         if (structure)
         {
             new ReferenceCheck(next, limits, faults).Run(); // members name nothing: alone, they cannot break a reference
@@ -48,6 +48,7 @@ public static class DeltaReader
             Groups = ChangeMembers(Change("groups", held.Groups, delta.UpsertGroups.Select(Group),
                 group => group.Id, delta.RemoveGroups)),
             Vnics = Change("vnics", held.Vnics, delta.UpsertVnics.Select(resources.Vnic), vnic => vnic.Id, delta.RemoveVnics),
+            Vpcs = Change("vpcs", held.Vpcs, delta.UpsertVpcs.Select(resources.Vpc), vpc => vpc.Id, delta.RemoveVpcs),
         };
 
         private SecurityGroup Group(V1.SecurityGroup message)

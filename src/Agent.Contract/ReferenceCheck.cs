@@ -20,6 +20,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         }
 
         CheckUnique();
+        new VpcCheck(policy, faults).Run();
     }
 
     private void Check(SecurityGroup group)

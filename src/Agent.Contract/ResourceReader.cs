@@ -132,8 +132,41 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
                     times.TcpClosedAndTimeWaitSeconds, defaults.TcpClosedAndTimeWaitSeconds, 3, 15),
                 UdpSeconds = fields.Seconds($"{path}.timeouts.udp_seconds", times.UdpSeconds, defaults.UdpSeconds, 10, 100),
             },
+            MaxSessions = MaxSessions($"{path}.max_sessions", message),
             SourceDestinationCheck = !message.DisableSourceDestinationCheck,
         };
+    }
+
+    public Vpc Vpc(V1.Vpc message)
+    {
+        string path = $"vpcs[{message.Id}]";
+        var uplinks = ImmutableSortedSet.CreateBuilder<string>(StringComparer.Ordinal);
+        for (int i = 0; i < message.UplinkInterfaces.Count; i++)
+        {
+            string at = $"{path}.uplink_interfaces[{i}]";
+            if (!uplinks.Add(fields.Interface(at, message.UplinkInterfaces[i])))
+            {
+                faults.Add(at, Codes.Duplicate, $"{FaultList.Show(message.UplinkInterfaces[i])} stands twice", "Remove one.");
+            }
+        }
+
+        return new Vpc { Id = fields.Id($"{path}.id", message.Id), UplinkInterfaces = uplinks.ToImmutable() };
+    }
+
+    private int? MaxSessions(string path, V1.Vnic message)
+    {
+        if (!message.HasMaxSessions)
+        {
+            return null;
+        }
+
+        if (message.MaxSessions > PolicyLimits.MaxSessionsPerVnic)
+        {
+            faults.Add(path, Codes.Limit, $"{message.MaxSessions} sessions, limit {PolicyLimits.MaxSessionsPerVnic}",
+                "Use a smaller number, or 0 for no limit.");
+        }
+
+        return (int)Math.Min(message.MaxSessions, PolicyLimits.MaxSessionsPerVnic);
     }
 
     public ImmutableSortedSet<IpPrefix> Members(string path, IReadOnlyList<string> texts)

@@ -57,6 +57,7 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
         snapshot.PrefixLists.AddRange(chunk.PrefixLists);
         snapshot.PortLists.AddRange(chunk.PortLists);
         snapshot.Vnics.AddRange(chunk.Vnics);
+        snapshot.Vpcs.AddRange(chunk.Vpcs);
         return [];
     }
 
@@ -82,6 +83,7 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
         Compare(faults, "prefix_list_count", end.PrefixListCount, whole.PrefixLists.Count);
         Compare(faults, "port_list_count", end.PortListCount, whole.PortLists.Count);
         Compare(faults, "vnic_count", end.VnicCount, whole.Vnics.Count);
+        Compare(faults, "vpc_count", end.VpcCount, whole.Vpcs.Count);
         Compare(faults, "member_count", (long)end.MemberCount, read.Policy.Groups.Values.Sum(group => (long)group.Members.Count));
         if (!end.StateHash.Span.SequenceEqual(StateHash.Of(read.Policy)))
         {

@@ -18,6 +18,7 @@ public static class SnapshotReader
             PrefixLists = fields.ById("prefix_lists", snapshot.PrefixLists.Select(resources.PrefixList), list => list.Id),
             PortLists = fields.ById("port_lists", snapshot.PortLists.Select(resources.PortList), list => list.Id),
             Vnics = fields.ById("vnics", snapshot.Vnics.Select(resources.Vnic), vnic => vnic.Id),
+            Vpcs = fields.ById("vpcs", snapshot.Vpcs.Select(resources.Vpc), vpc => vpc.Id),
         };
         if (snapshot.Revision == 0)
         {

@@ -13,6 +13,7 @@ public static class SnapshotWriter
         snapshot.PrefixLists.AddRange(policy.PrefixLists.Values.Select(PrefixList));
         snapshot.PortLists.AddRange(policy.PortLists.Values.Select(PortList));
         snapshot.Vnics.AddRange(policy.Vnics.Values.Select(Vnic));
+        snapshot.Vpcs.AddRange(policy.Vpcs.Values.Select(Vpc));
         return snapshot;
     }
 
@@ -107,6 +108,18 @@ public static class SnapshotWriter
         message.Addresses.AddRange(vnic.Addresses.Select(address => address.ToString()));
         message.DelegatedPrefixes.AddRange(vnic.DelegatedPrefixes.Select(prefix => prefix.ToString()));
         message.GroupIds.AddRange(vnic.GroupIds);
+        if (vnic.MaxSessions is int sessions)
+        {
+            message.MaxSessions = (uint)sessions;
+        }
+
+        return message;
+    }
+
+    private static V1.Vpc Vpc(Vpc vpc)
+    {
+        var message = new V1.Vpc { Id = vpc.Id };
+        message.UplinkInterfaces.AddRange(vpc.UplinkInterfaces);
         return message;
     }
 

@@ -60,6 +60,11 @@ public static class StateHash
             Put(hash, vnic);
         }
 
+        if (!policy.Vpcs.IsEmpty) // a state without them keeps the hash that it had before there were any
+        {
+            Put(hash, policy.Vpcs.Values);
+        }
+
         return hash.Finish();
     }
 
@@ -122,7 +127,24 @@ public static class StateHash
         }
 
         hash.Put(vnic.Timeouts.TcpEstablishedSeconds).Put(vnic.Timeouts.TcpClosedAndTimeWaitSeconds)
-            .Put(vnic.Timeouts.UdpSeconds).Put(vnic.SourceDestinationCheck ? 1 : 0);
+            .Put(vnic.Timeouts.UdpSeconds).Put((vnic.SourceDestinationCheck ? 1 : 0) | (vnic.MaxSessions is null ? 0 : 2));
+        if (vnic.MaxSessions is int sessions)
+        {
+            hash.Put(sessions);
+        }
+    }
+
+    private static void Put(Stream hash, IEnumerable<Vpc> vpcs)
+    {
+        hash.Put(vpcs.Count());
+        foreach (Vpc vpc in vpcs)
+        {
+            hash.Put(vpc.Id).Put(vpc.UplinkInterfaces.Count);
+            foreach (string uplink in vpc.UplinkInterfaces)
+            {
+                hash.Put(uplink);
+            }
+        }
     }
 
     private static byte[] MemberSum(SecurityGroup group) => MemberSums.GetValue(group, static key =>

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using System.Threading.Channels;
+using Agent.Compiler;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Service;
@@ -35,14 +36,16 @@ internal static class AgentHost
         using var stateFile = new StateFile(config.StateDirectory);
         var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
         {
-            NetdevHooksByName = features.NetdevHookByName.Available,
+            Kernel = KernelFacts(features),
             KeepsSessions = config.OnChange == OnChange.Keep,
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
+        ConntrackMetrics.Add(metrics.Registry, "/proc");
         var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
+        reconciler.Alarm(SessionAlarms(features, enforcer.Kernel, config));
         reconciler.Start(Interfaces(), version, kernel);
 
         // Only now may anybody ask: what was persisted is enforced.
@@ -57,6 +60,31 @@ internal static class AgentHost
         await app.WaitForShutdownAsync().ConfigureAwait(false);
         await Task.WhenAll(loop, following, auditing).ConfigureAwait(false);
         return 0;
+    }
+
+    private static HostFacts KernelFacts(NftFeatures features) => HostFacts.Default with
+    {
+        NetdevHooksByName = features.NetdevHookByName.Available,
+        TimeoutProtocols = features.CtTimeout.Available ? SessionTimes.Accepted(NftFeatures.Accepted) : [],
+        SessionLimits = features.ConnLimit.Available,
+    };
+
+    private static List<string> SessionAlarms(NftFeatures features, HostFacts kernel, DaemonConfig config)
+    {
+        var alarms = new List<string>();
+        if (!features.CtTimeout.Available)
+        {
+            alarms.Add("idle times per vNIC are not enforced: this kernel has no conntrack timeout objects"
+                + " (CONFIG_NF_CONNTRACK_TIMEOUT); sessions live by nf_conntrack_*_timeout");
+        }
+
+        if (!features.ConnLimit.Available)
+        {
+            alarms.Add("limits on sessions are not enforced: this kernel has no ct count (module nft_connlimit)");
+        }
+
+        alarms.AddRange(ConntrackSysctls.Apply("/proc/sys/net/netfilter", config.ManageSysctls, kernel.TimeoutProtocols));
+        return alarms;
     }
 
     private static IReadOnlyList<V1.KernelFeature> Describe(NftFeatures features)

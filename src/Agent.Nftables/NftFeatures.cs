@@ -24,6 +24,21 @@ public sealed record NftFeatures(
 {
     private const string Scratch = "sg_agent_probe";
 
+    /// <summary>Which of <paramref name="candidates"/>, objects of a new inet table, the kernel takes. One dry run.</summary>
+    /// <exception cref="NetlinkException">No socket, or no permission.</exception>
+    public static IReadOnlyList<NftObject> Accepted(IReadOnlyList<NftObject> candidates)
+    {
+        ArgumentNullException.ThrowIfNull(candidates);
+        using var nft = new NftConnection();
+        NftOp[] ops =
+        [
+            new NftOp.AddTable(NftFamily.Inet, Scratch),
+            .. candidates.Select(candidate => new NftOp.AddObject(NftFamily.Inet, Scratch, candidate)),
+        ];
+        HashSet<int> refused = [.. nft.Check(ops).Select(refusal => refusal.OpIndex)];
+        return refused.Any(index => index < 1) ? [] : [.. candidates.Where((_, i) => !refused.Contains(i + 1))];
+    }
+
     /// <summary>Asks by dry runs that create a scratch table: nothing stays, no generation passes.</summary>
     /// <exception cref="NetlinkException">No socket, or no permission.</exception>
     public static NftFeatures Probe()

@@ -198,8 +198,23 @@ public sealed record Vnic
 
     public SessionTimeouts Timeouts { get; init; } = SessionTimeouts.Default;
 
+    /// <summary>Sessions that the vNIC may have at a time; 0: no limit; null: the host's setting.</summary>
+    public int? MaxSessions { get; init; }
+
     /// <summary>Off for guests that route: their packets may carry foreign addresses (semantics.md 5.4).</summary>
     public bool SourceDestinationCheck { get; init; } = true;
+}
+
+/// <summary>
+/// A VPC with a conntrack zone of its own, so that its addresses may be those of another VPC. A VPC that is not listed
+/// shares zone 0 with the other unlisted ones and with the host.
+/// </summary>
+public sealed record Vpc
+{
+    public required string Id { get; init; }
+
+    /// <summary>Devices over which the VPC's traffic enters and leaves the host; of no other VPC.</summary>
+    public ImmutableSortedSet<string> UplinkInterfaces { get; init; } = ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
 }
 
 /// <summary>The whole desired state at a revision. Immutable; keyed by id, so iteration order is the ids' ordinal order.</summary>
@@ -217,6 +232,9 @@ public sealed record PolicySnapshot
     public ImmutableSortedDictionary<string, PortList> PortLists { get; init; } = ById<PortList>();
 
     public ImmutableSortedDictionary<string, Vnic> Vnics { get; init; } = ById<Vnic>();
+
+    /// <summary>VPCs with a conntrack zone of their own. A vNIC's VPC need not be in it.</summary>
+    public ImmutableSortedDictionary<string, Vpc> Vpcs { get; init; } = ById<Vpc>();
 
     private static ImmutableSortedDictionary<string, T> ById<T>() =>
         ImmutableSortedDictionary.Create<string, T>(StringComparer.Ordinal);

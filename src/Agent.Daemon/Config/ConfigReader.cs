@@ -71,6 +71,9 @@ internal static class ConfigReader
     {
         var defaults = new DaemonConfig();
         int adoptionSeconds = root.Number("adoption_window_seconds", 0, least: 0);
+        Section conntrack = root.Child("conntrack");
+        Section sessions = root.Child("sessions");
+        (ushort zoneFirst, ushort zoneLast) = ReadZones(conntrack, defaults.Compiler);
         var config = new DaemonConfig
         {
             StateDirectory = root.Path("state_directory", defaults.StateDirectory),
@@ -82,6 +85,10 @@ internal static class ConfigReader
                 ManagedInterfaces = root.Patterns("managed_interfaces", defaults.Compiler.ManagedInterfaces),
                 EpochMask = root.Mask("epoch_mask", defaults.Compiler.EpochMask),
                 AdoptsSessions = adoptionSeconds > 0,
+                ZoneFirst = zoneFirst,
+                ZoneLast = zoneLast,
+                MaxSessionsPerVnic = sessions.NumberOrZero(
+                    "max_per_vnic", defaults.Compiler.MaxSessionsPerVnic, PolicyLimits.MaxSessionsPerVnic),
             },
             Semantics = ReadSemantics(root.Child("semantics")) with
             {
@@ -94,9 +101,25 @@ internal static class ConfigReader
             OnChange = root.Choice("on_change", OnChange.Revalidate),
             AdoptionWindow = TimeSpan.FromSeconds(adoptionSeconds),
             ProtectTables = root.Flag("protect_tables", defaults.ProtectTables),
+            ManageSysctls = conntrack.Flag("manage_sysctls", defaults.ManageSysctls),
         };
+        conntrack.Finish();
+        sessions.Finish();
         root.Finish();
         return config;
+    }
+
+    private static (ushort First, ushort Last) ReadZones(Section section, CompilerSettings defaults)
+    {
+        int first = section.Number("zone_first", defaults.ZoneFirst);
+        int last = section.Number("zone_last", defaults.ZoneLast);
+        if (last > ushort.MaxValue || first > last)
+        {
+            section.Fault("zone_last", $"{first} to {last} are not conntrack zones", "Use 1 to 65535, zone_first the smaller.");
+            return (defaults.ZoneFirst, defaults.ZoneLast);
+        }
+
+        return ((ushort)first, (ushort)last);
     }
 
     private static GrpcConfig ReadGrpc(Section section, GrpcConfig defaults)

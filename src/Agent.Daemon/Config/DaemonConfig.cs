@@ -37,6 +37,12 @@ internal sealed record DaemonConfig
     /// </summary>
     public TimeSpan AdoptionWindow { get; init; } = TimeSpan.Zero;
 
+    /// <summary>
+    /// Lower those idle times of the network namespace to 30 s for which a vNIC cannot have its own: protocols that
+    /// conntrack has no timeout object for. Concerns every session of the namespace, never those of TCP and UDP.
+    /// </summary>
+    public bool ManageSysctls { get; init; } = true;
+
     /// <summary>Ask the kernel to keep other tools off our tables, where it can do so safely (Linux 6.9).</summary>
     public bool ProtectTables { get; init; } = true;
 }

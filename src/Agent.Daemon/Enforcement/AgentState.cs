@@ -30,5 +30,8 @@ internal sealed record AgentState
 
     public uint Epoch { get; init; }
 
+    /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
+    public ImmutableSortedDictionary<string, ushort> Zones { get; init; } = ImmutableSortedDictionary<string, ushort>.Empty;
+
     public ImmutableArray<string> Alarms { get; init; } = [];
 }

@@ -31,6 +31,9 @@ internal sealed class Enforcer(
     /// <summary>Messages that one preparing transaction may carry, so that others wait for a few milliseconds at most.</summary>
     private const int PrepareChunk = 2000;
 
+    /// <summary>Timeout objects beyond which those that no vNIC uses are removed.</summary>
+    private const int MaxKeptTimes = 256;
+
     private Ruleset observed = Ruleset.Empty;
     private uint generation;
     private bool observedIsKnown;
@@ -40,8 +43,8 @@ internal sealed class Enforcer(
         ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
     private ImmutableDictionary<string, string> closedVnics = ImmutableDictionary<string, string>.Empty;
 
-    /// <summary>netdev chains may name devices that do not exist yet.</summary>
-    public bool NetdevHooksByName { get; init; } = true;
+    /// <summary>What the kernel can do; which devices exist is for the caller of each step to say.</summary>
+    public HostFacts Kernel { get; init; } = HostFacts.Default;
 
     /// <summary>Sessions that were allowed stay allowed, whatever the rules become.</summary>
     public bool KeepsSessions { get; init; }
@@ -89,7 +92,17 @@ internal sealed class Enforcer(
             ClosedVnics = closedVnics,
             Adopting = Adopting,
             Previous = enforced,
+            KnownZones = enforced?.Zones ?? ZoneNumbers.Find(observed, policy, settings),
+            KeptTimes = KeptTimes(),
         });
+
+    // Sessions live by these objects. Whoever changes times again and again loses the oldest promise first: all of
+    // them at once, so that the number is bounded.
+    private ImmutableSortedSet<string> KeptTimes()
+    {
+        ImmutableSortedSet<string> kept = SessionTimes.Find(enforced?.Ruleset ?? observed, settings);
+        return kept.Count <= MaxKeptTimes ? kept : [];
+    }
 
     /// <summary>Brings the kernel to the policy; returns when it is in force for every vNIC that can have it.</summary>
     /// <exception cref="EnforcementFailedException">Nothing of it is in force; the previous ruleset is whole.</exception>

@@ -104,6 +104,9 @@ internal sealed class Reconciler(
         return await answer.Task.WaitAsync(cancel).ConfigureAwait(false);
     }
 
+    /// <summary>Adds something that a person should know. Call before <see cref="Start"/>.</summary>
+    public void Alarm(IEnumerable<string> texts) => Publish(State with { Alarms = State.Alarms.AddRange(texts) });
+
     /// <summary>Enforces what was persisted. Call before anything is served.</summary>
     public void Start(ImmutableSortedSet<string> interfaces, string version, string kernel)
     {
@@ -114,7 +117,7 @@ internal sealed class Reconciler(
             Desired = policy,
             DesiredHash = StateHash.Of(policy),
             Interfaces = interfaces,
-            Alarms = damage is null ? [] : [damage],
+            Alarms = damage is null ? State.Alarms : State.Alarms.Add(damage),
         });
 
         // Without a policy to hold on to, a ruleset that is there is the best that is known: it stays as it is.
@@ -281,6 +284,7 @@ internal sealed class Reconciler(
                 Failed = failed,
                 Generation = enforcer.Generation,
                 Epoch = enforcer.Epoch,
+                Zones = enforcer.Enforced.Zones,
             });
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,
                 report.Compile.TotalMilliseconds, report.Commit.TotalMilliseconds, report.Revalidated);
@@ -410,7 +414,7 @@ internal sealed class Reconciler(
         }
     }
 
-    private HostFacts Host() => new() { NetdevHooksByName = enforcer.NetdevHooksByName, PresentInterfaces = State.Interfaces };
+    private HostFacts Host() => enforcer.Kernel with { PresentInterfaces = State.Interfaces };
 
     private ApplyOutcome.Refused Refuse(string path, string code, string message, string remedy) =>
         RefuseAll(0, [new PolicyFault(path, code, message, remedy)]);

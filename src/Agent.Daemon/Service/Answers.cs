@@ -69,6 +69,7 @@ internal static class Answers
         (uint vnicsAdded, uint vnicsChanged, uint vnicsRemoved) = Count(before.Vnics, after.Vnics);
         (uint prefixAdded, uint prefixChanged, uint prefixRemoved) = Count(before.PrefixLists, after.PrefixLists);
         (uint portAdded, uint portChanged, uint portRemoved) = Count(before.PortLists, after.PortLists);
+        (uint vpcsAdded, uint vpcsChanged, uint vpcsRemoved) = Count(before.Vpcs, after.Vpcs);
         return new Changes
         {
             GroupsAdded = groupsAdded,
@@ -80,6 +81,9 @@ internal static class Answers
             ListsAdded = prefixAdded + portAdded,
             ListsChanged = prefixChanged + portChanged,
             ListsRemoved = prefixRemoved + portRemoved,
+            VpcsAdded = vpcsAdded,
+            VpcsChanged = vpcsChanged,
+            VpcsRemoved = vpcsRemoved,
         };
     }
 
@@ -116,6 +120,7 @@ internal static class Answers
         (Policy.Vnic a, Policy.Vnic b) => a.Addresses.SequenceEqual(b.Addresses)
             && a.DelegatedPrefixes.SequenceEqual(b.DelegatedPrefixes) && a.GroupIds.SequenceEqual(b.GroupIds)
             && a with { Addresses = b.Addresses, DelegatedPrefixes = b.DelegatedPrefixes, GroupIds = b.GroupIds } == b,
+        (Policy.Vpc a, Policy.Vpc b) => a.UplinkInterfaces.SetEquals(b.UplinkInterfaces),
         _ => false,
     };
 }

@@ -34,6 +34,7 @@ internal sealed class StatusReporter(
         }
 
         status.Vnics.AddRange(Unmanaged(state));
+        status.Vpcs.AddRange(state.Zones.Select(zone => new VpcStatus { VpcId = zone.Key, ConntrackZone = zone.Value }));
         return status;
     }
 

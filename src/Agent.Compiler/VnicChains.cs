@@ -1,0 +1,67 @@
+using Agent.Nftables;
+using Agent.Policy;
+
+namespace Agent.Compiler;
+
+/// <summary>What a vNIC has of its own in the inet table: its two judgements, and what a session that they admit costs it.</summary>
+/// <remarks>
+/// <code>
+/// vnic_X_out: state, own judgement -> sent_X: opens a session? limit_X, times_... -> stage_to_VPC
+/// vnic_X_in:  state, own judgement ->         opens a session? limit_X, times_... -> admit
+/// </code>
+/// A packet that opens a session between two vNICs of this host passes both; the idle times of the second, the
+/// receiver, hold. Both ends count it.
+/// </remarks>
+/// <param name="vnic">The vNIC.</param>
+/// <param name="settings">Switches of the layout.</param>
+/// <param name="host">What the kernel has: no object that it would refuse is written.</param>
+internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts host)
+{
+    private readonly string name = Names.OfInterface(vnic.InterfaceName);
+
+    public string Out => $"vnic_{name}_out";
+
+    public string In => $"vnic_{name}_in";
+
+    private string Sent => $"sent_{name}";
+
+    private string Limit => $"limit_{name}";
+
+    private string Over => $"over_{name}";
+
+    private int MaxSessions => host.SessionLimits ? vnic.MaxSessions ?? settings.MaxSessionsPerVnic : 0;
+
+    public IEnumerable<NftChain> Chains(Datapath datapath, string profile, string stage)
+    {
+        NftRule[] opening = [.. Opening()];
+        yield return Datapath.VnicOut(Out, $"{profile}_out", $"{profile}_in_reply", opening.Length > 0 ? Sent : stage);
+        yield return datapath.VnicIn(In, $"{profile}_in", $"{profile}_out_reply", opening);
+        if (opening.Length > 0)
+        {
+            yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);
+        }
+
+        if (MaxSessions > 0)
+        {
+            // Alone in its chain, so that nothing but another limit rewrites the rule: the list of sessions is in it.
+            yield return Datapath.Regular(Limit, Exprs.Rule(Exprs.SessionsOver((uint)MaxSessions), Exprs.Goto(Over)));
+            yield return Datapath.Regular(Over,
+                Exprs.Rule(Exprs.InterfaceIs(incoming: true, vnic.InterfaceName), Exprs.Goto(Datapath.DropFrom(DropReason.Limit))),
+                Exprs.Rule(Exprs.Goto(Datapath.DropTo(DropReason.Limit))));
+        }
+    }
+
+    private IEnumerable<NftRule> Opening()
+    {
+        if (MaxSessions > 0)
+        {
+            yield return Exprs.Rule(Exprs.CtState(CtStates.New), Exprs.CtUnconfirmed(), Exprs.Jump(Limit));
+        }
+
+        if (!host.TimeoutProtocols.IsEmpty)
+        {
+            yield return Exprs.Rule(
+                Exprs.CtState(CtStates.New), Exprs.CtUnconfirmed(), Exprs.Jump(SessionTimes.ChainName(vnic.Timeouts)));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+using System.Globalization;
+using Agent.Compiler;
+using Agent.Policy;
+
+namespace Agent.Daemon;
+
+/// <summary>Idle times of the network namespace, for protocols that conntrack has no timeout object for.</summary>
+/// <remarks>
+/// The kernel keeps one number for each, so they cannot be a vNIC's own. They are only ever lowered: to what
+/// semantics.md 9.3 says for "other protocols". Nothing puts them back when the agent goes: the sessions stay, too.
+/// </remarks>
+internal static class ConntrackSysctls
+{
+    private static readonly string[] Always =
+    [
+        "generic_timeout",
+        "sctp_timeout_established", "sctp_timeout_heartbeat_sent",
+        "dccp_timeout_request", "dccp_timeout_respond", "dccp_timeout_partopen", "dccp_timeout_open",
+        "dccp_timeout_closereq", "dccp_timeout_closing", "dccp_timeout_timewait",
+    ];
+
+    /// <summary>Only if the kernel has no timeout object for the protocol.</summary>
+    private static readonly (byte Protocol, string Name)[] Otherwise =
+    [
+        (IpProtocol.Icmp, "icmp_timeout"), (IpProtocol.Icmpv6, "icmpv6_timeout"),
+        (IpProtocol.Gre, "gre_timeout"), (IpProtocol.Gre, "gre_timeout_stream"),
+    ];
+
+    /// <summary>Lowers the idle times, or only looks at them.</summary>
+    /// <param name="directory">/proc/sys/net/netfilter.</param>
+    /// <param name="manage">May be written.</param>
+    /// <param name="objects">Protocols for which the kernel has timeout objects.</param>
+    /// <returns>What a person should know: which are longer than they should be.</returns>
+    public static IEnumerable<string> Apply(string directory, bool manage, IReadOnlyCollection<byte> objects)
+    {
+        foreach (string name in Always.Concat(Otherwise.Where(one => !objects.Contains(one.Protocol)).Select(one => one.Name)))
+        {
+            string path = Path.Combine(directory, "nf_conntrack_" + name);
+            if (Read(path) is not { } seconds || seconds <= SessionTimes.OtherSeconds)
+            {
+                continue; // this kernel does not track the protocol, or forgets soon enough
+            }
+
+            if ((manage ? TryWrite(path) : "conntrack.manage_sysctls is off") is string reason)
+            {
+                yield return $"sessions of some protocols live {seconds} s idle instead of {SessionTimes.OtherSeconds} s:"
+                    + $" nf_conntrack_{name} ({reason})";
+            }
+        }
+    }
+
+    private static int? Read(string path)
+    {
+        try
+        {
+            return int.TryParse(File.ReadAllText(path), NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out int value)
+                ? value : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    private static string? TryWrite(string path)
+    {
+        try
+        {
+            File.WriteAllText(path, SessionTimes.OtherSeconds.ToString(CultureInfo.InvariantCulture));
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return e.Message;
+        }
+    }
+}
