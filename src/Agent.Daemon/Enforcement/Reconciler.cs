@@ -55,12 +55,17 @@ internal sealed class Reconciler(
     /// <summary>Between a switch and its cleaning up: longer than any packet takes through a chain.</summary>
     private static readonly TimeSpan CleanupDelay = TimeSpan.FromMilliseconds(3);
 
+    /// <summary>Between two tries of what failed as a whole.</summary>
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(1);
+
     private readonly Channel<AgentRequest> requests = Channel.CreateBounded<AgentRequest>(
         new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
     private readonly Lock stateLock = new();
     private TaskCompletionSource stateChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool adoptUntouched;
+    private ImmutableArray<string> damage = [];
+    private long? failedAt;
 
     /// <summary>The newest state.</summary>
     public AgentState State { get; private set; } = AgentState.Initial;
@@ -99,14 +104,15 @@ internal sealed class Reconciler(
     /// <summary>Enforces what was persisted. Call before anything is served.</summary>
     public void Start(ImmutableSortedSet<string> interfaces, string version, string kernel)
     {
-        (PolicySnapshot policy, uint epoch, string? damage) = LoadState();
+        (PolicySnapshot policy, uint epoch, string? damaged) = LoadState();
+        damage = damaged is null ? [] : [damaged];
         bool adopted = enforcer.Adopt(epoch);
         Publish(State with
         {
             Desired = policy,
             DesiredHash = StateHash.Of(policy),
             Interfaces = interfaces,
-            Alarms = damage is null ? [] : [damage],
+            Alarms = damage,
         });
 
         // Without a policy to hold on to, a ruleset that is there is the best that is known: it stays as it is.
@@ -161,6 +167,7 @@ internal sealed class Reconciler(
         {
             // The edge of the loop: report, and keep enforcing what is enforced.
             enforcer.Distrust();
+            failedAt = clock.GetTimestamp();
             log.LoopFailed(request.GetType().Name, e);
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
@@ -257,6 +264,7 @@ internal sealed class Reconciler(
         try
         {
             EnforcementReport report = enforcer.Enforce(policy, Host());
+            failedAt = null;
             ImmutableSortedDictionary<string, string> failed = enforcer.Enforced!.Failed;
             foreach ((string vnic, string reason) in failed)
             {
@@ -272,6 +280,7 @@ internal sealed class Reconciler(
                 Failed = failed,
                 Generation = enforcer.Generation,
                 Epoch = enforcer.Epoch,
+                Alarms = damage,
             });
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,
                 report.Compile.TotalMilliseconds, report.Commit.TotalMilliseconds, report.Revalidated);
@@ -280,10 +289,12 @@ internal sealed class Reconciler(
         }
         catch (EnforcementFailedException e)
         {
+            failedAt = clock.GetTimestamp();
             log.NotEnforced(policy.Revision, e.Message);
             metrics.CommitFailures.Inc();
             Publish(State with
             {
+                Alarms = damage.Add($"revision {policy.Revision} is not in force, and is tried again: {e.Message}"),
                 Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(id => id, _ => e.Message, StringComparer.Ordinal),
             });
             return null;
@@ -308,14 +319,30 @@ internal sealed class Reconciler(
 
     private void Audit()
     {
+        if (failedAt is long last)
+        {
+            if (clock.GetElapsedTime(last) >= RetryInterval)
+            {
+                enforcer.Distrust();
+                TryEnforce(State.Desired, State.DesiredHash);
+            }
+
+            return;
+        }
+
         uint found = enforcer.CurrentGeneration();
-        if (found == enforcer.Generation || adoptUntouched)
+        if (found == enforcer.Generation)
         {
             return;
         }
 
         log.ForeignCommit(found, enforcer.Generation);
         long started = clock.GetTimestamp();
+        if (adoptUntouched && enforcer.Adopt(enforcer.Epoch))
+        {
+            return; // what there is to hold on to is still there
+        }
+
         enforcer.Distrust();
         EnforcementReport? report = TryEnforce(State.Desired, State.DesiredHash);
         if (report is { Transactions: > 0 })
@@ -343,7 +370,8 @@ internal sealed class Reconciler(
 
             return (policy, epoch, null);
         }
-        catch (Exception e) when (e is StateDamagedException or InvalidProtocolBufferException or IOException)
+        catch (Exception e) when (e is StateDamagedException or InvalidProtocolBufferException or IOException
+            or UnauthorizedAccessException)
         {
             string message = e is InvalidProtocolBufferException
                 ? $"the state file cannot be decoded; kept as {stateFile.SetAside()}" : e.Message;
