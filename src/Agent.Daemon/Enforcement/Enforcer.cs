@@ -151,6 +151,12 @@ internal sealed class Enforcer(
             Read();
         }
 
+        if (firewall.Obstacle is string obstacle)
+        {
+            observedIsKnown = false;
+            throw new EnforcementFailedException(obstacle);
+        }
+
         if (enforced is null && !SealMark.IsOn(observed, settings)
             && Plan.Between(observed, next.Ruleset) is { Prepare.Count: 0, Switch.Count: 0 } same)
         {
@@ -158,7 +164,7 @@ internal sealed class Enforcer(
             return true;
         }
 
-        bool revalidate = TakesAway(next) || SealMark.IsOn(observed, settings);
+        bool revalidate = TakesAway(next) || SealMark.IsOn(observed, settings) || IsForeign(observed);
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         Plan plan = Plan.Between(observed, final.Ruleset);
         if (revalidate && plan.EditsIntervals)
@@ -189,6 +195,10 @@ internal sealed class Enforcer(
         Epoch = next.Request.Epoch;
         cleanup = plan.Cleanup;
     }
+
+    // Sessions may have been admitted, and marked, by rules and elements that were not ours.
+    private bool IsForeign(Ruleset found) => enforced is { Ruleset: Ruleset ours } && !ReferenceEquals(found, ours)
+        && Plan.Between(found, ours) is not { Prepare.Count: 0, Switch.Count: 0 };
 
     private bool TakesAway(CompiledRuleset next) =>
         enforced is null ? !KeepsSessions

@@ -67,8 +67,12 @@ internal sealed class Reconciler(
     private TaskCompletionSource stateChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool adoptUntouched;
     private ImmutableDictionary<string, long> adoptUntil = ImmutableDictionary<string, long>.Empty;
+
+    /// <summary>What was found at the start, and stays true.</summary>
+    private ImmutableArray<string> standing = [];
     private TimeSpan retryDelay = RetryFirst;
     private long? retryAt;
+    private bool failedWhole;
 
     /// <summary>The newest state.</summary>
     public AgentState State { get; private set; } = AgentState.Initial;
@@ -105,19 +109,20 @@ internal sealed class Reconciler(
     }
 
     /// <summary>Adds something that a person should know. Call before <see cref="Start"/>.</summary>
-    public void Alarm(IEnumerable<string> texts) => Publish(State with { Alarms = State.Alarms.AddRange(texts) });
+    public void Alarm(IEnumerable<string> texts) => standing = standing.AddRange(texts);
 
     /// <summary>Enforces what was persisted. Call before anything is served.</summary>
     public void Start(ImmutableSortedSet<string> interfaces, string version, string kernel)
     {
-        (PolicySnapshot policy, uint epoch, string? damage) = LoadState();
+        (PolicySnapshot policy, uint epoch, string? damaged) = LoadState();
+        standing = damaged is null ? standing : standing.Add(damaged);
         bool adopted = enforcer.Adopt(epoch);
         Publish(State with
         {
             Desired = policy,
             DesiredHash = StateHash.Of(policy),
             Interfaces = interfaces,
-            Alarms = damage is null ? State.Alarms : State.Alarms.Add(damage),
+            Alarms = standing,
         });
 
         // Without a policy to hold on to, a ruleset that is there is the best that is known: it stays as it is.
@@ -172,6 +177,7 @@ internal sealed class Reconciler(
         {
             // The edge of the loop: report, and keep enforcing what is enforced.
             enforcer.Distrust();
+            PlanRetry(whole: true);
             log.LoopFailed(request.GetType().Name, e);
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
@@ -285,21 +291,31 @@ internal sealed class Reconciler(
                 Generation = enforcer.Generation,
                 Epoch = enforcer.Epoch,
                 Zones = enforcer.Enforced.Zones,
+                Alarms = standing,
             });
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,
                 report.Compile.TotalMilliseconds, report.Commit.TotalMilliseconds, report.Revalidated);
             metrics.Enforced(report, State);
-            PlanRetry(failed.IsEmpty);
+            if (failed.IsEmpty)
+            {
+                (retryAt, retryDelay, failedWhole) = (null, RetryFirst, false);
+            }
+            else
+            {
+                PlanRetry(whole: false);
+            }
+
             return report;
         }
         catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
         {
             enforcer.Distrust();
-            PlanRetry(done: false);
+            PlanRetry(whole: true);
             log.NotEnforced(policy.Revision, e.Message);
             metrics.CommitFailures.Inc();
             Publish(State with
             {
+                Alarms = standing.Add($"revision {policy.Revision} is not in force, and is tried again: {e.Message}"),
                 Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(id => id, _ => e.Message, StringComparer.Ordinal),
             });
             return null;
@@ -330,10 +346,11 @@ internal sealed class Reconciler(
 
     private long After(TimeSpan delay) => clock.GetTimestamp() + (long)(delay.TotalSeconds * clock.TimestampFrequency);
 
-    private void PlanRetry(bool done)
+    private void PlanRetry(bool whole)
     {
-        retryAt = done ? null : After(retryDelay);
-        retryDelay = done ? RetryFirst : TimeSpan.FromTicks(Math.Min(2 * retryDelay.Ticks, RetryLast.Ticks));
+        failedWhole = whole;
+        retryAt = After(retryDelay);
+        retryDelay = TimeSpan.FromTicks(Math.Min(2 * retryDelay.Ticks, RetryLast.Ticks));
     }
 
     private void Follow(ImmutableSortedSet<string> interfaces)
@@ -354,15 +371,15 @@ internal sealed class Reconciler(
 
     private void Audit()
     {
-        uint found = enforcer.CurrentGeneration();
-        if (adoptUntouched)
+        bool retry = clock.GetTimestamp() >= retryAt;
+        if (failedWhole && !retry)
         {
             return;
         }
 
-        if (found == enforcer.Generation)
+        uint found = enforcer.CurrentGeneration();
+        if (found == enforcer.Generation || failedWhole)
         {
-            bool retry = clock.GetTimestamp() >= retryAt;
             if (retry)
             {
                 log.Retrying(State.Desired.Revision);
@@ -378,6 +395,11 @@ internal sealed class Reconciler(
 
         log.ForeignCommit(found, enforcer.Generation);
         long started = clock.GetTimestamp();
+        if (adoptUntouched && enforcer.Adopt(enforcer.Epoch))
+        {
+            return; // what there is to hold on to is still there
+        }
+
         enforcer.Distrust();
         EnforcementReport? report = TryEnforce(State.Desired, State.DesiredHash);
         if (report is { Transactions: > 0 })
@@ -405,7 +427,8 @@ internal sealed class Reconciler(
 
             return (policy, epoch, null);
         }
-        catch (Exception e) when (e is StateDamagedException or InvalidProtocolBufferException or IOException)
+        catch (Exception e) when (e is StateDamagedException or InvalidProtocolBufferException or IOException
+            or UnauthorizedAccessException)
         {
             string message = e is InvalidProtocolBufferException
                 ? $"the state file cannot be decoded; kept as {stateFile.SetAside()}" : e.Message;
