@@ -25,17 +25,18 @@ internal static class DropReason
 /// <remarks>
 /// <code>
 /// sg_forward / sg_input / sg_output
-///    established, live epoch ---------------------------------------------> accept
-///    ICMP error of a session of the live epoch ---------------------------> accept
+///    established, related -> live: established, live epoch ---------------> accept
+///                                  ICMP error of a session of it ---------> accept
 ///    iifname @vnic_from -> vnic_X_out: state, egress judgement  --drop-->  counted, final
 ///                             `-> stage_to: for the host? host_gate
 ///    oifname @vnic_to   -> vnic_Y_in:  state, ingress judgement --drop-->  counted, final
-///                             `-> admit: ct mark := epoch ----------------> accept
+///                             `-> admit -> stamp: ct mark := epoch -------> accept
 ///    tap*, vnet* that no policy names ------------------------------------> closed
 ///    everything else: untouched
 /// </code>
 /// A packet of a session (whichever way it travels) is judged by the session's original direction: replies go through
-/// the mirrored chains. The mark is written last, after both ends passed.
+/// the mirrored chains. The mark is written last, after both ends passed. Only <c>live</c> and <c>stamp</c> name the
+/// epoch, so that a new one is five messages, whatever else the ruleset holds.
 /// </remarks>
 internal sealed class Datapath(CompilerSettings settings, PolicySettings policy, uint epoch)
 {
@@ -47,6 +48,10 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     /// <summary>Interfaces whose running sessions are taken over (<see cref="CompileRequest.Adopting"/>).</summary>
     public const string AdoptingSet = "adopting";
 
+    /// <summary>Writes the epoch into a session's mark.</summary>
+    public const string Stamp = "stamp";
+
+    private const string Live = "live";
     private const string HostGate = "host_gate";
     private const string DhcpTo = "dhcp_to";
     private const string Related = "related";
@@ -68,10 +73,12 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         yield return Hooked("sg_forward", NftHook.Forward, [.. FastPath(), .. DispatchFrom(), .. DispatchTo()]);
         yield return Hooked("sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom()]);
         yield return Hooked("sg_output", NftHook.Output, [.. FastPath(), .. DispatchTo()]);
-        yield return Regular(Admit,
-            Exprs.Rule(Exprs.MarkSet(0)),
-            Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
-        yield return Regular("admit_marked", Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
+        yield return Regular(Live,
+            Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
+                Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Accept()),
+            Exprs.Rule(Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)));
+        yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
+        yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
         yield return Regular(StageTo,
         [
             Exprs.Rule(Exprs.MarkSet(0)),
@@ -138,7 +145,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         var rules = new List<NftRule>();
         foreach (uint mark in policy.TrustedMarks)
         {
-            rules.Add(Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Goto("admit_marked")));
+            rules.Add(Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Goto(Stamp)));
         }
 
         rules.Add(Exprs.Rule(Exprs.Jump("state_to")));
@@ -152,12 +159,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         return Regular(name, [.. rules]);
     }
 
-    private NftRule[] FastPath() =>
-    [
-        Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
-            Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Accept()),
-        Exprs.Rule(Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)),
-    ];
+    // A jump costs a packet 20 ns of some 2,500, and saves three hooks from being written anew with every epoch.
+    private static NftRule[] FastPath() =>
+        [Exprs.Rule(Exprs.CtState(CtStates.Established | CtStates.Related), Exprs.Jump(Live))];
 
     private IEnumerable<NftRule> DispatchFrom() =>
     [

@@ -3,8 +3,34 @@ using Agent.Nftables.Wire;
 
 namespace Agent.Nftables;
 
+/// <summary>Who may change a table.</summary>
+public enum TableHold
+{
+    /// <summary>Any root program.</summary>
+    Shared,
+
+    /// <summary>Any root program, until a socket claims it: it is persistent, and its owner's socket closed.</summary>
+    Orphaned,
+
+    /// <summary>Only this connection.</summary>
+    Ours,
+
+    /// <summary>Only another socket, as long as that is open.</summary>
+    Foreign,
+}
+
+/// <param name="Family">The table's family.</param>
+/// <param name="Name">The table's name.</param>
+/// <param name="Hold">Who may change it.</param>
+/// <param name="OwnerPort">The owner's netlink port, most often its process id; 0 without one.</param>
+public sealed record TableOwner(NftFamily Family, string Name, TableHold Hold, uint OwnerPort);
+
 /// <summary>What the kernel had at one generation.</summary>
-public readonly record struct RulesetReading(Ruleset Ruleset, uint Generation);
+public readonly record struct RulesetReading(Ruleset Ruleset, uint Generation)
+{
+    /// <summary>One for each table read.</summary>
+    public ValueArray<TableOwner> Owners { get; init; } = [];
+}
 
 /// <summary>Counter readings of one table.</summary>
 /// <param name="Objects">Named counters, by name.</param>
@@ -31,10 +57,11 @@ public sealed partial class NftConnection
         for (int attempt = 0; attempt < ReadAttempts; attempt++)
         {
             uint before = ReadGeneration();
-            Ruleset? ruleset = TryRead(tables, out last);
+            var owners = new List<TableOwner>();
+            Ruleset? ruleset = TryRead(tables, owners, out last);
             if (ruleset is not null && ReadGeneration() == before)
             {
-                return new RulesetReading(ruleset, before);
+                return new RulesetReading(ruleset, before) { Owners = owners.ToValueArray() };
             }
 
             if (last is not null && last.Errno is not (KernelError.Eintr or KernelError.Enoent or KernelError.Ebusy))
@@ -82,14 +109,16 @@ public sealed partial class NftConnection
         throw new NetlinkException("read counters", last!);
     }
 
-    private Ruleset? TryRead(IReadOnlyList<(NftFamily Family, string Name)> tables, out KernelError? error)
+    private Ruleset? TryRead(
+        IReadOnlyList<(NftFamily Family, string Name)> tables, List<TableOwner> owners, out KernelError? error)
     {
         error = null;
         var read = new List<NftTable>();
         foreach ((NftFamily family, string name) in tables)
         {
             KernelError? absent = Request(
-                NftMsg.GetTable, NlmF.None, family, writer => writer.PutText(NftaTable.Name, name), _ => { });
+                NftMsg.GetTable, NlmF.None, family, writer => writer.PutText(NftaTable.Name, name),
+                message => owners.Add(Owner(family, name, message)));
             if (absent is { Errno: KernelError.Enoent })
             {
                 continue;
@@ -107,6 +136,25 @@ public sealed partial class NftConnection
             ? a.Family.CompareTo(b.Family)
             : string.CompareOrdinal(a.Name, b.Name));
         return new Ruleset(read.ToValueArray());
+    }
+
+    private TableOwner Owner(NftFamily family, string name, NlMessage message)
+    {
+        uint flags = 0;
+        uint port = 0;
+        foreach (NlAttr attr in message.Attrs(NfMessage.HeaderBytes))
+        {
+            switch (attr.Type)
+            {
+                case NftaTable.Flags: flags = attr.U32Be(); break;
+                case NftaTable.Owner: port = attr.U32Be(); break;
+            }
+        }
+
+        TableHold hold = (flags & NftTableF.Owner) != 0 ? (port == socket.PortId ? TableHold.Ours : TableHold.Foreign)
+            : (flags & NftTableF.Persist) != 0 ? TableHold.Orphaned
+            : TableHold.Shared;
+        return new TableOwner(family, name, hold, port);
     }
 
     private NftTable? ReadTable(NftFamily family, string table, out KernelError? error)

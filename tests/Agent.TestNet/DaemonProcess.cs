@@ -20,6 +20,11 @@ public sealed record DaemonOptions
     /// <summary>Null: a temporary directory that goes with the object.</summary>
     public string? Directory { get; init; }
 
+    /// <summary>
+    /// Puts the state on a file system of this size, seen by the daemon only and gone with it. Null: a plain directory.
+    /// </summary>
+    public int? StateSizeKiB { get; init; }
+
     /// <summary>Last word on the configuration before it is written.</summary>
     public Action<JsonObject>? Configure { get; init; }
 
@@ -130,8 +135,11 @@ public sealed class DaemonProcess : IAsyncDisposable
         ProcessStartInfo start = new("sh");
         // A session of its own: Ctrl-C is for us, and we stop it in order. Each exec keeps the process id.
         start.ArgumentList.Add("-c");
-        start.ArgumentList.Add("""exec setsid ip netns exec "$1" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
-        foreach (string argument in (string[])["sh", host.Name, binary, ConfigurationPath, LogPath])
+        start.ArgumentList.Add("""exec setsid ip netns exec "$1" sh -c "$5" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
+        // ip netns exec gives its child a mount namespace of its own.
+        string inside = options.StateSizeKiB is { } size
+            ? $"""mount -t tmpfs -o size={size}k sgt {StateDirectory} && exec "$0" "$@" """ : """exec "$0" "$@" """;
+        foreach (string argument in (string[])["sh", host.Name, binary, ConfigurationPath, LogPath, inside])
         {
             start.ArgumentList.Add(argument);
         }
@@ -141,6 +149,10 @@ public sealed class DaemonProcess : IAsyncDisposable
         process = Process.Start(start) ?? throw new InvalidOperationException("the daemon did not start");
         await WaitUntilReadyAsync();
     }
+
+    /// <summary>Runs a program where the daemon is: its mounts, its network.</summary>
+    public CommandOutcome ExecInside(params string[] command) => SystemCommand.TryRun(
+        "nsenter", null, ["-t", $"{ProcessId}", "-m", "-n", "--", .. command]);
 
     /// <summary>SIGTERM, and its end. Returns the exit code.</summary>
     public Task<int> StopAsync() => EndAsync(LinuxCalls.SignalTerminate);

@@ -124,6 +124,10 @@ public sealed class NetNamespace : IDisposable
     public string Exec(string program, params string[] arguments) =>
         SystemCommand.Run("ip", ["netns", "exec", Name, program, .. arguments]);
 
+    /// <summary>Runs any program in here; its failure is a result.</summary>
+    public CommandOutcome TryExec(string program, params string[] arguments) =>
+        SystemCommand.TryRun("ip", null, ["netns", "exec", Name, program, .. arguments]);
+
     public void Dispose()
     {
         if (disposed)

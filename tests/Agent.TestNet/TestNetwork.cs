@@ -133,6 +133,14 @@ public sealed class TestNetwork : IDisposable
         plugged.Add(guest.HostDevice);
     }
 
+    /// <summary>Gives the host's end its addresses and routes again, which it loses by moving or going down.</summary>
+    public void ConfigureHostSide(Guest guest)
+    {
+        ArgumentNullException.ThrowIfNull(guest);
+        Host.IpBatch(NetworkScripts.HostSide(guest, Topology, options.StaticNeighbours).Skip(1)
+            .Select(line => line.Replace(" add ", " replace ", StringComparison.Ordinal)));
+    }
+
     /// <summary>
     /// Gives a guest's private address a public one. The outsider translates, as a cloud's gateway does: what reaches
     /// the guest has its private address as destination, and a public source.

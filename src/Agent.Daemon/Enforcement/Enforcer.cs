@@ -138,6 +138,12 @@ internal sealed class Enforcer(
             Read();
         }
 
+        if (firewall.Obstacle is string obstacle)
+        {
+            observedIsKnown = false;
+            throw new EnforcementFailedException(obstacle);
+        }
+
         if (enforced is null && !SealMark.IsOn(observed, settings)
             && Plan.Between(observed, next.Ruleset) is { Prepare.Count: 0, Switch.Count: 0 } same)
         {
@@ -145,7 +151,7 @@ internal sealed class Enforcer(
             return true;
         }
 
-        bool revalidate = TakesAway(next) || SealMark.IsOn(observed, settings);
+        bool revalidate = TakesAway(next) || SealMark.IsOn(observed, settings) || IsForeign(observed);
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         Plan plan = Plan.Between(observed, final.Ruleset);
         if (revalidate && plan.EditsIntervals)
@@ -181,6 +187,10 @@ internal sealed class Enforcer(
         enforced is null ? !KeepsSessions
         : KeepsSessions ? Restriction.OfVnics(enforced, next)
         : Restriction.Between(enforced, next);
+
+    // Sessions may have been admitted, and marked, by rules and elements that were not ours.
+    private bool IsForeign(Ruleset found) => enforced is { Ruleset: Ruleset ours } && !ReferenceEquals(found, ours)
+        && Plan.Between(found, ours) is not { Prepare.Count: 0, Switch.Count: 0 };
 
     private bool Run(Plan plan, CompiledRuleset next, Tally tally)
     {

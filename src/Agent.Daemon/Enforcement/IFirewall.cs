@@ -11,6 +11,9 @@ internal interface IFirewall
     /// <summary>Our tables as the kernel holds them, and the generation at which they were so.</summary>
     (Ruleset Ruleset, uint Generation) Read();
 
+    /// <summary>Why the last reading says that nothing can be written, or null.</summary>
+    string? Obstacle => null;
+
     /// <summary>One transaction, only if nothing was committed since <paramref name="generation"/>.</summary>
     CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation);
 

@@ -7,6 +7,7 @@ namespace Agent.Daemon.Enforcement;
 internal sealed class KernelFirewall : IFirewall, IDisposable
 {
     private readonly NftConnection connection;
+    private readonly TableOwnership ownership;
     private readonly (NftFamily Family, string Name)[] tables;
 
     /// <param name="table">Name of our tables.</param>
@@ -14,15 +15,38 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     public KernelFirewall(string table, TableOwnership ownership)
     {
         connection = new NftConnection(ownership);
+        this.ownership = ownership;
         tables = [(NftFamily.Inet, table), (NftFamily.Netdev, table)];
     }
 
+    public string? Obstacle { get; private set; }
+
     public uint ReadGeneration() => connection.ReadGeneration();
 
+    /// <remarks>
+    /// What an earlier process owned is ours from here on. Ownership is by socket: until it is claimed, any root
+    /// program may change it.
+    /// </remarks>
     public (Ruleset Ruleset, uint Generation) Read()
     {
-        RulesetReading reading = connection.ReadRuleset(tables);
-        return (reading.Ruleset, reading.Generation);
+        while (true)
+        {
+            RulesetReading reading = connection.ReadRuleset(tables);
+            Obstacle = ForeignOwner(reading);
+            NftOp[] claims = ownership == TableOwnership.Shared ? [] :
+            [
+                .. reading.Owners.Where(table => table.Hold == TableHold.Orphaned)
+                    .Select(table => new NftOp.AddTable(table.Family, table.Name)),
+            ];
+            switch (connection.Commit(claims, reading.Generation))
+            {
+                case CommitOutcome.Committed committed:
+                    return (reading.Ruleset, committed.Generation);
+                case CommitOutcome.Refused refused:
+                    Obstacle ??= $"our tables cannot be claimed: {refused.Refusals[0].Error}";
+                    return (reading.Ruleset, reading.Generation);
+            }
+        }
     }
 
     public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation) => connection.Commit(ops, generation);
@@ -35,4 +59,18 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     }
 
     public void Dispose() => connection.Dispose();
+
+    private static string? ForeignOwner(RulesetReading reading)
+    {
+        foreach (TableOwner table in reading.Owners)
+        {
+            if (table.Hold == TableHold.Foreign)
+            {
+                return $"table {table.Name} belongs to another program's netlink socket (port {table.OwnerPort}, "
+                    + "most often its process id); stop that program, or set another table";
+            }
+        }
+
+        return null;
+    }
 }

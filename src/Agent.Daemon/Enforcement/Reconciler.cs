@@ -69,6 +69,7 @@ internal sealed class Reconciler(
     private ImmutableDictionary<string, long> adoptUntil = ImmutableDictionary<string, long>.Empty;
     private TimeSpan retryDelay = RetryFirst;
     private long? retryAt;
+    private ImmutableArray<string> damage = [];
 
     /// <summary>The newest state.</summary>
     public AgentState State { get; private set; } = AgentState.Initial;
@@ -107,14 +108,15 @@ internal sealed class Reconciler(
     /// <summary>Enforces what was persisted. Call before anything is served.</summary>
     public void Start(ImmutableSortedSet<string> interfaces, string version, string kernel)
     {
-        (PolicySnapshot policy, uint epoch, string? damage) = LoadState();
+        (PolicySnapshot policy, uint epoch, string? damaged) = LoadState();
+        damage = damaged is null ? [] : [damaged];
         bool adopted = enforcer.Adopt(epoch);
         Publish(State with
         {
             Desired = policy,
             DesiredHash = StateHash.Of(policy),
             Interfaces = interfaces,
-            Alarms = damage is null ? [] : [damage],
+            Alarms = damage,
         });
 
         // Without a policy to hold on to, a ruleset that is there is the best that is known: it stays as it is.
@@ -169,6 +171,7 @@ internal sealed class Reconciler(
         {
             // The edge of the loop: report, and keep enforcing what is enforced.
             enforcer.Distrust();
+            PlanRetry(done: false);
             log.LoopFailed(request.GetType().Name, e);
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
@@ -281,6 +284,7 @@ internal sealed class Reconciler(
                 Failed = failed,
                 Generation = enforcer.Generation,
                 Epoch = enforcer.Epoch,
+                Alarms = damage,
             });
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,
                 report.Compile.TotalMilliseconds, report.Commit.TotalMilliseconds, report.Revalidated);
@@ -296,6 +300,7 @@ internal sealed class Reconciler(
             metrics.CommitFailures.Inc();
             Publish(State with
             {
+                Alarms = damage.Add($"revision {policy.Revision} is not in force, and is tried again: {e.Message}"),
                 Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(id => id, _ => e.Message, StringComparer.Ordinal),
             });
             return null;
@@ -351,14 +356,9 @@ internal sealed class Reconciler(
     private void Audit()
     {
         uint found = enforcer.CurrentGeneration();
-        if (adoptUntouched)
-        {
-            return;
-        }
-
         if (found == enforcer.Generation)
         {
-            bool retry = clock.GetTimestamp() >= retryAt;
+            bool retry = !adoptUntouched && clock.GetTimestamp() >= retryAt;
             if (retry)
             {
                 log.Retrying(State.Desired.Revision);
@@ -374,6 +374,11 @@ internal sealed class Reconciler(
 
         log.ForeignCommit(found, enforcer.Generation);
         long started = clock.GetTimestamp();
+        if (adoptUntouched && enforcer.Adopt(enforcer.Epoch))
+        {
+            return; // what there is to hold on to is still there
+        }
+
         enforcer.Distrust();
         EnforcementReport? report = TryEnforce(State.Desired, State.DesiredHash);
         if (report is { Transactions: > 0 })
@@ -401,7 +406,8 @@ internal sealed class Reconciler(
 
             return (policy, epoch, null);
         }
-        catch (Exception e) when (e is StateDamagedException or InvalidProtocolBufferException or IOException)
+        catch (Exception e) when (e is StateDamagedException or InvalidProtocolBufferException or IOException
+            or UnauthorizedAccessException)
         {
             string message = e is InvalidProtocolBufferException
                 ? $"the state file cannot be decoded; kept as {stateFile.SetAside()}" : e.Message;

@@ -29,9 +29,9 @@ internal static class EpochReader
     /// <summary>The value that the ruleset writes into conntrack marks, or null if it writes none.</summary>
     public static uint? Find(Ruleset ruleset, CompilerSettings settings)
     {
-        NftChain? admit = ruleset.Find(NftFamily.Inet, settings.Table)?.Chains
-            .FirstOrDefault(chain => chain.Name == Datapath.Admit);
-        foreach (NftExpr expr in admit?.Rules.SelectMany(rule => rule.Exprs) ?? [])
+        NftChain? stamp = ruleset.Find(NftFamily.Inet, settings.Table)?.Chains
+            .FirstOrDefault(chain => chain.Name == Datapath.Stamp);
+        foreach (NftExpr expr in stamp?.Rules.SelectMany(rule => rule.Exprs) ?? [])
         {
             if (expr is NftExpr.Bitwise { Xor.Count: 4 } bits
                 && (BitConverter.ToUInt32(bits.Xor.Items.AsSpan()) & settings.EpochMask) is not 0 and uint epoch)

@@ -89,8 +89,16 @@ internal sealed class StateFile : IDisposable
             throw new StateDamagedException($"{path}: {damage}; kept as {SetAside()}");
         }
 
-        OpenJournal(end);
         snapshotBytes = records[0].Payload.Length;
+        try
+        {
+            OpenJournal(end);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It can be read, and so enforced; that it cannot be written is said to whoever sends the next step.
+        }
+
         return records;
     }
 
@@ -109,19 +117,29 @@ internal sealed class StateFile : IDisposable
     public void WriteSnapshot(uint epoch, byte[] payload)
     {
         string temporary = path + ".new";
-        using (var file = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None))
-        {
-            file.Write(Magic);
-            file.Write(Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload)));
-            file.Flush(flushToDisk: true);
-        }
-
+        WriteWhole(temporary, [.. Magic, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))]);
         journal?.Dispose();
         journal = null;
         File.Move(temporary, path, overwrite: true);
         SyncDirectory();
         OpenJournal(new FileInfo(path).Length);
         snapshotBytes = payload.Length;
+    }
+
+    // What a full disk leaves of it would keep the disk full.
+    private static void WriteWhole(string file, byte[] bytes)
+    {
+        try
+        {
+            using var stream = new FileStream(file, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
+            stream.Write(bytes);
+            stream.Flush(flushToDisk: true);
+        }
+        catch (IOException)
+        {
+            File.Delete(file);
+            throw;
+        }
     }
 
     /// <summary>Appends a step.</summary>

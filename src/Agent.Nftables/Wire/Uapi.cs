@@ -51,6 +51,7 @@ internal static class NftaTable
 {
     internal const ushort Name = 1;
     internal const ushort Flags = 2;
+    internal const ushort Owner = 7;
 }
 
 /// <summary>enum nft_table_flags; PERSIST is of 6.9.</summary>

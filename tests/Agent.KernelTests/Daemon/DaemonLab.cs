@@ -41,13 +41,19 @@ internal sealed class DaemonLab : IAsyncDisposable
     /// <summary>The three guests of the scenarios; the tables are anybody's, so that a restart has no reason to write.</summary>
     public static Task<DaemonLab> StartUnprotectedAsync() => StartAsync(c => c["protect_tables"] = false);
 
-    public static async Task<DaemonLab> StartAsync(Action<JsonObject>? configure = null, Action<TestNetwork>? before = null)
+    public static async Task<DaemonLab> StartAsync(
+        Action<JsonObject>? configure = null, Action<TestNetwork>? before = null, int? stateSizeKiB = null)
     {
         TestNetwork network = TestNetwork.Create(new TestNetworkOptions(), States.Guests);
         try
         {
             before?.Invoke(network);
-            DaemonOptions options = new() { Configure = configure, ReadyTimeout = TimeSpan.FromSeconds(60) };
+            DaemonOptions options = new()
+            {
+                Configure = configure,
+                ReadyTimeout = TimeSpan.FromSeconds(60),
+                StateSizeKiB = stateSizeKiB,
+            };
             return new DaemonLab(network, await DaemonProcess.StartAsync(network.Host, options));
         }
         catch

@@ -98,6 +98,9 @@ internal sealed class SyncClient : IAsyncDisposable
         };
     }
 
+    /// <summary>The connection breaks.</summary>
+    public void Cut() => call.Dispose();
+
     public async ValueTask DisposeAsync()
     {
         await call.RequestStream.CompleteAsync();
