@@ -103,7 +103,7 @@ public sealed class ForeignChangeTests : IAsyncLifetime
             {
                 lab.Network.Host.Exec("nft", i % 2 == 0 ? "add" : "delete", "element", "inet", "other", "s", "{ 192.0.2.200 }");
             }
-        });
+        }, TestContext.Current.CancellationToken);
         for (int i = 0; i < 20; i++)
         {
             Snapshot state = DaemonLab.OneWayIn();

@@ -1,5 +1,4 @@
 using System.Text;
-using Agent.TestNet;
 using Agent.V1;
 
 namespace Agent.KernelTests.Daemon;

@@ -29,7 +29,7 @@ public sealed class StatusTests
             catch (RpcException e) when (e.StatusCode == StatusCode.Cancelled)
             {
             }
-        });
+        }, TestContext.Current.CancellationToken);
 
         await SeenAsync("tap-e2", VnicState.Unmanaged);
         Snapshot state = DaemonLab.OneWayIn();

@@ -1,5 +1,3 @@
-using Agent.Contract;
-using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
 using static Agent.KernelTests.Scenarios.States;
@@ -140,8 +138,8 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         await Step(new Delta { Members = { new MemberChange { GroupId = "sg-a", Remove = { $"{lab.E3.V4}" } } } });
         Assert.False(await E3Reaches(false));
 
-        PrefixList list = new() { Id = "pl-1", Family = V1.IpFamily.Ipv4, MaxEntries = 5, Entries = { $"{lab.E3.V4}/32" } };
-        V1.SecurityGroup byList = Isolating("sg-b", "in 1 accept udp 1/65535 pl-1");
+        PrefixList list = new() { Id = "pl-1", Family = IpFamily.Ipv4, MaxEntries = 5, Entries = { $"{lab.E3.V4}/32" } };
+        SecurityGroup byList = Isolating("sg-b", "in 1 accept udp 1/65535 pl-1");
         Changes both = await Step(new Delta { UpsertPrefixLists = { list }, UpsertGroups = { byList } });
         Assert.Equal((1u, 1u), (both.ListsAdded, both.GroupsChanged));
         Assert.True(await E3Reaches(true));
@@ -151,7 +149,7 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         Assert.False(await E3Reaches(false));
 
         PortList ports = new() { Id = "prl-1", MaxEntries = 5, Entries = { "1/65535" } };
-        V1.SecurityGroup byPorts = Isolating("sg-b", "in 1 accept udp prl-1 10.0.0.0/24");
+        SecurityGroup byPorts = Isolating("sg-b", "in 1 accept udp prl-1 10.0.0.0/24");
         await Step(new Delta { UpsertPortLists = { ports }, UpsertGroups = { byPorts }, RemovePrefixLists = { "pl-1" } });
         Assert.True(await E3Reaches(true));
         ports = ports.Clone();
@@ -183,7 +181,7 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         state.Groups[0].Members.Add("10.9.0.1");
         ulong at = (await lab.ApplyAsync(state)).Revision;
         await using SyncClient sync = SyncClient.Open(lab);
-        V1.SecurityGroup group = Isolating("sg-a");
+        SecurityGroup group = Isolating("sg-a");
         group.Members.Add("10.9.0.2");
         await sync.AcceptedAsync(new Delta { BaseRevision = at, Revision = at + 1, UpsertGroups = { group } });
         Assert.Equal(["10.9.0.1", "10.9.0.2"], await MembersAsync());
@@ -206,7 +204,7 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         await lab.ApplyAsync(DaemonLab.OneWayIn());
         Snapshot before = await lab.StateAsync();
         uint generation = lab.Generation();
-        V1.SecurityGroup foreign = Isolating("sg-far");
+        SecurityGroup foreign = Isolating("sg-far");
         foreign.VpcId = "vpc-2";
         Snapshot wrong = Apply(
             [
@@ -236,7 +234,8 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         }
 
         Refused byStream = (await sync.AskAsync(new SyncRequest { SnapshotEnd = new SnapshotEnd() })).Refused;
-        ApplyResponse byCall = await lab.Client.ApplySnapshotAsync(new ApplySnapshotRequest { Snapshot = wrong });
+        ApplyResponse byCall = await lab.Client.ApplySnapshotAsync(
+            new ApplySnapshotRequest { Snapshot = wrong }, cancellationToken: TestContext.Current.CancellationToken);
         Refused byDelta = await sync.RefusedAsync(new Delta
         {
             BaseRevision = before.Revision,
