@@ -9,6 +9,7 @@ using Agent.Daemon.State;
 using Agent.Netlink.Route;
 using Agent.Nftables;
 using Grpc.HealthCheck;
+using Grpc.Reflection;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Prometheus;
 
@@ -123,7 +124,16 @@ internal static class AgentHost
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc();
-        builder.Services.AddGrpcReflection();
+        // Named by hand: finding them would take reflection, which a native build cannot promise.
+        Google.Protobuf.Reflection.ServiceDescriptor[] described =
+        [
+            V1.SecurityGroupAgent.Descriptor,
+            Grpc.Health.V1.Health.Descriptor,
+            Grpc.Reflection.V1.ServerReflection.Descriptor,
+            Grpc.Reflection.V1Alpha.ServerReflection.Descriptor,
+        ];
+        builder.Services.AddSingleton(new ReflectionServiceImpl(described));
+        builder.Services.AddSingleton(new ReflectionV1ServiceImpl(described));
         var health = new HealthServiceImpl();
         health.SetStatus("", Grpc.Health.V1.HealthCheckResponse.Types.ServingStatus.Serving);
         health.SetStatus("agent.v1.SecurityGroupAgent", Grpc.Health.V1.HealthCheckResponse.Types.ServingStatus.Serving);
@@ -135,7 +145,8 @@ internal static class AgentHost
         WebApplication app = builder.Build();
         app.MapGrpcService<AgentService>();
         app.MapGrpcService<HealthServiceImpl>();
-        app.MapGrpcReflectionService();
+        app.MapGrpcService<ReflectionServiceImpl>();
+        app.MapGrpcService<ReflectionV1ServiceImpl>();
         if (config.Metrics.Listen.Length > 0)
         {
             app.MapMetrics("/metrics", metrics.Registry);

@@ -146,6 +146,8 @@ public sealed class DaemonProcess : IAsyncDisposable
 
         start.Environment["DOTNET_ROOT"] = Path.GetFullPath(
             Path.Combine(Path.GetDirectoryName(typeof(object).Assembly.Location)!, "../../.."));
+        // It lives for seconds: profiling itself would be most of what it does.
+        start.Environment["DOTNET_TieredPGO"] = "0";
         process = Process.Start(start) ?? throw new InvalidOperationException("the daemon did not start");
         await WaitUntilReadyAsync();
     }

@@ -205,6 +205,10 @@ internal sealed class Enforcer(
         : KeepsSessions ? Restriction.OfVnics(enforced, next)
         : Restriction.Between(enforced, next);
 
+    // Sessions may have been admitted, and marked, by rules and elements that were not ours.
+    private bool IsForeign(Ruleset found) => enforced is { Ruleset: Ruleset ours } && !ReferenceEquals(found, ours)
+        && Plan.Between(found, ours) is not { Prepare.Count: 0, Switch.Count: 0 };
+
     private bool Run(Plan plan, CompiledRuleset next, Tally tally)
     {
         foreach (IReadOnlyList<NftOp> chunk in plan.Prepare.Chunk(PrepareChunk))

@@ -170,11 +170,12 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
             await fresh.ApplyAsync(i % 2 == 0 ? new Snapshot() : DaemonLab.OneWayIn());
         }
 
+        await DaemonLab.UntilAsync("a flood", () => untouched.Backward.Received > 500);
         await untouched.StopAsync();
         Assert.Empty(untouched.Forward.Missing());
         Assert.Empty(untouched.Backward.Missing());
         string marks = fresh.Network.Host.Exec("nft", "list", "table", "inet", "marks");
-        Assert.True(Count(marks, "kept") > 2000, marks);
+        Assert.True(Count(marks, "kept") > 1000, marks);
         Assert.Equal(0, Count(marks, "changed"));
     }
 
