@@ -41,7 +41,7 @@ internal static class AgentHost
             KeepsSessions = config.OnChange == OnChange.Keep,
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
-        ConntrackMetrics.Add(metrics.Registry, "/proc");
+        ConntrackMetrics.Add(metrics.Registry);
         var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);

@@ -18,6 +18,12 @@ public sealed record GuestSpec(string Name, string Device, string Mac, params st
 {
     /// <summary>Prefixes that the host routes to the guest beside its addresses.</summary>
     public string[] DelegatedPrefixes { get; init; } = [];
+
+    /// <summary>
+    /// The host's routing table in which the guest is found, and that its packets are routed by; 0 is the main one.
+    /// Guests with the same addresses need different ones. Routed topology only.
+    /// </summary>
+    public int RoutingTable { get; init; }
 }
 
 public sealed record TestNetworkOptions

@@ -28,7 +28,8 @@ internal static class NetworkScripts
         lines.Add($"addr add {TestNetwork.GatewayV4}/32 dev {device}");
         lines.Add($"addr add {TestNetwork.GatewayV6}/64 dev {device} nodad");
         lines.Add($"link set {device} up");
-        lines.AddRange(guest.Addresses.Select(a => $"route add {a}/{Width(a)} dev {device}"));
+        string table = TableOf(guest.Spec.RoutingTable);
+        lines.AddRange(guest.Addresses.Select(a => $"route add {a}/{Width(a)} dev {device}{table}"));
         if (staticNeighbours)
         {
             lines.AddRange(guest.Addresses.Select(a => $"neigh replace {a} lladdr {mac} dev {device} nud permanent"));
@@ -37,7 +38,7 @@ internal static class NetworkScripts
         foreach (string prefix in guest.Spec.DelegatedPrefixes)
         {
             IPAddress via = prefix.Contains(':', StringComparison.Ordinal) ? guest.V6 : guest.V4;
-            lines.Add($"route add {prefix} via {via} dev {device} onlink");
+            lines.Add($"route add {prefix} via {via} dev {device} onlink{table}");
         }
 
         return lines;
@@ -73,7 +74,7 @@ internal static class NetworkScripts
         return lines;
     }
 
-    internal static List<string> UplinkSide(NetworkEndpoint outsider, Topology topology)
+    internal static List<string> UplinkSide(NetworkEndpoint outsider, Topology topology, int routingTable = 0)
     {
         string device = outsider.HostDevice;
         string mac = NetworkEndpoint.FormatMac(outsider.Mac);
@@ -96,11 +97,13 @@ internal static class NetworkScripts
             $"link set {device} up",
             $"neigh replace {OutsideLinkV4} lladdr {mac} dev {device} nud permanent",
             $"neigh replace {OutsideLinkV6} lladdr {mac} dev {device} nud permanent",
-            $"route add default via {OutsideLinkV4} dev {device} onlink",
-            $"route add ::/0 via {OutsideLinkV6} dev {device}",
+            $"route add default via {OutsideLinkV4} dev {device} onlink{TableOf(routingTable)}",
+            $"route add ::/0 via {OutsideLinkV6} dev {device}{TableOf(routingTable)}",
         ]);
         return lines;
     }
+
+    private static string TableOf(int routingTable) => routingTable == 0 ? "" : $" table {routingTable}";
 
     internal static List<string> OutsideSide(NetworkEndpoint outsider, Topology topology)
     {

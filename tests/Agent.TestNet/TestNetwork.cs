@@ -27,6 +27,7 @@ public sealed class TestNetwork : IDisposable
     private readonly Dictionary<string, Guest> guests = [];
     private readonly Dictionary<IPAddress, IPAddress> eips = [];
     private readonly HashSet<string> plugged = [];
+    private readonly List<NetworkEndpoint> uplinks = [];
 
     private TestNetwork(TestNetworkOptions options)
     {
@@ -35,7 +36,7 @@ public sealed class TestNetwork : IDisposable
         try
         {
             PrepareHost();
-            Outsider = BuildOutsider();
+            Outsider = BuildOutsider(options.UplinkDevice, [.. options.OutsideAddresses], routingTable: 0);
         }
         catch
         {
@@ -131,6 +132,18 @@ public sealed class TestNetwork : IDisposable
 
         guest.Wire = EthernetPort.Open(guest.Place, "eth0");
         plugged.Add(guest.HostDevice);
+        if (guest.Spec.RoutingTable != 0)
+        {
+            RouteBy(guest.HostDevice, guest.Spec.RoutingTable);
+        }
+    }
+
+    private void RouteBy(string device, int routingTable)
+    {
+        foreach (string family in (string[])["-4", "-6"])
+        {
+            Host.Exec("ip", family, "rule", "add", "iif", device, "lookup", $"{routingTable}");
+        }
     }
 
     /// <summary>Gives the host's end its addresses and routes again, which it loses by moving or going down.</summary>
@@ -160,6 +173,18 @@ public sealed class TestNetwork : IDisposable
         Outsider.Place.Nft(script.ToString());
     }
 
+    /// <summary>
+    /// A world of its own behind a device of its own: what comes from there, and from guests with this routing table, is
+    /// routed by that table, in which it is the default.
+    /// </summary>
+    public NetworkEndpoint AddUplink(string device, int routingTable, params string[] addresses)
+    {
+        NetworkEndpoint world = BuildOutsider(device, addresses, routingTable);
+        uplinks.Add(world);
+        RouteBy(device, routingTable);
+        return world;
+    }
+
     /// <summary>Adds an address that the outsider answers for.</summary>
     public void AddOutsideAddress(string address) =>
         Outsider.Place.IpBatch([NetworkScripts.AddressLine(address, "eth0")]);
@@ -184,8 +209,12 @@ public sealed class TestNetwork : IDisposable
         }
 
         guests.Clear();
-        Outsider.Close();
-        Release(Outsider.Place);
+        foreach (NetworkEndpoint world in uplinks.Append(Outsider))
+        {
+            world.Close();
+            Release(world.Place);
+        }
+
         Release(Host);
     }
 
@@ -216,18 +245,18 @@ public sealed class TestNetwork : IDisposable
         }
     }
 
-    private NetworkEndpoint BuildOutsider()
+    private NetworkEndpoint BuildOutsider(string device, string[] addresses, int routingTable)
     {
-        NetNamespace place = NewNamespace("outside");
+        NetNamespace place = NewNamespace(routingTable == 0 ? "outside" : $"outside{routingTable}");
         try
         {
             byte[] mac = NetworkEndpoint.ParseMac("0e:00:00:00:00:02");
             byte[] hostMac = NetworkEndpoint.ParseMac("0e:00:00:00:00:01");
-            NetworkEndpoint outsider = new(place, options.UplinkDevice, mac, hostMac, [.. options.OutsideAddresses]);
+            NetworkEndpoint outsider = new(place, device, mac, hostMac, addresses);
             PrepareEndpoint(place);
             place.SetSysctl("net/ipv4/ip_forward", "1");
             place.Nft(QuietTable);
-            Host.IpBatch(NetworkScripts.UplinkSide(outsider, Topology));
+            Host.IpBatch(NetworkScripts.UplinkSide(outsider, Topology, routingTable));
             place.IpBatch(NetworkScripts.OutsideSide(outsider, Topology));
             outsider.Wire = EthernetPort.Open(place, "eth0");
             return outsider;

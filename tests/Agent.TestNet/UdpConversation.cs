@@ -26,13 +26,14 @@ public sealed class UdpConversation : IDisposable
     public IPEndPoint ServerAddress => serverAddress;
 
     public static UdpConversation Open(
-        NetworkEndpoint client, IPAddress clientAddress, NetworkEndpoint server, IPEndPoint serverAddress)
+        NetworkEndpoint client, IPAddress clientAddress, NetworkEndpoint server, IPEndPoint serverAddress,
+        int clientPort = 0)
     {
         ArgumentNullException.ThrowIfNull(client);
         ArgumentNullException.ThrowIfNull(server);
         ArgumentNullException.ThrowIfNull(serverAddress);
         Socket asked = server.OpenUdp(serverAddress.Address, serverAddress.Port);
-        return new UdpConversation(client.OpenUdp(clientAddress, PortNumbers.Next()), asked);
+        return new UdpConversation(client.OpenUdp(clientAddress, clientPort != 0 ? clientPort : PortNumbers.Next()), asked);
     }
 
     public Task<bool> ClientSendsAsync(TimeSpan? wait = null) => PassesAsync(client, serverAddress, server, wait);

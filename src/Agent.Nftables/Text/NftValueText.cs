@@ -40,6 +40,11 @@ internal enum NftTextType
 internal static class NftValueText
 {
     private static readonly string[] CtStates = ["invalid", "established", "related", "new", "", "", "untracked"];
+
+    /// <summary>IPS_* as far as nft names them (nft src/ct.c).</summary>
+    private static readonly string[] CtStatusNames =
+        ["expected", "seen-reply", "assured", "confirmed", "snat", "dnat", "", "", "", "dying"];
+
     private static readonly string[] TcpFlagNames = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
 
     internal static NftTextType TypeOf(NftType type) => type switch
@@ -81,7 +86,7 @@ internal static class NftValueText
         (NftTextType.IfName, _) => Quoted(InterfaceName(value)),
         (NftTextType.CtState, 4) => Flags(MemoryMarshal.Read<uint>(value), CtStates, ","),
         (NftTextType.CtDirection, 1) => value[0] switch { 0 => "original", 1 => "reply", var other => Text(other) },
-        (NftTextType.CtStatus, 4) => Hex32(MemoryMarshal.Read<uint>(value)),
+        (NftTextType.CtStatus, 4) => Flags(MemoryMarshal.Read<uint>(value), CtStatusNames, ","),
         (NftTextType.NfProto, 1) => value[0] switch { 2 => "ipv4", 10 => "ipv6", var other => Text(other) },
         (NftTextType.PktType, 1) => value[0] switch
         {
