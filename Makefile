@@ -35,7 +35,7 @@ test-unit: build ## seconds, no privileges
 	$(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests
 
 test-kernel: build ## real packets and the real kernel, in network namespaces (root)
-	SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) unshare -n \
+	SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests
 
 run: setup build ## the daemon in a throwaway lab: real policy, real traffic, expected and observed verdicts (root)

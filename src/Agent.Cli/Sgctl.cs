@@ -18,22 +18,18 @@ internal static class Sgctl
     public static async Task<int> RunAsync(string[] args, Surroundings around)
     {
         ParseResult parsed = Build(around).Parse(args);
-        var configuration = new InvocationConfiguration
+        if (parsed.Action is ParseErrorAction)
+        {
+            Mistakes.Print(around.Error, parsed);
+            return ExitCode.Usage;
+        }
+
+        return await parsed.InvokeAsync(new InvocationConfiguration
         {
             Output = around.Out,
             Error = around.Error,
             EnableDefaultExceptionHandler = false,
-        };
-        if (parsed.Action is not ParseErrorAction mistake)
-        {
-            return await parsed.InvokeAsync(configuration).ConfigureAwait(false);
-        }
-
-        mistake.ShowHelp = false;
-        await parsed.InvokeAsync(configuration).ConfigureAwait(false);
-        string verb = parsed.CommandResult.Command is RootCommand ? "" : $" {parsed.CommandResult.Command.Name}";
-        await around.Error.WriteLineAsync($"See sgctl{verb} --help.").ConfigureAwait(false);
-        return ExitCode.Usage;
+        }).ConfigureAwait(false);
     }
 
     public static RootCommand Build(Surroundings around)

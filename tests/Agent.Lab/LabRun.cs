@@ -117,7 +117,7 @@ internal sealed class LabRun(TestNetwork network, DaemonProcess daemon)
         (string[], bool)[] moved =
         [
             .. after.Select(Split)
-                .Where(l => l.Series.StartsWith("agent_", StringComparison.Ordinal)
+                .Where(l => l.Series.StartsWith("sg_agent_", StringComparison.Ordinal)
                     && old.GetValueOrDefault(l.Series, "0") != l.Value)
                 .Select(l => ((string[])[l.Series, old.GetValueOrDefault(l.Series, "0"), l.Value], true)),
         ];

@@ -32,7 +32,7 @@ internal ref struct JsonNodes
         }
         catch (JsonException e)
         {
-            string message = e.Message.Split(" LineNumber:")[0].Split(". Path:")[0];
+            string message = e.Message.Split(" LineNumber:")[0].Split(" Change the reader options")[0];
             throw new MalformedTextException(
                 new Place((e.LineNumber ?? 0) + 1, (e.BytePositionInLine ?? 0) + 1), message, "Correct the JSON.");
         }

@@ -71,12 +71,8 @@ internal sealed class ExplainVerb : Verb
         bool passes = answer.Verdict == V1.Policy.Accept;
         call.Out.Line((passes ? "ACCEPT" : "DROP", passes ? Screen.Good : Screen.Bad),
             ($"  {question.Vnic} {call.Parsed.GetRequiredValue(direction)}  {Text(question.Packet)}", Screen.Plain));
-        call.Out.Fields(("decided by", Because(answer)));
-        foreach (string considered in answer.Considered)
-        {
-            call.Out.Fields(("not", considered));
-        }
-
+        call.Out.Fields(
+            [("decided by", Because(answer)), .. answer.Considered.Select(rule => ("passed over", rule))]);
         return ExitCode.Done;
     }
 
