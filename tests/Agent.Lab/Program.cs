@@ -67,8 +67,9 @@ async Task<int> RunAsync()
     string sgctl = sgctlPath ?? BuiltProgram.Find("SGCTL", "Agent.Cli", "sgctl");
     await using LabSession session = await LabSession.CreateAsync(open: false, daemonPath);
     interrupted.Token.ThrowIfCancellationRequested();
+    IReadOnlyList<string> before = await session.Daemon.ReadMetricsAsync();
     session.Apply(sgctl);
-    bool good = await new LabRun(session.Network, session.Daemon).ShowAsync(interrupted.Token)
+    bool good = await new LabRun(session.Network, session.Daemon).ShowAsync(before, interrupted.Token)
         .WaitAsync(interrupted.Token);
     return good ? 0 : 1;
 }
