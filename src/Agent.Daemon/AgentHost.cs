@@ -20,6 +20,9 @@ internal static class AgentHost
 {
     private static readonly TimeSpan AuditInterval = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>A file of 500 vNICs and 100,000 rules is some 10 MB, and gRPC's own limit is 4 MB.</summary>
+    private const int MaxMessageBytes = 64 << 20;
+
     public static async Task<int> RunAsync(DaemonConfig config, string version)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
@@ -123,7 +126,7 @@ internal static class AgentHost
         NftFeatures features)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
-        builder.Services.AddGrpc();
+        builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
         // Named by hand: finding them would take reflection, which a native build cannot promise.
         Google.Protobuf.Reflection.ServiceDescriptor[] described =
         [

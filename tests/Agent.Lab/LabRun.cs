@@ -15,9 +15,10 @@ internal sealed class LabRun(TestNetwork network, DaemonProcess daemon)
     private readonly SecurityGroupAgent.SecurityGroupAgentClient client = new(daemon.Channel);
 
     /// <summary>True if every flow came out as expected.</summary>
-    internal async Task<bool> ShowAsync(CancellationToken cancelled)
+    /// <param name="before">Lines of /metrics from before the policy was applied.</param>
+    /// <param name="cancelled">Ctrl-C.</param>
+    internal async Task<bool> ShowAsync(IReadOnlyList<string> before, CancellationToken cancelled)
     {
-        IReadOnlyList<string> before = await daemon.ReadMetricsAsync();
         Console.WriteLine();
         using SemaphoreSlim turn = new(FlowsAtOnce);
         Outcome[] outcomes = await Task.WhenAll(LabPlan.Flows.Select(f => JudgeAsync(f, turn, cancelled)));
@@ -81,7 +82,7 @@ internal sealed class LabRun(TestNetwork network, DaemonProcess daemon)
             ExplainResponse answer = await client.ExplainAsync(
                 new ExplainRequest { Vnic = $"eni-{end}", Direction = direction, Packet = PacketOf(flow) },
                 cancellationToken: cancelled);
-            string why = answer.Rule.Length > 0 ? answer.Rule : answer.Reason;
+            string why = answer.Reason == "rule" ? answer.Rule : $"{answer.Reason} {answer.Rule}".TrimEnd();
             text = $"{end} {(direction == Direction.Egress ? "egress" : "ingress")}: {why}";
             if (answer.Verdict != Verdict.Accept)
             {
@@ -117,7 +118,8 @@ internal sealed class LabRun(TestNetwork network, DaemonProcess daemon)
         (string[], bool)[] moved =
         [
             .. after.Select(Split)
-                .Where(l => l.Series.StartsWith("agent_", StringComparison.Ordinal)
+                .Where(l => l.Series.StartsWith("sg_agent_", StringComparison.Ordinal)
+                    && !l.Series.Contains("_bucket{", StringComparison.Ordinal)
                     && old.GetValueOrDefault(l.Series, "0") != l.Value)
                 .Select(l => ((string[])[l.Series, old.GetValueOrDefault(l.Series, "0"), l.Value], true)),
         ];

@@ -84,16 +84,25 @@ internal sealed class LabSession : IAsyncDisposable
             return;
         }
 
-        if (Daemon.IsRunning)
+        try
         {
-            await Daemon.StopAsync();
+            if (Daemon.IsRunning)
+            {
+                await Daemon.StopAsync();
+            }
         }
-
-        await Daemon.DisposeAsync();
-        Network.Dispose();
-        if (open)
+        catch (OperationCanceledException)
         {
-            Remove();
+            Console.Error.WriteLine("sg-agentd did not stop in time and was killed");
+        }
+        finally
+        {
+            await Daemon.DisposeAsync(); // kills what still runs
+            Network.Dispose();
+            if (open)
+            {
+                Remove();
+            }
         }
     }
 

@@ -28,6 +28,12 @@ using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(Posix
 using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
 try
 {
+    if (args is ["run" or "up" or "down", ..] && !Environment.IsPrivilegedProcess)
+    {
+        Console.Error.WriteLine("sg-lab: only root may make network namespaces; try sudo");
+        return 1;
+    }
+
     return args switch
     {
         ["run", ..] => await RunAsync(),
@@ -36,7 +42,8 @@ try
         _ => Explain(),
     };
 }
-catch (OperationCanceledException) when (interrupted.IsCancellationRequested)
+// Whatever it was: Ctrl-C reaches our child processes too, and what they were asked for fails.
+catch (Exception) when (interrupted.IsCancellationRequested)
 {
     Console.Error.WriteLine("interrupted; everything was removed");
     return 130;
@@ -60,8 +67,9 @@ async Task<int> RunAsync()
     string sgctl = sgctlPath ?? BuiltProgram.Find("SGCTL", "Agent.Cli", "sgctl");
     await using LabSession session = await LabSession.CreateAsync(open: false, daemonPath);
     interrupted.Token.ThrowIfCancellationRequested();
+    IReadOnlyList<string> before = await session.Daemon.ReadMetricsAsync();
     session.Apply(sgctl);
-    bool good = await new LabRun(session.Network, session.Daemon).ShowAsync(interrupted.Token)
+    bool good = await new LabRun(session.Network, session.Daemon).ShowAsync(before, interrupted.Token)
         .WaitAsync(interrupted.Token);
     return good ? 0 : 1;
 }
@@ -121,10 +129,15 @@ static void Describe(LabSession session, string sgctl)
 
         {LabTable.Bold("try")}
           ip netns exec sglab-web1 ping -c1 10.0.1.12      members of sg-web reach each other
-          ip netns exec sglab-db1 ping -c1 10.0.2.22       members of sg-db do not
+          ip netns exec sglab-db1 ping -c1 -W1 10.0.2.22   members of sg-db do not
           ip netns exec sglab-host nft list ruleset        what enforces it
-          {sgctl} --socket {session.Daemon.SocketPath} status
-          {sgctl} --socket {session.Daemon.SocketPath} apply {session.PolicyPath}
+
+        {LabTable.Bold("sgctl")}  (its socket is a file: any namespace will do)
+          export SG_AGENT_SOCKET={session.Daemon.SocketPath}
+          {sgctl} status
+          {sgctl} vnics
+          {sgctl} explain eni-db1 ingress tcp 10.0.1.11 10.0.2.21:5432
+          {sgctl} apply {session.PolicyPath}
 
         policy file  {session.PolicyPath}
         daemon log   {session.Daemon.LogPath}

@@ -136,11 +136,14 @@ public sealed class NetNamespace : IDisposable
         }
 
         disposed = true;
-        Live.TryRemove(Name, out _);
         work.CompleteAdding();
         thread.Join();
         work.Dispose();
-        SystemCommand.TryRun("ip", null, "netns", "del", Name);
+        // A second Ctrl-C may end ip itself; then the process's end tries again.
+        if (SystemCommand.TryRun("ip", null, "netns", "del", Name).ExitCode == 0)
+        {
+            Live.TryRemove(Name, out _);
+        }
     }
 
     /// <summary>Ends our thread, but leaves the namespace to whoever comes next.</summary>
@@ -197,22 +200,32 @@ public sealed class NetNamespace : IDisposable
     }
 
     /// <summary>
-    /// A run that was killed left its namespaces behind: those of processes that are gone are removed.
+    /// A run that was killed left its namespaces, the daemon in one of them, and its files behind: those of processes
+    /// that are gone are removed.
     /// </summary>
     private static void RemoveStale()
     {
-        if (!Directory.Exists("/run/netns"))
+        if (Directory.Exists("/run/netns"))
         {
-            return;
-        }
-
-        foreach (string path in Directory.EnumerateFiles("/run/netns", "sgt-*"))
-        {
-            string name = Path.GetFileName(path);
-            if (!Directory.Exists($"/proc/{name.Split('-')[1]}"))
+            foreach (string path in Directory.EnumerateFiles("/run/netns", "sgt-*").Where(IsStale))
             {
+                string name = Path.GetFileName(path);
+                foreach (string pid in SystemCommand.TryRun("ip", null, "netns", "pids", name).Output
+                    .Split('\n', StringSplitOptions.RemoveEmptyEntries))
+                {
+                    _ = LinuxCalls.Kill(int.Parse(pid, CultureInfo.InvariantCulture), LinuxCalls.SignalKill);
+                }
+
                 SystemCommand.TryRun("ip", null, "netns", "del", name);
             }
         }
+
+        foreach (string path in Directory.EnumerateDirectories(Path.GetTempPath(), "sgt-*-*").Where(IsStale))
+        {
+            Directory.Delete(path, recursive: true);
+        }
     }
+
+    /// <summary>"sgt-PID-..." of a process that is gone.</summary>
+    private static bool IsStale(string path) => !Directory.Exists($"/proc/{Path.GetFileName(path).Split('-')[1]}");
 }

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
+using Agent.Evaluator;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
@@ -63,7 +64,13 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
     }
 
     public override Task<ExplainResponse> Explain(ExplainRequest request, ServerCallContext context) =>
-        Task.FromResult(Explainer.Explain(reconciler.State.Desired, config.Semantics, request));
+        Explainer.Explain(reconciler.State.Desired, config.Semantics, request) switch
+        {
+            ExplainAnswer.Explained explained => Task.FromResult(explained.Response),
+            ExplainAnswer.UnknownVnic unknown => throw new RpcException(new Status(StatusCode.NotFound, unknown.Message)),
+            ExplainAnswer.Invalid invalid => throw new RpcException(new Status(StatusCode.InvalidArgument, invalid.Message)),
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
 
     private async Task<SyncResponse?> AnswerAsync(SyncRequest request, SnapshotAssembler assembler, CancellationToken cancel)
     {

@@ -92,6 +92,20 @@ internal sealed class DaemonLab : IAsyncDisposable
     /// <summary>Moves with every commit of anybody in the host's namespace.</summary>
     public uint Generation() => kernel.ReadGeneration();
 
+    /// <summary>Ends when nothing is left to clean up, and nobody writes any more.</summary>
+    public async Task SettledAsync()
+    {
+        uint last = Generation();
+        int quiet = 0;
+        await UntilAsync("a ruleset at rest", () =>
+        {
+            uint now = Generation();
+            quiet = now == last ? quiet + 1 : 0;
+            last = now;
+            return quiet > 20;
+        });
+    }
+
     /// <summary>Everything that nft sees, with handles: an object that was made anew has another one.</summary>
     public string Listing() => Network.Host.Exec("nft", "-a", "list", "ruleset");
 

@@ -13,7 +13,7 @@ public sealed class RestartTests
     {
         await using DaemonLab lab = await DaemonLab.StartUnprotectedAsync();
         await lab.ApplyAsync(DaemonLab.OneWayIn());
-        await SettledAsync(lab);
+        await lab.SettledAsync();
         uint generation = lab.Generation();
         string listing = WithoutCounters(lab.Listing());
         AgentStatus before = await lab.StatusAsync();
@@ -46,7 +46,7 @@ public sealed class RestartTests
     {
         await using DaemonLab lab = await DaemonLab.StartAsync();
         await lab.ApplyAsync(DaemonLab.OneWayIn());
-        await SettledAsync(lab);
+        await lab.SettledAsync();
         string listing = WithoutCounters(lab.Listing());
         uint generation = lab.Generation();
         using Flood allowed = DaemonLab.StartFlood(lab.E1, lab.E2, 1000, FloodDirections.Both);
@@ -97,20 +97,6 @@ public sealed class RestartTests
             Members = { new MemberChange { GroupId = "sg-a", Remove = { "10.9.0.1" } } },
         });
         Assert.InRange(next.Changes.NetlinkMessages, 1u, 12u);
-    }
-
-    /// <summary>Nothing is left to clean up, and nobody writes any more.</summary>
-    private static async Task SettledAsync(DaemonLab lab)
-    {
-        uint last = lab.Generation();
-        int quiet = 0;
-        await DaemonLab.UntilAsync("a ruleset at rest", () =>
-        {
-            uint now = lab.Generation();
-            quiet = now == last ? quiet + 1 : 0;
-            last = now;
-            return quiet > 20;
-        });
     }
 
     private static async Task RestartAsync(DaemonLab lab, bool killed)

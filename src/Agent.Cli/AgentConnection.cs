@@ -1,0 +1,128 @@
+using System.Net.Sockets;
+using Agent.V1;
+using Grpc.Core;
+using Grpc.Net.Client;
+
+namespace Agent.Cli;
+
+/// <summary>gRPC over the agent's Unix socket; what goes wrong becomes a sentence with a way out.</summary>
+internal sealed class AgentConnection : IDisposable
+{
+    /// <summary>For questions. A change may take as long as it takes.</summary>
+    private static readonly TimeSpan AnswerTime = TimeSpan.FromSeconds(30);
+
+    private readonly string path;
+    private readonly GrpcChannel channel;
+    private readonly SecurityGroupAgent.SecurityGroupAgentClient client;
+    private SocketException? refusal;
+
+    public AgentConnection(string path)
+    {
+        this.path = path;
+        UnixDomainSocketEndPoint end = EndPointOf(path);
+        channel = GrpcChannel.ForAddress("http://localhost", new GrpcChannelOptions
+        {
+            HttpHandler = new SocketsHttpHandler { ConnectCallback = (_, cancel) => ConnectAsync(end, cancel) },
+            DisposeHttpClient = true,
+            MaxReceiveMessageSize = null,
+            MaxSendMessageSize = null,
+        });
+        client = new SecurityGroupAgent.SecurityGroupAgentClient(channel);
+    }
+
+    public Task<ApplyResponse> ApplyAsync(ApplySnapshotRequest request, CancellationToken cancel) =>
+        AskAsync(client.ApplySnapshotAsync(request, cancellationToken: cancel));
+
+    public Task<Snapshot> GetStateAsync(CancellationToken cancel) => AskAsync(
+        client.GetStateAsync(new GetStateRequest(), deadline: Deadline(), cancellationToken: cancel));
+
+    public Task<AgentStatus> GetStatusAsync(CancellationToken cancel) => AskAsync(
+        client.GetStatusAsync(new GetStatusRequest(), deadline: Deadline(), cancellationToken: cancel));
+
+    public Task<ExplainResponse> ExplainAsync(ExplainRequest request, CancellationToken cancel) =>
+        AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel));
+
+    public void Dispose() => channel.Dispose();
+
+    private static DateTime Deadline() => TimeProvider.System.GetUtcNow().UtcDateTime + AnswerTime;
+
+    private static UnixDomainSocketEndPoint EndPointOf(string path)
+    {
+        try
+        {
+            return new UnixDomainSocketEndPoint(path);
+        }
+        catch (ArgumentException)
+        {
+            throw new CliException(ExitCode.Usage, "usage", $"'{path}' cannot be a Unix socket",
+                "A path has 1 to 107 bytes; give another with --socket.");
+        }
+    }
+
+    private async ValueTask<Stream> ConnectAsync(UnixDomainSocketEndPoint end, CancellationToken cancel)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(end, cancel).ConfigureAwait(false);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch (Exception e)
+        {
+            socket.Dispose();
+            refusal = e as SocketException;
+            throw;
+        }
+    }
+
+    private async Task<T> AskAsync<T>(AsyncUnaryCall<T> call)
+    {
+        try
+        {
+            return await call.ResponseAsync.ConfigureAwait(false);
+        }
+        catch (RpcException e) when (e.StatusCode == StatusCode.Cancelled)
+        {
+            throw new OperationCanceledException(e.Message, e);
+        }
+        catch (RpcException e)
+        {
+            throw refusal is null ? Describe(e) : Unreachable(refusal);
+        }
+        finally
+        {
+            call.Dispose();
+        }
+    }
+
+    private CliException Unreachable(SocketException e)
+    {
+        (string what, string remedy) = e.SocketErrorCode switch
+        {
+            SocketError.AccessDenied => ("permission denied",
+                "Run sgctl as root or as a member of the socket's group (ls -l shows it; grpc.socket_group sets it)."),
+            SocketError.ConnectionRefused => ("nobody listens there any more",
+                "Start sg-agentd again (systemctl start sg-agent), and see its log for why it ended."),
+            _ when !File.Exists(path) => ("there is no such socket",
+                $"Start sg-agentd (systemctl start sg-agent), or name its socket with --socket or {GlobalOptions.SocketVariable}."),
+            _ => (e.Message, "Name the agent's socket with --socket."),
+        };
+        return new CliException(ExitCode.Unreachable, "unreachable", $"cannot reach the agent at {path}: {what}", remedy);
+    }
+
+    private CliException Describe(RpcException e) => e.StatusCode switch
+    {
+        StatusCode.Unavailable => new CliException(ExitCode.Unreachable, "unreachable",
+            $"the agent at {path} broke the call off: {e.Status.Detail}", "See the agent's log; then try again."),
+        StatusCode.DeadlineExceeded => new CliException(ExitCode.Unreachable, "unreachable",
+            $"the agent at {path} did not answer in {AnswerTime.TotalSeconds:0} s", "It may be committing a large change; try again."),
+        StatusCode.Unimplemented => new CliException(ExitCode.Failed, "unimplemented",
+            "the agent does not know this call", $"It is older than this sgctl ({Sgctl.Version}); upgrade sg-agentd."),
+        StatusCode.ResourceExhausted => new CliException(ExitCode.Failed, "too_large",
+            $"the agent takes no message of this size: {e.Status.Detail}", "Send a state of this size through the Sync stream."),
+        _ => new CliException(ExitCode.Failed, Snake(e.StatusCode), e.Status.Detail, ""),
+    };
+
+    private static string Snake(StatusCode code) =>
+        string.Concat(code.ToString().Select((c, i) => char.IsUpper(c) ? (i > 0 ? "_" : "") + char.ToLowerInvariant(c) : c.ToString()));
+}

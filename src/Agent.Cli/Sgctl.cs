@@ -1,0 +1,98 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using System.Reflection;
+using Agent.Cli.Verbs;
+
+namespace Agent.Cli;
+
+/// <summary>The tree of verbs, and how one of them is run.</summary>
+internal static class Sgctl
+{
+    private const string About =
+        "Talks to sg-agentd, which enforces security groups on this host, and works on policy files without it.";
+
+    public static string Version { get; } =
+        typeof(Sgctl).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+
+    public static async Task<int> RunAsync(string[] args, Surroundings around)
+    {
+        ParseResult parsed = Build(around).Parse(args);
+        if (parsed.Action is ParseErrorAction)
+        {
+            Mistakes.Print(around.Error, parsed);
+            return ExitCode.Usage;
+        }
+
+        return await parsed.InvokeAsync(new InvocationConfiguration
+        {
+            Output = around.Out,
+            Error = around.Error,
+            EnableDefaultExceptionHandler = false,
+        }).ConfigureAwait(false);
+    }
+
+    public static RootCommand Build(Surroundings around)
+    {
+        var options = new GlobalOptions(around);
+        var root = new RootCommand(About)
+        {
+            options.Socket,
+            options.Json,
+            options.NoColor,
+            new ApplyVerb(options),
+            new CheckVerb(options),
+            new CompileVerb(options),
+            new ExplainVerb(options),
+            new GetVerb(options),
+            new GroupsVerb(options),
+            new StatusVerb(options),
+            new VnicsVerb(options),
+        };
+        foreach (Option option in root.Options)
+        {
+            if (option is HelpOption { Action: HelpAction plain } help)
+            {
+                help.Action = new HelpWithExamples(plain);
+            }
+            else if (option is VersionOption version)
+            {
+                version.Action = new PrintVersion();
+            }
+        }
+
+        return root;
+    }
+
+    /// <summary>The library's help, then examples and exit codes.</summary>
+    private sealed class HelpWithExamples(HelpAction plain) : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            plain.Invoke(parseResult);
+            TextWriter output = parseResult.InvocationConfiguration.Output;
+            if (parseResult.CommandResult.Command is Verb verb)
+            {
+                output.WriteLine("Examples:");
+                foreach (string example in verb.Examples)
+                {
+                    output.WriteLine($"  {example}");
+                }
+
+                output.WriteLine();
+            }
+
+            output.WriteLine(ExitCode.Help);
+            return ExitCode.Done;
+        }
+    }
+
+    private sealed class PrintVersion : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            parseResult.InvocationConfiguration.Output.WriteLine($"sgctl {Version}");
+            return ExitCode.Done;
+        }
+    }
+}

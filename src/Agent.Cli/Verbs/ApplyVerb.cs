@@ -1,0 +1,66 @@
+using System.CommandLine;
+using Agent.Cli.Input;
+using Agent.Cli.Output;
+using Agent.V1;
+
+namespace Agent.Cli.Verbs;
+
+/// <summary>Sends a policy file as the whole desired state.</summary>
+internal sealed class ApplyVerb : Verb
+{
+    private readonly Argument<string> file = PolicyArgument();
+
+    private readonly Option<bool> dryRun = new("--dry-run")
+    {
+        Description = "Validate, compile and report what would change; change nothing",
+    };
+
+    private readonly Option<bool> nextRevision = new("--next-revision")
+    {
+        Description = "Take the agent's next revision, whatever the file says",
+    };
+
+    public ApplyVerb(GlobalOptions options) : base(options, "apply",
+        "Replace the agent's desired state by a policy file. A file without a revision gets the next one.")
+    {
+        Arguments.Add(file);
+        Options.Add(dryRun);
+        Options.Add(nextRevision);
+    }
+
+    public override IReadOnlyList<string> Examples =>
+    [
+        "sgctl apply policy.yaml                    replace the desired state",
+        "sgctl apply --dry-run policy.yaml          what would change?",
+        "sgctl get | sgctl apply -                  the state that is held: unchanged",
+    ];
+
+    protected override async Task<int> RunAsync(Call call)
+    {
+        PolicyFile policy = call.ReadPolicy(call.Parsed.GetRequiredValue(file));
+        bool dry = call.Parsed.GetValue(dryRun);
+        using var agent = new AgentConnection(call.SocketPath);
+        ApplyResponse answer = await agent.ApplyAsync(
+            new ApplySnapshotRequest
+            {
+                Snapshot = policy.Message,
+                DryRun = dry,
+                NextRevision = policy.Message.Revision == 0 || call.Parsed.GetValue(nextRevision),
+            },
+            call.Cancel).ConfigureAwait(false);
+        if (call.Json)
+        {
+            call.Out.Raw(Json.Answer(answer));
+        }
+        else if (answer.Accepted is Accepted accepted)
+        {
+            ApplyText.Accepted(call.Out, accepted, dry);
+        }
+        else
+        {
+            ApplyText.Refused(call.Error, policy, answer.Refused ?? new Refused());
+        }
+
+        return answer.Accepted is { FailedVnics.Count: 0 } ? ExitCode.Done : ExitCode.Failed;
+    }
+}

@@ -1,0 +1,57 @@
+using System.CommandLine;
+using Agent.Cli.Input;
+using Agent.Cli.Output;
+
+namespace Agent.Cli.Verbs;
+
+/// <summary>A verb being run: what was asked, and where the answer goes.</summary>
+internal sealed record Call
+{
+    public required ParseResult Parsed { get; init; }
+
+    public required Surroundings Around { get; init; }
+
+    /// <summary>The answer is one JSON document on <see cref="Out"/>.</summary>
+    public required bool Json { get; init; }
+
+    public required string SocketPath { get; init; }
+
+    public required Screen Out { get; init; }
+
+    public required Screen Error { get; init; }
+
+    public required CancellationToken Cancel { get; init; }
+
+    /// <exception cref="InvalidInputException">With every fault of the file.</exception>
+    public PolicyFile ReadPolicy(string path)
+    {
+        PolicyFileResult result = TryReadPolicy(path);
+        return result.File ?? throw new InvalidInputException(path, result.Faults);
+    }
+
+    public PolicyFileResult TryReadPolicy(string path)
+    {
+        try
+        {
+            if (path != "-")
+            {
+                return PolicyFile.Read(path, File.ReadAllBytes(path));
+            }
+
+            using Stream input = Around.OpenInput();
+            using var content = new MemoryStream();
+            input.CopyTo(content);
+            return PolicyFile.Read(InvalidInputException.StandardInput, content.ToArray());
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            (string message, string remedy) = e switch
+            {
+                FileNotFoundException or DirectoryNotFoundException => ("there is no such file", "Name a file that exists, or - for standard input."),
+                UnauthorizedAccessException => ("it may not be read", "Check the file's permissions, and that it is no directory."),
+                _ => (e.Message, "Name a file that can be read."),
+            };
+            return new PolicyFileResult(null, [new FileFault(null, new Policy.PolicyFault("", FileCodes.Unreadable, message, remedy))]);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+using System.Collections.Immutable;
+using System.CommandLine;
+using Agent.Cli.Input;
+using Agent.Cli.Output;
+using Agent.Compiler;
+using Agent.Nftables;
+using Agent.Policy;
+
+namespace Agent.Cli.Verbs;
+
+/// <summary>Prints the ruleset that a policy file becomes.</summary>
+internal sealed class CompileVerb : Verb
+{
+    private const string Devices = "/sys/class/net";
+
+    private readonly Argument<string> file = PolicyArgument();
+
+    private readonly Option<bool> allDevices = new("--all-devices")
+    {
+        Description = "Also the guards of devices that this host does not have (nft takes them from Linux 6.16 on)",
+    };
+
+    public CompileVerb(GlobalOptions options) : base(options, "compile",
+        "Print the nftables ruleset of a policy file, as nft -f reads it. Needs no agent; settings are the agent's defaults.")
+    {
+        Arguments.Add(file);
+        Options.Add(allDevices);
+    }
+
+    public override IReadOnlyList<string> Examples =>
+    [
+        "sgctl compile policy.yaml",
+        "sgctl compile policy.yaml | unshare -rn nft -c -f -       let nft check it, where nothing can break",
+    ];
+
+    protected override Task<int> RunAsync(Call call)
+    {
+        PolicySnapshot policy = OfflinePolicy.Read(call, call.Parsed.GetRequiredValue(file));
+        CompilerSettings settings = CompilerSettings.Default;
+        var host = new HostFacts
+        {
+            NetdevHooksByName = call.Parsed.GetValue(allDevices),
+            PresentInterfaces = Present(),
+        };
+        uint firstEpoch = settings.EpochMask & ~(settings.EpochMask - 1);
+        CompiledRuleset compiled = RulesetCompiler.Compile(
+            new CompileRequest(policy, PolicySettings.Default, settings, host, firstEpoch));
+        string text = NftText.Print(compiled.Ruleset);
+        if (call.Json)
+        {
+            call.Out.Raw(Json.Document(json =>
+            {
+                json.WriteString("ruleset", text);
+                json.WriteStartObject("failed_vnics");
+                foreach ((string id, string reason) in compiled.Failed)
+                {
+                    json.WriteString(id, reason);
+                }
+
+                json.WriteEndObject();
+            }));
+        }
+        else
+        {
+            call.Out.Raw(text);
+            foreach ((string id, string reason) in compiled.Failed)
+            {
+                call.Error.Line(($"vNIC {id} is closed: ", Screen.Bad), (reason, Screen.Plain));
+            }
+        }
+
+        return Task.FromResult(compiled.Failed.IsEmpty ? ExitCode.Done : ExitCode.Failed);
+    }
+
+    private static ImmutableSortedSet<string> Present() => !Directory.Exists(Devices) ? []
+        : Directory.EnumerateFileSystemEntries(Devices).Select(path => Path.GetFileName(path)).ToImmutableSortedSet(StringComparer.Ordinal);
+}

@@ -1,0 +1,77 @@
+using System.Globalization;
+using Agent.Cli.Output;
+using Agent.V1;
+
+namespace Agent.Cli.Verbs;
+
+/// <summary>What the agent holds and enforces, on one screen.</summary>
+internal sealed class StatusVerb(GlobalOptions options)
+    : Verb(options, "status", "Show what the agent holds and enforces, and what it found in the kernel.")
+{
+    public override IReadOnlyList<string> Examples => ["sgctl status", "sgctl status --json | jq .applied_revision"];
+
+    protected override async Task<int> RunAsync(Call call)
+    {
+        using var agent = new AgentConnection(call.SocketPath);
+        AgentStatus status = await agent.GetStatusAsync(call.Cancel).ConfigureAwait(false);
+        if (call.Json)
+        {
+            call.Out.Raw(Json.Answer(status));
+        }
+        else
+        {
+            Print(call.Out, status);
+        }
+
+        return ExitCode.Done;
+    }
+
+    private static void Print(Screen screen, AgentStatus status)
+    {
+        screen.Line(("sg-agentd", Screen.Strong), ($" {status.AgentVersion} on {status.Host}, Linux {status.KernelRelease}", Screen.Plain));
+        screen.Fields(
+            ("revision", Revision(status)),
+            ("state", status.StateHash.IsEmpty ? "" : Convert.ToHexStringLower(status.StateHash.Span)),
+            ("policy", $"{Count.Of(status.GroupCount, "group")}, {Count.Of((long)status.MemberCount, "listed member")}, "
+                + Count.Of(status.Vnics.Count(vnic => vnic.VnicId.Length > 0), "vNIC")),
+            ("vnics", string.Join(", ", status.Vnics.GroupBy(vnic => vnic.State).OrderBy(group => group.Key)
+                .Select(group => $"{group.Count()} {VnicText.Word(group.Key)}"))),
+            ("generation", status.RulesetGeneration.ToString(CultureInfo.InvariantCulture)),
+            ("verified", Verified(status.LastVerification)));
+        foreach (string alarm in status.Alarms)
+        {
+            screen.Line(("alarm: ", Screen.Bad), (alarm, Screen.Plain));
+        }
+
+        VnicStatus[] broken = [.. status.Vnics.Where(vnic => vnic.State is VnicState.Failed or VnicState.Pending)];
+        if (broken.Length > 0)
+        {
+            screen.Line();
+            VnicText.Print(screen, broken);
+        }
+
+        screen.Line();
+        screen.Table(["kernel feature", "found", "detail"], [.. status.KernelFeatures.Select(feature => new Cell[]
+        {
+            feature.Name, new(feature.Present ? "yes" : "no", feature.Present ? Screen.Good : Screen.Warning), feature.Detail,
+        })]);
+    }
+
+    private static string Revision(AgentStatus status)
+    {
+        if (status.DesiredRevision == 0)
+        {
+            return "none yet: managed interfaces are closed";
+        }
+
+        string since = status.AppliedAt is null ? ""
+            : $" since {status.AppliedAt.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)} UTC";
+        return status.DesiredRevision == status.AppliedRevision ? $"{status.AppliedRevision}, enforced{since}"
+            : $"{status.DesiredRevision} desired, {status.AppliedRevision} enforced{since}";
+    }
+
+    private static string Verified(Verification? last) => last is null || last.Result.Length == 0 ? ""
+        : last.Time is null ? last.Result
+        : $"{last.Result} at {last.Time.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)} UTC"
+            + (last.Detail.Length > 0 ? $": {last.Detail}" : "");
+}

@@ -1,0 +1,116 @@
+using System.Text;
+using Agent.Cli.Input;
+using Agent.Cli.Output;
+using Agent.V1;
+using Google.Protobuf.WellKnownTypes;
+
+namespace Agent.Tests.Cli;
+
+/// <summary>What a person sees.</summary>
+public sealed class OutputTests
+{
+    private static readonly Accepted Change = new()
+    {
+        Revision = 4,
+        Changes = new Changes
+        {
+            GroupsAdded = 2, VnicsChanged = 1, ListsRemoved = 3, NetlinkMessages = 412, NetlinkBytes = 39_117, Transactions = 2,
+            SessionsRevalidated = true,
+        },
+        Timings = new Timings
+        {
+            Validate = Duration.FromTimeSpan(TimeSpan.FromMicroseconds(1234)), Persist = new Duration(),
+            Compile = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(1500)), Commit = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(9)),
+        },
+        Warnings = { "groups[a]: odd" },
+    };
+
+    [Fact]
+    public void An_accepted_change_says_what_and_how_long() => Assert.Equal(
+        """
+        applied revision 4
+          groups    2 added
+          lists     3 removed
+          vnics     1 changed
+          commit    412 messages, 38.2 KiB, 2 transactions
+          sessions  judged again: the change takes something away
+          time      validate 1.2 ms, compile 1.50 s, commit 9.0 ms
+        warning: groups[a]: odd
+
+        """, Text(screen => ApplyText.Accepted(screen, Change, dryRun: false)));
+
+    [Fact]
+    public void A_dry_run_says_what_would_be()
+    {
+        var would = new Accepted { Revision = 4, Unchanged = true, Changes = new Changes { VnicsRemoved = 1 } };
+        Assert.Equal(
+            "dry run: this would become revision 4; nothing was changed\n  vnics     1 removed\n",
+            Text(screen => ApplyText.Accepted(screen, would, dryRun: true)));
+        Assert.Equal("dry run: the agent holds this already\n",
+            Text(screen => ApplyText.Accepted(screen, new Accepted { Revision = 4, Unchanged = true }, dryRun: true)));
+    }
+
+    [Fact]
+    public void An_unchanged_state_says_so() => Assert.Equal("unchanged: the agent held this already; now revision 4\n",
+        Text(screen => ApplyText.Accepted(screen, new Accepted { Revision = 4, Unchanged = true }, dryRun: false)));
+
+    [Fact]
+    public void Failed_vnics_are_listed()
+    {
+        var answer = new Accepted { Revision = 4 };
+        answer.FailedVnics.Add(new VnicStatus { VnicId = "eni-1", InterfaceName = "tap1", Reason = "too large" });
+        Assert.EndsWith(
+            "1 vNIC not enforced; each keeps what it had, or is closed\nvnic   interface  reason\neni-1  tap1       too large\n",
+            Text(screen => ApplyText.Accepted(screen, answer, dryRun: false)));
+    }
+
+    [Fact]
+    public void A_refusal_names_each_fault_with_line_path_code_and_remedy()
+    {
+        PolicyFile file = PolicyFile.Read("p.yaml", Encoding.UTF8.GetBytes("revision: 1\ngroups:\n- id: a\n  vpc_id: v\n")).File!;
+        var answer = new Refused { HeldRevision = 9 };
+        answer.Faults.Add(new Fault { Path = "groups[a].vpc_id", Code = "Code1", Message = "wrong", Remedy = "Do this." });
+        answer.Faults.Add(new Fault { Path = "revision", Code = "StaleRevision", Message = "old", Remedy = "Greater." });
+        Assert.Equal(
+            """
+            refused: 2 faults; nothing was changed, the agent holds revision 9
+
+            p.yaml:4:3  groups[a].vpc_id
+              wrong (Code1)
+              Do this.
+
+            p.yaml:1:1  revision
+              old (StaleRevision)
+              Greater.
+              Or let the agent number it: sgctl apply --next-revision.
+
+            """, Text(screen => ApplyText.Refused(screen, file, answer)));
+    }
+
+    [Fact]
+    public void A_table_that_does_not_fit_becomes_blocks()
+    {
+        Cell[][] rows = [["eni-1", "tap1", "enforced"], ["eni-22", "", "failed"]];
+        void Print(Screen screen) => screen.Table(["vnic", "interface", "state"], rows);
+        Assert.Equal("vnic    interface  state\neni-1   tap1       enforced\neni-22             failed\n", Text(Print, width: 27));
+        Assert.Equal(
+            "eni-1\n  interface  tap1\n  state      enforced\neni-22\n  state      failed\n", Text(Print, width: 26));
+    }
+
+    [Fact]
+    public void Colours_only_where_wanted_and_nothing_from_outside_steers_the_terminal()
+    {
+        void Print(Screen screen) => screen.Line(("a\u001b[2J\u202e", Screen.Bad), (" [b]", Screen.Plain));
+        Assert.Equal("a\\u001b[2J\\u202e [b]\n", Text(Print));
+        string painted = Text(Print, color: true);
+        Assert.StartsWith("\u001b[", painted);
+        Assert.DoesNotContain("\u001b[2J", painted);
+    }
+
+    private static string Text(Action<Screen> print, int? width = null, bool color = false)
+    {
+        var writer = new StringWriter { NewLine = "\n" };
+        print(new Screen(writer, width, color));
+        return writer.ToString();
+    }
+}

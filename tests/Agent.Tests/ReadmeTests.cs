@@ -1,0 +1,94 @@
+using System.Text;
+using System.Text.RegularExpressions;
+using Agent.Cli;
+using Agent.Daemon;
+using Agent.Daemon.Config;
+using Agent.Policy;
+using Prometheus;
+
+namespace Agent.Tests;
+
+/// <summary>The tables of README.md name what there is: no more, no less.</summary>
+public sealed partial class ReadmeTests
+{
+    private static readonly string Readme = File.ReadAllText(Path.Combine(Root(), "README.md"));
+
+    [Fact]
+    public void Every_setting_is_in_the_table_with_its_default()
+    {
+        (string Key, string Default)[] rows = [.. Rows("Configuration").Select(row => (row[0], row[1]))];
+        Assert.Equal(KnownSettings().Order(StringComparer.Ordinal), rows.Select(row => row.Key).Order(StringComparer.Ordinal));
+        ConfigResult read = ConfigReader.Read("", rows.Where(row => row.Default.Length > 0).Select(row => $"{row.Key}={row.Default}"));
+        Assert.True(read.Config is not null, string.Join('\n', read.Faults));
+        Assert.Equal(new DaemonConfig().ToString(), read.Config.ToString());
+    }
+
+    [Fact]
+    public async Task Every_metric_is_in_the_table()
+    {
+        var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "0", "0");
+        using var page = new MemoryStream();
+        await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
+        IEnumerable<string> names = Help().Matches(Encoding.UTF8.GetString(page.ToArray())).Select(match => match.Groups[1].Value);
+        Assert.Equal(names.Order(StringComparer.Ordinal), Rows("Metrics").Select(row => row[0]).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void Every_verb_is_in_the_table()
+    {
+        var around = new Surroundings { Out = TextWriter.Null, Error = TextWriter.Null, OpenInput = () => Stream.Null };
+        Assert.Equal(
+            Sgctl.Build(around).Subcommands.Select(verb => verb.Name).Order(StringComparer.Ordinal),
+            Rows("sgctl").Select(row => row[0].Split(' ')[0]).Distinct().Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public async Task The_policy_has_no_fault()
+    {
+        string policy = Readme.Split("```yaml\n")[1].Split("```")[0];
+        Cli.CliRun run = await Cli.CliRun.Of(["check", "-"], policy);
+        Assert.Equal("<stdin>: no fault: 1 group, 2 rules, 0 listed members, 0 lists, 1 vNIC\n", run.Out);
+    }
+
+    /// <summary>First rows of the section's first table whose first cell is code; backticks removed.</summary>
+    private static IEnumerable<string[]> Rows(string section)
+    {
+        string text = Readme.Split($"\n## {section}\n")[1].Split("\n## ")[0];
+        return text.Split('\n')
+            .SkipWhile(line => !line.StartsWith('|')).TakeWhile(line => line.StartsWith('|'))
+            .Where(line => line.StartsWith("| `", StringComparison.Ordinal))
+            .Select(line => line.Split('|')[1..^1].Select(cell => cell.Trim().Replace("`", "", StringComparison.Ordinal)).ToArray());
+    }
+
+    // An unknown key in each section makes the reader say which keys it knows there.
+    private static IEnumerable<string> KnownSettings()
+    {
+        string[] sections = ["grpc", "grpc.tls", "metrics", "semantics", "limits"];
+        const string Text = """{"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0},"semantics":{"?":0},"limits":{"?":0}}""";
+        foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
+        {
+            string prefix = fault.Path[..^1];
+            foreach (string key in fault.Remedy["Known here: ".Length..^1].Split(", ").Select(name => prefix + name))
+            {
+                if (!sections.Contains(key))
+                {
+                    yield return key;
+                }
+            }
+        }
+    }
+
+    private static string Root()
+    {
+        DirectoryInfo at = new(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(at.FullName, "Agent.sln")))
+        {
+            at = at.Parent ?? throw new DirectoryNotFoundException("no Agent.sln above the tests");
+        }
+
+        return at.FullName;
+    }
+
+    [GeneratedRegex(@"^# HELP (\S+)", RegexOptions.Multiline)]
+    private static partial Regex Help();
+}
