@@ -26,7 +26,8 @@ public sealed class RealGuestTests
         await using DaemonProcess daemon = await DaemonProcess.StartAsync(network.Host);
         SecurityGroupAgent.SecurityGroupAgentClient client = new(daemon.Channel);
         ApplyResponse answer = await client.ApplySnapshotAsync(
-            new ApplySnapshotRequest { Snapshot = State(), NextRevision = true });
+            new ApplySnapshotRequest { Snapshot = State(), NextRevision = true },
+            cancellationToken: TestContext.Current.CancellationToken);
         Assert.True(answer.Accepted is { FailedVnics.Count: 0 }, $"refused: {answer}");
         Guest web = network.Guests["web"];
         await DetectAsync(web);
