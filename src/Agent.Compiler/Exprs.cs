@@ -41,10 +41,40 @@ internal static class Exprs
     public static IEnumerable<NftExpr> Family(IpFamily family) =>
         MetaIs(NftMetaKey.NfProto, [family == IpFamily.V4 ? NfProtoV4 : NfProtoV6]);
 
+    /// <summary><c>PAYLOAD VALUE</c>, or <c>PAYLOAD != VALUE</c>: any header bytes, as they are on the wire.</summary>
+    public static IEnumerable<NftExpr> Bytes(
+        NftPayloadBase from, uint offset, ValueArray<byte> value, NftCmpOp op = NftCmpOp.Eq) =>
+        [new NftExpr.Payload(from, offset, (uint)value.Count, R0), new NftExpr.Cmp(R0, op, value)];
+
+    /// <summary><c>PAYLOAD and MASK != 0</c>, two bytes.</summary>
+    public static IEnumerable<NftExpr> AnyBitOf(NftPayloadBase from, uint offset, ushort mask) =>
+    [
+        new NftExpr.Payload(from, offset, sizeof(ushort), R0),
+        new NftExpr.Bitwise(R0, R0, Wire(mask), [0, 0]),
+        new NftExpr.Cmp(R0, NftCmpOp.Neq, [0, 0]),
+    ];
+
+    /// <summary><c>PAYLOAD @set</c>, one field.</summary>
+    public static IEnumerable<NftExpr> BytesIn(
+        NftPayloadBase from, uint offset, uint length, string set, bool negated = false) =>
+        [new NftExpr.Payload(from, offset, length, R0), new NftExpr.Lookup(set, R0, negated)];
+
     /// <summary><c>meta protocol ip</c>: where a hook sees any ethertype.</summary>
     public static IEnumerable<NftExpr> EtherType(ushort type) => MetaIs(NftMetaKey.Protocol, Wire(type));
 
     public static IEnumerable<NftExpr> L4Proto(byte protocol) => MetaIs(NftMetaKey.L4Proto, [protocol]);
+
+    /// <summary><c>meta l4proto != A meta l4proto != B</c>; a packet whose headers cannot be followed does not match.</summary>
+    public static IEnumerable<NftExpr> L4ProtoIsNot(params ReadOnlySpan<byte> protocols)
+    {
+        var exprs = new List<NftExpr> { new NftExpr.Meta(NftMetaKey.L4Proto, R0) };
+        foreach (byte protocol in protocols)
+        {
+            exprs.Add(new NftExpr.Cmp(R0, NftCmpOp.Neq, [protocol]));
+        }
+
+        return exprs;
+    }
 
     /// <summary><c>meta mark set VALUE</c></summary>
     public static IEnumerable<NftExpr> MarkSet(uint value) =>
@@ -90,10 +120,14 @@ internal static class Exprs
         [Address(family, source, new NftReg(word))];
 
     /// <summary><c>ip saddr PREFIX</c> without the family test.</summary>
-    public static IEnumerable<NftExpr> AddressIn(IpPrefix prefix, bool source)
+    public static IEnumerable<NftExpr> AddressIn(IpPrefix prefix, bool source) =>
+        AddressIn(prefix, Address(prefix.Family, source, R0), NftCmpOp.Eq);
+
+    /// <summary>The same for an address that stands anywhere in the packet; <paramref name="load"/> is into word 0.</summary>
+    public static IEnumerable<NftExpr> AddressIn(IpPrefix prefix, NftExpr.Payload load, NftCmpOp op)
     {
         byte[] bytes = prefix.Address.GetAddressBytes();
-        var exprs = new List<NftExpr> { Address(prefix.Family, source, R0) };
+        var exprs = new List<NftExpr> { load };
         if (!prefix.IsHost)
         {
             var mask = new IpPrefix(prefix.Family, UInt128.MaxValue & IpPrefix.Ceiling(prefix.Family), prefix.Length);
@@ -101,23 +135,28 @@ internal static class Exprs
             exprs.Add(new NftExpr.Bitwise(R0, R0, maskBytes.ToValueArray(), new byte[bytes.Length].ToValueArray()));
         }
 
-        exprs.Add(new NftExpr.Cmp(R0, NftCmpOp.Eq, bytes.ToValueArray()));
+        exprs.Add(new NftExpr.Cmp(R0, op, bytes.ToValueArray()));
         return exprs;
     }
 
     /// <summary><c>th dport PORT</c> without the protocol test.</summary>
     public static IEnumerable<NftExpr> PortIs(bool source, ushort port) =>
-    [
-        new NftExpr.Payload(NftPayloadBase.Transport, source ? 0u : 2u, 2, R0),
-        new NftExpr.Cmp(R0, NftCmpOp.Eq, Wire(port)),
-    ];
+        Bytes(NftPayloadBase.Transport, source ? 0u : 2u, Wire(port));
+
+    /// <summary><c>th dport != PORT</c> without the protocol test; a port that is not there does not match.</summary>
+    public static IEnumerable<NftExpr> PortIsNot(bool source, ushort port) =>
+        Bytes(NftPayloadBase.Transport, source ? 0u : 2u, Wire(port), NftCmpOp.Neq);
 
     /// <summary><c>icmp type T</c>, <c>icmpv6 type T</c> without the protocol test.</summary>
-    public static IEnumerable<NftExpr> IcmpType(byte type) =>
-    [
-        new NftExpr.Payload(NftPayloadBase.Transport, 0, 1, R0),
-        new NftExpr.Cmp(R0, NftCmpOp.Eq, [type]),
-    ];
+    public static IEnumerable<NftExpr> IcmpType(byte type) => Bytes(NftPayloadBase.Transport, 0, [type]);
+
+    /// <summary><c>icmp type != T</c> without the protocol test; a type that is not there does not match.</summary>
+    public static IEnumerable<NftExpr> IcmpTypeIsNot(byte type) =>
+        Bytes(NftPayloadBase.Transport, 0, [type], NftCmpOp.Neq);
+
+    /// <summary><c>icmpv6 type FIRST-LAST</c> without the protocol test.</summary>
+    public static IEnumerable<NftExpr> IcmpTypeIn(byte first, byte last) =>
+        [new NftExpr.Payload(NftPayloadBase.Transport, 0, 1, R0), new NftExpr.Range(R0, Negated: false, [first], [last])];
 
     /// <summary><c>tcp flags and (fin, syn, rst, ack) == syn</c>: opens a connection (RFC 9293 section 3.5).</summary>
     public static IEnumerable<NftExpr> BareSyn() =>
@@ -206,7 +245,7 @@ internal static class Exprs
 
     public static ValueArray<byte> Host(uint value) => BitConverter.GetBytes(value).ToValueArray();
 
-    private static ValueArray<byte> Wire(ushort value) => [(byte)(value >> 8), (byte)(value & 0xff)];
+    public static ValueArray<byte> Wire(ushort value) => [(byte)(value >> 8), (byte)(value & 0xff)];
 
     private static NftExpr.Meta LoadInterface(bool incoming) =>
         new(incoming ? NftMetaKey.IifName : NftMetaKey.OifName, R0);

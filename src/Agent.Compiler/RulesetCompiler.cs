@@ -49,12 +49,14 @@ public sealed class CompiledRuleset
         CompileRequest request,
         Ruleset ruleset,
         IReadOnlyDictionary<string, CompiledProfile> profiles,
-        IReadOnlyDictionary<string, AddressClasses> classes)
+        IReadOnlyDictionary<string, AddressClasses> classes,
+        IReadOnlyDictionary<string, VnicGuard> guards)
     {
         Request = request with { Previous = null }; // or every result would keep all before it alive
         Ruleset = ruleset;
         Profiles = profiles;
         Classes = classes;
+        Guards = guards;
     }
 
     public CompileRequest Request { get; }
@@ -73,6 +75,9 @@ public sealed class CompiledRuleset
     /// <summary>Per VPC id.</summary>
     internal IReadOnlyDictionary<string, AddressClasses> Classes { get; }
 
+    /// <summary>Per vNIC id; only of devices that can be guarded.</summary>
+    internal IReadOnlyDictionary<string, VnicGuard> Guards { get; }
+
     /// <summary>The profile that a vNIC's objects belong to: their names begin with it.</summary>
     public static string ProfileOf(Vnic vnic) => Profile.Of(vnic).Name;
 
@@ -87,7 +92,7 @@ public sealed class CompiledRuleset
         {
             Chains = table.Chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray(),
         });
-        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes)
+        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes, Guards)
         {
             Failed = Failed,
             Zones = Zones,
@@ -107,8 +112,7 @@ public sealed class CompiledRuleset
         foreach (Vnic vnic in Request.Policy.Vnics.Values)
         {
             string name = Names.OfInterface(vnic.InterfaceName);
-            if (objectName == $"vnic_{name}_out" || objectName == $"vnic_{name}_in"
-                || objectName == VnicGuard.ChainName(vnic) || objectName.EndsWith($"_{name}", StringComparison.Ordinal))
+            if (objectName == $"vnic_{name}_out" || objectName == $"vnic_{name}_in" || VnicGuard.Owns(vnic, objectName))
             {
                 return (null, vnic.Id);
             }
@@ -183,7 +187,9 @@ public static class RulesetCompiler
                 [.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)],
                 policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)));
             NftTable inet = Table(NftFamily.Inet, chains, sets, objects);
-            return new CompiledRuleset(request, new Ruleset([inet, GuardTable()]), compiled, classes)
+            Dictionary<string, VnicGuard> guards = Guards();
+            return new CompiledRuleset(
+                request, new Ruleset([inet, GuardTable(guards.Values)]), compiled, classes, guards)
             {
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
                 Zones = zones,
@@ -387,13 +393,19 @@ public static class RulesetCompiler
         private static NftSet DispatchMap(string name, NftElements elements) => new(
             name, [NftType.IfName], Interval: false, NftSetKind.VerdictMap, Size: null, Counters: false, elements);
 
-        private NftTable GuardTable()
-        {
-            IEnumerable<Vnic> guarded = policy.Vnics.Values.Where(vnic => !request.ClosedVnics.ContainsKey(vnic.Id)).Where(vnic =>
-                request.Host.NetdevHooksByName || request.Host.PresentInterfaces.Contains(vnic.InterfaceName));
-            return Table(
-                NftFamily.Netdev, guarded.Select(VnicGuard.Chain), [], guarded.SelectMany(VnicGuard.Objects));
-        }
+        private Dictionary<string, VnicGuard> Guards() => policy.Vnics.Values
+            .Where(vnic => !request.ClosedVnics.ContainsKey(vnic.Id))
+            .Where(vnic => request.Host.NetdevHooksByName || request.Host.PresentInterfaces.Contains(vnic.InterfaceName))
+            .ToDictionary(
+                vnic => vnic.Id,
+                vnic => VnicGuard.Of(vnic, request.Previous?.Guards.GetValueOrDefault(vnic.Id)),
+                StringComparer.Ordinal);
+
+        private NftTable GuardTable(Dictionary<string, VnicGuard>.ValueCollection guards) => Table(
+            NftFamily.Netdev,
+            guards.SelectMany(guard => guard.Chains),
+            guards.Count == 0 ? [] : VnicGuard.SharedSets.Concat(guards.SelectMany(guard => guard.Sets)),
+            guards.SelectMany(guard => guard.Counters));
 
         private NftTable Table(
             NftFamily family, IEnumerable<NftChain> chains, IEnumerable<NftSet> sets, IEnumerable<NftObject> objects) => new(

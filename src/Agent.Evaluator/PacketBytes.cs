@@ -48,18 +48,20 @@ public sealed record PacketShape
 /// <remarks>
 /// <code>
 /// +-----------------+---------------------------+---------------------------------+
-/// | Link: 14 or 0   | Network: 20 (v4), 40 (v6) | behind TransportOffset: 0 bytes |
-/// | dst src type    | no options or extensions  | or more                         |
+/// | Link: 14, 18, 0 | Network: 20 (v4), 40 (v6) | behind TransportOffset: 0 bytes |
+/// | dst src tag type| and options, extensions   | or more                         |
 /// +-----------------+---------------------------+---------------------------------+
 ///                   '------------------- Network (one array) ---------------------'
 /// </code>
 /// </remarks>
-/// <param name="Link">Ethernet header; empty where the hook has none.</param>
+/// <param name="Link">Ethernet header, the outermost VLAN tag in it; empty where the hook has none.</param>
 /// <param name="Network">From the first byte of the IP (or ARP) header to the end of the packet.</param>
-/// <param name="TransportOffset">Of the upper-layer header in <paramref name="Network"/>; negative: none (ARP, later fragment).</param>
+/// <param name="TransportOffset">
+/// Of the upper-layer header in <paramref name="Network"/>; negative: none (ARP), or the way to it cannot be followed.
+/// </param>
 /// <param name="Protocol">IANA number of the upper layer.</param>
 /// <param name="EtherType">skb->protocol as a number: 0x0800, 0x86dd, 0x0806.</param>
-public sealed record PacketBytes(
+public sealed partial record PacketBytes(
     ImmutableArray<byte> Link,
     ImmutableArray<byte> Network,
     int TransportOffset,
@@ -71,6 +73,11 @@ public sealed record PacketBytes(
     private const int Ipv4HeaderBytes = 20;
     private const int Ipv6HeaderBytes = 40;
     private const byte HopLimit = 64;
+
+    /// <summary>
+    /// A fragment that is not the first: the upper layer's number is known, its header is not here (nft_payload_eval).
+    /// </summary>
+    public bool IsLaterFragment { get; init; }
 
     /// <summary>Builds the packet that has this tuple. Transport checksums are zero.</summary>
     public static PacketBytes Of(PacketTuple tuple, PacketShape? shape = null)

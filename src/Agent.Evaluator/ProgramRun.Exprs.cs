@@ -168,7 +168,7 @@ internal sealed partial class ProgramRun
         {
             NftPayloadBase.LinkLayer => packet.Link.AsSpan(),
             NftPayloadBase.Network => packet.Network.AsSpan(),
-            NftPayloadBase.Transport => packet.TransportOffset < 0
+            NftPayloadBase.Transport => packet.TransportOffset < 0 || packet.IsLaterFragment
                 ? default
                 : packet.Network.AsSpan(packet.TransportOffset..),
             _ => default,

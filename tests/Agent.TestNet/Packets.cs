@@ -153,6 +153,27 @@ public static class Packets
         return Frame(destinationMac, sourceMac, packet[0] >> 4 == 4 ? EtherTypeIpv4 : EtherTypeIpv6, packet);
     }
 
+    /// <summary>Puts a VLAN tag (802.1Q 0x8100, 802.1ad 0x88a8) outside of all others.</summary>
+    public static byte[] Tag(byte[] frame, ushort tagType, int vlan)
+    {
+        byte[] tag = [(byte)(tagType >> 8), (byte)(tagType & 0xff), (byte)(vlan >> 8), (byte)(vlan & 0xff)];
+        return [.. frame.AsSpan(0, 12), .. tag, .. frame.AsSpan(12)];
+    }
+
+    /// <summary>An IPv6 packet with an extension header put in front of what follows its IPv6 header.</summary>
+    /// <param name="packet">An IPv6 packet.</param>
+    /// <param name="type">0 hop-by-hop, 43 routing, 44 fragment, 60 destination options.</param>
+    /// <param name="rest">The extension header without its first octet, which names what follows; 7 octets and more.</param>
+    public static byte[] Extend(byte[] packet, byte type, params byte[] rest)
+    {
+        ArgumentNullException.ThrowIfNull(packet);
+        ArgumentNullException.ThrowIfNull(rest);
+        byte[] extended = [.. packet.AsSpan(0, Ipv6HeaderLength), packet[6], .. rest, .. packet.AsSpan(Ipv6HeaderLength)];
+        extended[6] = type;
+        BinaryPrimitives.WriteUInt16BigEndian(extended.AsSpan(4), (ushort)(extended.Length - Ipv6HeaderLength));
+        return extended;
+    }
+
     /// <summary>The body of an ARP packet: operation 1 asks, 2 answers.</summary>
     public static byte[] Arp(int operation, byte[] senderMac, IPAddress sender, byte[] targetMac, IPAddress target)
     {
