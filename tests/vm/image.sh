@@ -18,7 +18,7 @@ make_root() {
     local image=$1 tests=$2 agent=$3 tree="$CACHE/root" applet home link found
     shift 3
     rm -rf "$tree"
-    mkdir -p "$tree"/{dev,etc,opt/agent,opt/tests,proc,run,sys,tmp,var} "$tree"/usr/{bin,lib/modules,lib64,sbin}
+    mkdir -p "$tree"/{boot,dev,etc,opt/agent,opt/tests,proc,run,sys,tmp,var} "$tree"/usr/{bin,lib/modules,lib64,sbin}
     for link in bin lib lib64 sbin; do
         ln -s "usr/$link" "$tree/$link"
     done
@@ -46,9 +46,12 @@ make_root() {
 
     for home in "$@"; do
         cp -r "$home/lib/modules/." "$tree/lib/modules/"
+        cp "$home/config" "$tree/boot/config-$(cat "$home/release")"
     done
     install -m 755 "$HERE/init" "$tree/init"
     cp "$CACHE/vm.conf" "$tree/etc/vm.conf"
+    # Names of protocols and ports, as nft prints them.
+    cp /etc/protocols /etc/services "$tree/etc/"
     printf 'root:x:0:0:root:/tmp:/bin/sh\n' >"$tree/etc/passwd"
     printf 'root:x:0:\n' >"$tree/etc/group"
     printf '127.0.0.1 localhost\n::1 localhost\n' >"$tree/etc/hosts"

@@ -20,7 +20,7 @@ SLOW=${SG_TEST_SLOW:-4}
 install_tools() {
     local missing=() package
     while read -r program package; do
-        command -v "$program" >/dev/null || missing+=("$package")
+        [ -e "$program" ] || command -v "$program" >/dev/null || missing+=("$package")
     done <<'TOOLS'
 qemu-system-x86_64 qemu-system-x86
 busybox busybox-static
@@ -29,6 +29,7 @@ mke2fs e2fsprogs
 xz xz-utils
 nft nftables
 ip iproute2
+/etc/protocols netbase
 TOOLS
     [ "${#missing[@]}" -eq 0 ] && return
     apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"
@@ -49,7 +50,7 @@ start() {
         -serial mon:stdio -kernel "$home/vmlinuz" -initrd "$home/initramfs" \
         -drive "file=$2,if=virtio,format=raw,readonly=on" \
         -append "console=ttyS0 loglevel=4 panic=-1 oops=panic nowatchdog rcupdate.rcu_cpu_stall_suppress=1 \
-mitigations=off edd=off tsc=reliable random.trust_cpu=on $3"
+no_timer_check mitigations=off edd=off tsc=reliable random.trust_cpu=on $3"
 }
 
 # Signs of a kernel in trouble, whatever the tests say.
@@ -67,11 +68,28 @@ judge() {
     fi
 }
 
-# One machine from start to verdict. Lines that matter go to the terminal, all of them to the log.
+# show SERIES LOG: all lines of the console to the log; failures, the summary and now and then the progress to us.
+show() {
+    local line done=0
+    while IFS= read -r line; do
+        line=${line//$'\r'/}
+        printf '%s\n' "$line" >>"$2"
+        case $line in
+        *'[FINISHED]'*)
+            done=$((done + 1))
+            [ $((done % 25)) -ne 0 ] || echo "vm $1 | $done tests done"
+            ;;
+        *'[STARTING]'* | '') ;;
+        *) printf 'vm %s | %s\n' "$1" "$line" ;;
+        esac
+    done
+}
+
+# One machine from start to verdict.
 run() {
     local series=$1 log="$ROOT/artifacts/vm/$1.log" why
-    start "$series" "$IMAGE" '' </dev/null 2>&1 | tr -d '\r' | tee "$log" | sed -u "s/^/vm $series | /" \
-        | grep --line-buffered -vE '\[(STARTING|PASS)\]|\[FINISHED\]'
+    : >"$log"
+    start "$series" "$IMAGE" '' </dev/null 2>&1 | show "$series" "$log"
     why=$(judge "$series" "$log")
     [ -z "$why" ] && return
     echo "vm $series: $why (console: ${log#"$ROOT/"})" >&2
