@@ -14,7 +14,7 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-kernel run lab lab-down fmt lint aot check clean
+.PHONY: help setup build test test-unit test-kernel test-vm vm-shell vm-programs run lab lab-down fmt lint aot check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,20 @@ test-unit: build ## seconds, no privileges
 test-kernel: build ## real packets and the real kernel, in network namespaces (root)
 	SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests
+
+VM_TESTS = artifacts/vm/tests
+KERNEL ?= 6.12
+
+vm-programs: aot
+	@# Compiled ahead as far as it goes: the machines' processors are emulated, and a JIT is slow there.
+	dotnet publish tests/Agent.KernelTests -c Release -r $(RUNTIME) --self-contained -p:PublishReadyToRun=true \
+	    -o $(VM_TESTS) -v quiet
+
+test-vm: vm-programs ## the kernel tests on Debian's 6.1 and 6.12 kernels, in virtual machines without KVM (root)
+	tests/vm/run.sh
+
+vm-shell: vm-programs ## a console in such a machine to play in: KERNEL=6.1 or 6.12 (root)
+	tests/vm/run.sh --shell $(KERNEL)
 
 run: setup build ## the daemon in a throwaway lab: real policy, real traffic, expected and observed verdicts (root)
 	$(LAB) run
@@ -65,7 +79,7 @@ aot: ## native daemon and sgctl for linux-x64; any IL warning fails
 	@for program in sg-agentd sgctl; do \
 	    stat -c '%n: %s bytes' $(AOT_DIR)/$$program; done
 
-check: lint build test aot ## what CI runs
+check: lint build test test-vm ## what CI runs
 
 clean: ## remove what was built
 	rm -rf artifacts

@@ -28,7 +28,7 @@ public sealed record DaemonOptions
     /// <summary>Last word on the configuration before it is written.</summary>
     public Action<JsonObject>? Configure { get; init; }
 
-    public TimeSpan ReadyTimeout { get; init; } = TimeSpan.FromSeconds(20);
+    public TimeSpan ReadyTimeout { get; init; } = Pace.Scaled(TimeSpan.FromSeconds(20));
 }
 
 /// <summary>The real daemon in a host namespace, with a configuration, state and socket of its own.</summary>

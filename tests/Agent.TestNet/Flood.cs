@@ -158,7 +158,7 @@ public sealed class Flood : IDisposable
     {
         sending = false;
         await Task.Run(() => senders.ForEach(t => t.Join()));
-        await Task.Delay(drain ?? TimeSpan.FromMilliseconds(100));
+        await Task.Delay(drain ?? Pace.Scaled(TimeSpan.FromMilliseconds(100)));
         receiving = false;
         await Task.Run(() => receivers.ForEach(t => t.Join()));
     }

@@ -12,10 +12,10 @@ namespace Agent.TestNet;
 public sealed class Probe(TestNetwork network)
 {
     /// <summary>How long a packet that should be dropped is waited for.</summary>
-    public static readonly TimeSpan DropWait = TimeSpan.FromMilliseconds(200);
+    public static readonly TimeSpan DropWait = Pace.Scaled(TimeSpan.FromMilliseconds(200));
 
     /// <summary>How long a packet that should pass is waited for; only a failure costs this much.</summary>
-    public static readonly TimeSpan PassWait = TimeSpan.FromSeconds(3);
+    public static readonly TimeSpan PassWait = Pace.Scaled(TimeSpan.FromSeconds(3));
 
     private const int PayloadLength = 24;
 

@@ -196,10 +196,6 @@ internal sealed class Enforcer(
         cleanup = plan.Cleanup;
     }
 
-    // Sessions may have been admitted, and marked, by rules and elements that were not ours.
-    private bool IsForeign(Ruleset found) => enforced is { Ruleset: Ruleset ours } && !ReferenceEquals(found, ours)
-        && Plan.Between(found, ours) is not { Prepare.Count: 0, Switch.Count: 0 };
-
     private bool TakesAway(CompiledRuleset next) =>
         enforced is null ? !KeepsSessions
         : KeepsSessions ? Restriction.OfVnics(enforced, next)

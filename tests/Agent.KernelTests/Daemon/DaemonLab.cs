@@ -12,7 +12,7 @@ namespace Agent.KernelTests.Daemon;
 /// <summary>A network and a daemon for one test, which may stop, kill and damage it.</summary>
 internal sealed class DaemonLab : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Patience = Pace.Scaled(TimeSpan.FromSeconds(15));
 
     private readonly NftConnection kernel;
 
@@ -51,7 +51,7 @@ internal sealed class DaemonLab : IAsyncDisposable
             DaemonOptions options = new()
             {
                 Configure = configure,
-                ReadyTimeout = TimeSpan.FromSeconds(60),
+                ReadyTimeout = Pace.Scaled(TimeSpan.FromSeconds(60)),
                 StateSizeKiB = stateSizeKiB,
             };
             return new DaemonLab(network, await DaemonProcess.StartAsync(network.Host, options));

@@ -15,10 +15,26 @@ public class TextTests
     public void Nft_accepts_our_text()
     {
         using NftConnection nft = Namespace.Clean();
-        string text = NftText.Print(Samples.Everything());
-        Assert.DoesNotContain("not printable", text);
-        Namespace.Run("nft", "-c -f -", text);
+        Ruleset everything = Samples.Everything();
+        Assert.DoesNotContain("not printable", NftText.Print(everything));
+        if (!KernelTakesWhatNftMakesOfProtocolBoxes())
+        {
+            everything = Without(everything, rule => rule.Exprs.Any(one => one is NftExpr.Lookup { Set: "boxes" }));
+        }
+
+        Namespace.Run("nft", "-c -f -", NftText.Print(everything));
     }
+
+    /// <summary>
+    /// nft 1.0.6 adds a byte order step to the one byte of a protocol in an interval key, which our own rules do
+    /// without; Linux 6.12.117 refuses such a step (EOPNOTSUPP), and with it what nft makes of any such text.
+    /// </summary>
+    private static bool KernelTakesWhatNftMakesOfProtocolBoxes() => Namespace.TryRun("nft", "-c -f -", """
+        table inet probe {
+            set boxes { type ipv4_addr . inet_proto; flags interval; }
+            chain c { ip saddr . meta l4proto @boxes accept; }
+        }
+        """).Code == 0;
 
     [Fact]
     public void Nft_lists_what_we_committed_as_we_print_it()
