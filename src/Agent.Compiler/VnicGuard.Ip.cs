@@ -4,6 +4,11 @@ using Agent.Policy;
 namespace Agent.Compiler;
 
 /// <content>IPv4 and IPv6. TCP and UDP come first: they are the traffic.</content>
+/// <remarks>
+/// A transport load of a fragment that is not the first one fails in new kernels. In older ones, loads of one, two and
+/// four bytes give what stands there (IPv4), or the IPv6 header's own bytes: both are the sender's choice (measured on
+/// 6.18). So a rule that drops by such a load stands behind the one that accepts later fragments.
+/// </remarks>
 internal sealed partial class VnicGuard
 {
     // IANA protocol numbers of IPv6 extension headers.
@@ -12,8 +17,12 @@ internal sealed partial class VnicGuard
     private const byte Fragment = 44;
     private const byte DestinationOptions = 60;
 
+    private static readonly byte[] Extensions = [HopByHop, Routing, Fragment, DestinationOptions];
+
     private const byte IcmpRedirect = 5;
     private const byte IcmpRouterAdvertisement = 9;
+
+    private const uint Ipv4FragmentField = 6;
 
     // Offsets from the IPv6 header; what follows it begins with the number of the header behind.
     private const uint Ipv6Length = 4;
@@ -36,6 +45,8 @@ internal sealed partial class VnicGuard
             rules.Add(Exprs.Rule(Ipv4, own4.IsNotAt(NftPayloadBase.Network, 12), Exprs.Goto(Name("guardx4"))));
             yield return Regular("guardx4",
             [
+                Exprs.CommentedRule("not an own address", Ipv4,
+                    Exprs.AnyBitOf(NftPayloadBase.Network, Ipv4FragmentField, 0x3fff), Drop(SpoofKind.Ip4)),
                 Exprs.CommentedRule("DHCP client without an address", Ipv4,
                     Exprs.AddressIn(IpPrefix.Host(IpFamily.V4, 0), source: true), Udp,
                     Exprs.PortIs(source: true, 68), Exprs.PortIs(source: false, 67), Exprs.Accept()),
@@ -44,7 +55,10 @@ internal sealed partial class VnicGuard
         }
 
         rules.Add(Exprs.Rule(Exprs.L4Proto(IpProtocol.Tcp), Exprs.Accept()));
-        rules.AddRange(NoDhcpServer(server: 67, client: 68));
+        rules.AddRange(UdpToOthers(server: 67, client: 68));
+        rules.Add(Exprs.CommentedRule("later fragment: the first one has the header", Ipv4,
+            Exprs.AnyBitOf(NftPayloadBase.Network, Ipv4FragmentField, 0x1fff), Exprs.Accept()));
+        rules.Add(NoDhcpServer(67));
         rules.Add(Exprs.CommentedRule("no redirect", Exprs.L4Proto(IpProtocol.Icmp),
             Exprs.IcmpType(IcmpRedirect), Drop(SpoofKind.Redirect)));
         rules.Add(Exprs.CommentedRule("no router advertisement", Exprs.L4Proto(IpProtocol.Icmp),
@@ -52,8 +66,6 @@ internal sealed partial class VnicGuard
         rules.Add(Exprs.Rule(
             Exprs.L4Proto(IpProtocol.Icmp), Exprs.IcmpTypeIsNot(IcmpRedirect), Exprs.Accept()));
         rules.Add(Exprs.Rule(Exprs.L4ProtoIsNot(IpProtocol.Udp, IpProtocol.Icmp), Exprs.Accept()));
-        rules.Add(Exprs.CommentedRule("later fragment: the first one has the header", Ipv4,
-            Exprs.AnyBitOf(NftPayloadBase.Network, 6, 0x1fff), Exprs.Accept()));
         rules.Add(Exprs.CommentedRule("header cut off", Drop(SpoofKind.Ip4)));
         yield return Regular("guard4", rules);
     }
@@ -73,29 +85,32 @@ internal sealed partial class VnicGuard
             Exprs.AnyBitOf(NftPayloadBase.Network, Ipv6FragmentField, 0xfff8), Exprs.Accept()));
         if (vnic.SourceDestinationCheck)
         {
-            // A second extension header could be a route. No stack sends two by itself.
             rules.Add(Exprs.CommentedRule("source route", Ipv6, NextHeader(Routing), Drop(SpoofKind.Ip6)));
-            rules.Add(Exprs.CommentedRule("more than one extension header", Ipv6,
-                Exprs.BytesIn(NftPayloadBase.Network, Ipv6NextHeader, 1, ExtensionHeaders),
-                Exprs.BytesIn(NftPayloadBase.Network, Ipv6SecondNextHeader, 1, ExtensionHeaders),
-                Drop(SpoofKind.Ip6)));
         }
 
+        // Behind the first could be a route, or a fragment that is not seen as one. No stack sends two by itself.
+        rules.AddRange(Extensions.Select(second => Exprs.CommentedRule("more than one extension header", Ipv6,
+            Exprs.BytesIn(NftPayloadBase.Network, Ipv6NextHeader, 1, ExtensionHeaders),
+            Exprs.Bytes(NftPayloadBase.Network, Ipv6SecondNextHeader, [second]), Drop(SpoofKind.Ip6))));
         rules.Add(Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.Goto(Name("guardnd"))));
-        rules.AddRange(NoDhcpServer(server: 547, client: 546));
+        rules.AddRange(UdpToOthers(server: 547, client: 546));
+        rules.Add(NoDhcpServer(547));
         rules.Add(Exprs.Rule(Exprs.L4ProtoIsNot(IpProtocol.Udp), Exprs.Accept()));
         rules.Add(Exprs.CommentedRule("header cut off", Drop(SpoofKind.Ip6)));
         yield return Regular("guard6", rules);
         yield return NeighbourDiscovery();
     }
 
-    /// <summary>UDP with both ports in sight passes, unless a server speaks to a client.</summary>
-    private IEnumerable<NftRule> NoDhcpServer(ushort server, ushort client) =>
+    /// <summary>UDP passes, unless a server speaks to a client or its ports are not there.</summary>
+    private static IEnumerable<NftRule> UdpToOthers(ushort server, ushort client) =>
     [
         Exprs.Rule(Udp, Exprs.PortIsNot(source: false, client), Exprs.Accept()),
         Exprs.Rule(Udp, Exprs.PortIsNot(source: true, server), Exprs.Accept()),
-        Exprs.CommentedRule("no DHCP server", Udp, Exprs.PortIs(source: true, server), Drop(SpoofKind.DhcpServer)),
     ];
+
+    /// <summary>Behind <see cref="UdpToOthers"/>: what has come here is for a client.</summary>
+    private NftRule NoDhcpServer(ushort server) =>
+        Exprs.CommentedRule("no DHCP server", Udp, Exprs.PortIs(source: true, server), Drop(SpoofKind.DhcpServer));
 
     private static IEnumerable<NftExpr> NextHeader(byte header) =>
         Exprs.Bytes(NftPayloadBase.Network, Ipv6NextHeader, [header]);

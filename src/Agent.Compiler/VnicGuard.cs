@@ -77,7 +77,7 @@ internal sealed partial class VnicGuard
     public ImmutableArray<NftObject> Counters { get; }
 
     /// <summary>Sets that the guards of all vNICs use.</summary>
-    public static ImmutableArray<NftSet> SharedSets { get; } = [ExtensionHeaderSet()];
+    public static ImmutableArray<NftSet> SharedSets => [ExtensionHeaderSet()];
 
     /// <summary>The guard of a vNIC; the earlier one if nothing of it has changed.</summary>
     public static VnicGuard Of(Vnic vnic, VnicGuard? earlier) =>
@@ -131,9 +131,9 @@ internal sealed partial class VnicGuard
             Exprs.CommentedRule("not the vNIC's MAC address",
                 Exprs.Bytes(NftPayloadBase.LinkLayer, EthernetSource, vnic.Mac.ToBytes().ToValueArray(), NftCmpOp.Neq),
                 Drop(SpoofKind.Mac)),
-            Exprs.Rule(FrameType(EtherTypeIpv4), Exprs.Goto(Name("guard4"))),
-            Exprs.Rule(FrameType(EtherTypeIpv6), Exprs.Goto(Name("guard6"))),
-            Exprs.Rule(FrameType(EtherTypeArp), Exprs.Goto(Name("guardarp"))),
+            Exprs.CommentedRule("IPv4", FrameType(EtherTypeIpv4), Exprs.Goto(Name("guard4"))),
+            Exprs.CommentedRule("IPv6", FrameType(EtherTypeIpv6), Exprs.Goto(Name("guard6"))),
+            Exprs.CommentedRule("ARP", FrameType(EtherTypeArp), Exprs.Goto(Name("guardarp"))),
             Exprs.CommentedRule("only IPv4, IPv6 and ARP, untagged", Drop(SpoofKind.EtherType)),
         ]);
 
@@ -186,7 +186,7 @@ internal sealed partial class VnicGuard
     private static NftSet ExtensionHeaderSet()
     {
         var rows = new NftElements.Builder(1);
-        foreach (byte header in (byte[])[HopByHop, Routing, Fragment, DestinationOptions])
+        foreach (byte header in Extensions)
         {
             rows.Add([header]);
         }

@@ -75,7 +75,7 @@ public sealed partial record PacketBytes(
     private const byte HopLimit = 64;
 
     /// <summary>
-    /// A fragment that is not the first: the upper layer's number is known, its header is not here (nft_payload_eval).
+    /// A fragment that is not the first: the upper layer's number is known, its header is not here.
     /// </summary>
     public bool IsLaterFragment { get; init; }
 

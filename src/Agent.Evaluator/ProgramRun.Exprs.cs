@@ -160,35 +160,6 @@ internal sealed partial class ProgramRun
         return Step.Next;
     }
 
-    /// <summary>The load fails to match, and with it the rule, if the header is missing or shorter (nft_payload_eval).</summary>
-    private Step Payload(NftExpr.Payload e)
-    {
-        PacketBytes packet = input.Packet;
-        ReadOnlySpan<byte> header = e.Base switch
-        {
-            NftPayloadBase.LinkLayer => packet.Link.AsSpan(),
-            NftPayloadBase.Network => packet.Network.AsSpan(),
-            NftPayloadBase.Transport => packet.TransportOffset < 0 || packet.IsLaterFragment
-                ? default
-                : packet.Network.AsSpan(packet.TransportOffset..),
-            _ => default,
-        };
-        if (e.Base > NftPayloadBase.Transport)
-        {
-            return Unknown($"payload base {e.Base}");
-        }
-
-        // The link-layer header is followed by the network header in memory, as it is in the kernel's buffer.
-        if (e.Base == NftPayloadBase.LinkLayer && !header.IsEmpty && (ulong)e.Offset + e.Length > (ulong)header.Length)
-        {
-            return Unknown("a load that crosses from the link layer into the network header");
-        }
-
-        return (ulong)e.Offset + e.Length > (ulong)header.Length
-            ? Step.Break
-            : Store(e.Dreg, header.Slice((int)e.Offset, (int)e.Length));
-    }
-
     private Step Compare(NftExpr.Cmp e)
     {
         if (!TryLoad(e.Sreg, e.Data.Count, out ReadOnlySpan<byte> value))

@@ -26,6 +26,7 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
     private ushort? zone;
     private bool noTrack;
     private string? ctTimeout;
+    private bool? readsFragments; // the kernel lets a later fragment's bytes pass as a transport header
     private string? unknown;
     private int choicesUsed;
     private int rulesRun;

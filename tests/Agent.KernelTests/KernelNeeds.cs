@@ -43,7 +43,7 @@ internal sealed record KernelBuild(Version Version, IReadOnlySet<string>? Config
     internal bool Lacks(string option) =>
         Configuration is { } lines && !lines.Contains(option + "=y") && !lines.Contains(option + "=m");
 
-    private static IReadOnlySet<string>? ReadConfiguration(string release)
+    private static HashSet<string>? ReadConfiguration(string release)
     {
         if (File.Exists("/proc/config.gz"))
         {

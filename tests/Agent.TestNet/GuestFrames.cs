@@ -118,6 +118,10 @@ public sealed class GuestFrames
         byte[][] fragments = Packets.Fragment(datagram, 32);
         Add("IPv4 UDP, first fragment", Frame(fragments[0]), null);
         Add("IPv4 UDP, later fragment", Frame(fragments[1]), null);
+        byte[] ports = new byte[64];
+        (ports[25], ports[27]) = (67, 68);
+        Add("IPv4 UDP, later fragment that looks like a DHCP server",
+            Frame(Packets.Fragment(Packets.Udp(own, guest.PeerV4, 4000, 53, ports), 32)[1]), null);
         Add("IPv4 TCP from a foreign address",
             Frame(Packets.Tcp(new IPEndPoint(guest.ForeignV4, 4000), peer, TcpFlags.Syn, 1, 0, [])), "ip4", null);
         Add("IPv4 UDP from a foreign address", Frame(Udp4(guest.ForeignV4)), "ip4", null);
@@ -128,6 +132,10 @@ public sealed class GuestFrames
         Add("IPv4 UDP from broadcast", Frame(Udp4(IPAddress.Broadcast)), "ip4", null);
         byte[][] foreign = Packets.Fragment(Packets.Udp(guest.ForeignV4, guest.PeerV4, 4000, 53, new byte[64]), 32);
         Add("IPv4 later fragment from a foreign address", Frame(foreign[1]), "ip4", null);
+        byte[] client = new byte[64];
+        (client[25], client[27]) = (68, 67);
+        Add("IPv4 later fragment from nobody that looks like a DHCP client",
+            Frame(Packets.Fragment(Packets.Udp(IPAddress.Any, guest.PeerV4, 4000, 53, client), 32)[1]), "ip4", null);
         Add("IPv4 UDP cut off in the header", Frame(Packets.Ip(own, guest.PeerV4, 17, [0])), "ip4");
         byte[] tooLong = Udp4(own);
         tooLong[2] = 0x40;
@@ -164,7 +172,9 @@ public sealed class GuestFrames
         byte[] advertisement = Packets.Icmp(guest.LinkLocal, AllNodes, RouterAdvertisement, 0, new byte[12]);
         Add("IPv6 UDP with a source route", Frame(Packets.Extend(udp, 43, RouteHeader)), "ip6", null);
         Add("IPv6 UDP with a source route behind options",
-            Frame(Packets.Extend(Packets.Extend(udp, 43, RouteHeader), 0, Padding)), "ip6", null);
+            Frame(Packets.Extend(Packets.Extend(udp, 43, RouteHeader), 0, Padding)), "ip6");
+        Add("IPv6 later fragment behind options",
+            Frame(Packets.Extend(Packets.Extend(udp, 44, LaterFragment), 60, Padding)), "ip6");
         // The second fragment would bring the type: nobody may say that he has seen it.
         byte[] hidden = Packets.Extend(Packets.Extend(advertisement[..40], 60, Padding), 44, FirstFragment);
         Add("ICMPv6 with its type in the second fragment", Frame(hidden), "ip6");

@@ -363,6 +363,11 @@ internal sealed class NftRuleText(NftTable table)
             return name;
         }
 
+        if (operand.Type == NftTextType.Number)
+        {
+            return $"{name} & {ValueOf(operand.Type, bits.Mask.AsSpan())}";
+        }
+
         if (bits.Mask.Count != 4 || operand.Type is not (NftTextType.Mark or NftTextType.CtState or NftTextType.HostNumber))
         {
             return $"{name} & 0x{Convert.ToHexStringLower(bits.Mask.AsSpan())}";

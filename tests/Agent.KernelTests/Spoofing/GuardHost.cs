@@ -37,6 +37,7 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
     {
         network = TestNetwork.Create(new TestNetworkOptions { Topology = topology }, Specs);
         kernel = network.Host.Run(() => new NftConnection());
+        KeepFragments(network.Host);
         foreach (Guest guest in network.Guests.Values)
         {
             guest.Place.SetSysctl("net/ipv6/conf/all/disable_ipv6", "1");
@@ -174,6 +175,19 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
             }),
         },
     };
+
+    /// <summary>A bridge that passes its frames through the IP hooks puts fragments together, and waits for the rest.</summary>
+    private static void KeepFragments(NetNamespace host) => host.Run(() =>
+    {
+        foreach (string family in (string[])["iptables", "ip6tables"])
+        {
+            string path = $"/proc/sys/net/bridge/bridge-nf-call-{family}";
+            if (File.Exists(path))
+            {
+                File.WriteAllText(path, "0");
+            }
+        }
+    });
 
     private static string Watch(GuestSpec spec) => $$"""
           counter passed_{{spec.Device}} { }

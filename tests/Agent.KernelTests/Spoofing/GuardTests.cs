@@ -12,11 +12,18 @@ public sealed class RoutedGuardTests(RoutedGuardHost host) : IClassFixture<Route
     [Fact]
     public void Nft_lists_and_reloads_the_guard()
     {
-        string listing = host.Network.Host.Exec("nft", "list", "table", "netdev", "sg_agent");
-        Assert.Contains("ether saddr != 02:00:00:00:00:01", listing, StringComparison.Ordinal);
+        string listing = host.Network.Host.Exec("nft", "-s", "list", "table", "netdev", "sg_agent");
+        Assert.Contains("not the vNIC's MAC address", listing, StringComparison.Ordinal);
         Assert.Contains("ip saddr != 10.0.0.8", listing, StringComparison.Ordinal);
         Assert.Contains("ip6 saddr != fe80::ff:fe00:1", listing, StringComparison.Ordinal);
         Assert.Contains("elements = { 10.0.0.7, 10.3.0.0/28,", listing, StringComparison.Ordinal);
+        Assert.Contains("ip frag-off & 8191 != 0 accept", listing, StringComparison.Ordinal);
+
+        // The owner flag is the daemon's; the rest is text that nft reads again.
+        host.Network.Host.Nft(string.Join('\n', listing.Split('\n').Where(line =>
+            !line.TrimStart().StartsWith("flags owner", StringComparison.Ordinal)))
+            .Replace("table netdev sg_agent", "table netdev reloaded", StringComparison.Ordinal));
+        host.Network.Host.Nft("delete table netdev reloaded\n");
     }
 }
 

@@ -14,13 +14,20 @@ public sealed class OutputTests
         Revision = 4,
         Changes = new Changes
         {
-            GroupsAdded = 2, VnicsChanged = 1, ListsRemoved = 3, NetlinkMessages = 412, NetlinkBytes = 39_117, Transactions = 2,
+            GroupsAdded = 2,
+            VnicsChanged = 1,
+            ListsRemoved = 3,
+            NetlinkMessages = 412,
+            NetlinkBytes = 39_117,
+            Transactions = 2,
             SessionsRevalidated = true,
         },
         Timings = new Timings
         {
-            Validate = Duration.FromTimeSpan(TimeSpan.FromMicroseconds(1234)), Persist = new Duration(),
-            Compile = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(1500)), Commit = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(9)),
+            Validate = Duration.FromTimeSpan(TimeSpan.FromMicroseconds(1234)),
+            Persist = new Duration(),
+            Compile = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(1500)),
+            Commit = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(9)),
         },
         Warnings = { "groups[a]: odd" },
     };

@@ -1,6 +1,5 @@
 using System.Text;
 using Agent.Cli.Input;
-using Agent.Cli.Output;
 using Agent.V1;
 
 namespace Agent.Tests.Cli;

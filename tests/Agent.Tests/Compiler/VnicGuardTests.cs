@@ -112,6 +112,30 @@ public sealed class VnicGuardTests
         Assert.Equal(RulesetCompiler.Compile(request with { Policy = changed }).Ruleset, other.Ruleset);
     }
 
+    [Fact]
+    public void What_kernels_read_of_a_later_fragment_is_tried_both_ways()
+    {
+        GuestFrame fragment = Frames("one").Single(one => one.Name == "IPv4 UDP, later fragment that looks like a DHCP server");
+        var input = new HookInput
+        {
+            Family = NftFamily.Netdev,
+            Hook = NftHook.Ingress,
+            Packet = PacketBytes.OfFrame(fragment.Bytes),
+            InInterface = "tap",
+        };
+        NftRule byPort = ProgramBuilder.Rule(ProgramBuilder.DestinationPort(), ProgramBuilder.Is(ProgramBuilder.Port(68)), ProgramBuilder.Drop);
+        NftRule byWideLoad = ProgramBuilder.Rule(
+            new NftExpr.Payload(NftPayloadBase.Transport, 0, 8, NftReg.R0), ProgramBuilder.Drop);
+        Assert.Equal(HookVerdict.Unknown, Judge(byPort));
+        Assert.Equal(HookVerdict.Accept, Judge(byWideLoad));
+
+        HookVerdict Judge(NftRule rule)
+        {
+            NftChain chain = new("c", new BaseHook(NftHook.Ingress, 0, "tap"), [rule]);
+            return RulesetEvaluator.Evaluate(new Ruleset([new NftTable(NftFamily.Netdev, "t", [chain], [], [])]), input).Verdict;
+        }
+    }
+
     /// <summary>What an IPv4 packet of an established session costs at the guard.</summary>
     [Fact]
     public void A_data_packet_is_decided_by_few_rules()

@@ -127,7 +127,7 @@ public sealed class VpcTests
         Assert.Empty(Assemble(state, end));
     }
 
-    private static IEnumerable<PolicyFault> Assemble(V1.Snapshot state, V1.SnapshotEnd end)
+    private static System.Collections.Immutable.ImmutableArray<PolicyFault> Assemble(V1.Snapshot state, V1.SnapshotEnd end)
     {
         var assembler = new SnapshotAssembler(PolicyLimits.Default);
         assembler.Begin(new V1.SnapshotBegin { Revision = state.Revision });
