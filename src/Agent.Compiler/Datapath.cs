@@ -27,7 +27,16 @@ internal static class DropReason
     public static readonly ImmutableArray<string> To = [Default, Rule, Stale, Invalid, NotSyn, Zone, Limit];
 }
 
-/// <summary>The fixed part of the inet table: hooks, state, dispatch, drops (datapath.md section 3).</summary>
+/// <summary>Where a datapath stands.</summary>
+/// <param name="Family">inet for routed vNICs, bridge for ports of a bridge.</param>
+/// <param name="Zoned">Some VPC is listed.</param>
+/// <param name="Bridged">Packets may be judged at a bridge before or after they are routed.</param>
+internal readonly record struct Layer(NftFamily Family, bool Zoned, bool Bridged)
+{
+    public bool IsBridge => Family == NftFamily.Bridge;
+}
+
+/// <summary>The fixed part of the inet and of the bridge table: hooks, state, dispatch, drops (datapath.md section 3).</summary>
 /// <remarks>
 /// <code>
 /// sg_zone_prerouting / sg_zone_output, before conntrack: ct zone := @zones of the interface
@@ -49,12 +58,21 @@ internal static class DropReason
 ///
 /// Zones and their gate are written only if a VPC is listed. The gate stands before the fast path: a session that was
 /// admitted in one zone never reaches a vNIC of another one, even if a route changes under it.
+///
+/// The bridge table has the same hooks and chains; frames between two ports pass its forward hook. What leaves the
+/// bridge to be routed, or was routed to it, passes both tables, and the session's mark must wait for the last of them:
+/// <code>
+/// bridge input:  sender judged -> packet mark := passed(VPC)
+/// inet input:    passed -> host_gate -> admit
+/// inet forward:  receiver judged; to a bridge -> packet mark := passed(VPC), otherwise passed -> admit
+/// bridge output: receiver judged, passed of another VPC -> drop; otherwise passed -> admit
+/// </code>
 /// </remarks>
 /// <param name="settings">Switches of the layout.</param>
 /// <param name="policy">Switches of the semantics.</param>
 /// <param name="epoch">The policy epoch.</param>
-/// <param name="zoned">Some VPC is listed.</param>
-internal sealed class Datapath(CompilerSettings settings, PolicySettings policy, uint epoch, bool zoned)
+/// <param name="layer">Where it stands.</param>
+internal sealed class Datapath(CompilerSettings settings, PolicySettings policy, uint epoch, Layer layer)
 {
     public const string FromMap = "vnic_from";
     public const string ToMap = "vnic_to";
@@ -69,6 +87,10 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public const string Stamp = "stamp";
 
     private const string Live = "live";
+    /// <summary>Names of the bridge devices.</summary>
+    public const string BridgeSet = "bridges";
+
+    private const string PassOn = "pass_on";
     private const string HostGate = "host_gate";
     private const string DhcpTo = "dhcp_to";
     private const string Related = "related";
@@ -102,24 +124,37 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
 
     public IEnumerable<NftChain> Chains()
     {
-        yield return Hooked("sg_forward", NftHook.Forward, [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap)]);
-        yield return Hooked("sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom()]);
-        yield return Hooked("sg_output", NftHook.Output, [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap)]);
+        yield return Hooked("sg_forward", NftHook.Forward,
+            [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap), .. Passed(PassOn)]);
+        yield return Hooked("sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom(), .. Passed(HostGate)]);
+        yield return Hooked("sg_output", NftHook.Output,
+            [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap), .. layer.IsBridge ? PassedRule(Admit) : HostAnswers()]);
         yield return Regular(Live,
             Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
                 Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Accept()),
             Exprs.Rule(Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)));
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
-        yield return Regular(HostGate,
-        [
-            Exprs.CommentedRule("the host asked", Exprs.CtDirection(reply: true), Exprs.Goto(Admit)),
-            .. HostServices(),
-            Exprs.Rule(Exprs.Goto(DropFrom(DropReason.Host))),
-        ]);
+        if (!layer.IsBridge)
+        {
+            yield return Regular(HostGate,
+            [
+                Exprs.CommentedRule("the host asked", Exprs.CtDirection(reply: true), Exprs.Goto(Admit)),
+                .. HostServices(),
+                Exprs.Rule(Exprs.Goto(DropFrom(DropReason.Host))),
+            ]);
+        }
+
+        if (layer is { IsBridge: false, Bridged: true })
+        {
+            yield return Regular(PassOn, [.. ToBridge(Exprs.Accept()), Exprs.Rule(Exprs.Goto(Admit))]);
+        }
+
         yield return Regular(DhcpTo,
         [
-            Exprs.CommentedRule("this host", Exprs.HasNoIncoming(), Exprs.Goto(Admit)),
+            layer.IsBridge
+                ? Exprs.CommentedRule("this host", Exprs.MarkIs(Decision.HostAnswer), Exprs.Goto(Admit))
+                : Exprs.CommentedRule("this host", Exprs.HasNoIncoming(), Exprs.Goto(Admit)),
             .. policy.DhcpServers.Select(server => Exprs.Rule(
                 Exprs.Family(server.Family), Exprs.AddressIn(server, source: true), Exprs.Goto(Admit))),
         ]);
@@ -129,7 +164,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             yield return chain;
         }
 
-        foreach (NftChain chain in DropChains().Concat(zoned ? ZoneChains() : []))
+        foreach (NftChain chain in DropChains().Concat(layer.Zoned ? ZoneChains() : []))
         {
             yield return chain;
         }
@@ -139,13 +174,38 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public NftChain Stage(string vpc) => Regular(StageTo(vpc),
     [
         Exprs.Rule(Exprs.MarkSet(0)),
-        Exprs.Rule(Exprs.HasNoOutgoing(), Exprs.Goto(HostGate)),
+        layer.IsBridge
+            ? Exprs.CommentedRule("to be routed, or to this host", Exprs.HasNoOutgoing(),
+                Exprs.MarkSet(Decision.PassedFrom(vpc)), Exprs.Accept())
+            : Exprs.Rule(Exprs.HasNoOutgoing(), Exprs.Goto(HostGate)),
         Exprs.Rule(Exprs.InterfaceMap(incoming: false, VpcMap(vpc))),
         Exprs.CommentedRule("of another VPC",
             Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Zone))), Exprs.Drop()),
         .. ClosedTo(),
+        .. layer is { IsBridge: false, Bridged: true }
+            ? ToBridge(Exprs.MarkSet(Decision.PassedFrom(vpc)), Exprs.Accept()) : [],
         Exprs.Rule(Exprs.Goto(Admit)),
     ]);
+
+    private static IEnumerable<NftRule> ToBridge(params IEnumerable<NftExpr>[] then) =>
+        [Exprs.CommentedRule("judged again behind the bridge", [Exprs.InterfaceIn(incoming: false, BridgeSet), .. then])];
+
+    // What was judged at a bridge and reached no vNIC here.
+    private IEnumerable<NftRule> Passed(string next) => layer is { IsBridge: false, Bridged: true } ? PassedRule(next) : [];
+
+    private static IEnumerable<NftRule> PassedRule(string next) =>
+        [Exprs.Rule(Exprs.MarkMasked(Decision.Passed, Decision.Passed), Exprs.Goto(next))];
+
+    // Behind a bridge nobody can tell an answer of this host from one that it merely routes.
+    private IEnumerable<NftRule> HostAnswers()
+    {
+        foreach ((ushort from, ushort to) in layer.Bridged ? ((ushort, ushort)[])[(67, 68), (547, 546)] : [])
+        {
+            yield return Exprs.CommentedRule("DHCP answer of this host", Exprs.L4Proto(IpProtocol.Udp),
+                Exprs.PortIs(source: true, from), Exprs.PortIs(source: false, to),
+                Exprs.InterfaceIn(incoming: false, BridgeSet), Exprs.MarkSet(Decision.HostAnswer));
+        }
+    }
 
     /// <summary>Jumped to for every packet to a vNIC of the VPC.</summary>
     public static NftChain GateChain(string vpc, ushort zone) =>
@@ -186,9 +246,15 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         Exprs.Rule(Exprs.Goto(next)));
 
     /// <summary>Anywhere to guest.</summary>
-    public NftChain VnicIn(string name, string judge, string judgeReply, IEnumerable<NftRule> opening)
+    public NftChain VnicIn(string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> opening)
     {
         var rules = new List<NftRule>();
+        if (layer.Bridged)
+        {
+            rules.Add(Exprs.Rule(Exprs.MarkMasked(Decision.Passed, Decision.Passed),
+                Exprs.MarkIsNot(Decision.PassedFrom(vpc)), Exprs.Goto(DropTo(DropReason.Zone))));
+        }
+
         foreach (uint mark in policy.TrustedMarks)
         {
             rules.Add(Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Goto(Stamp)));
@@ -223,7 +289,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     private IEnumerable<NftRule> ClosedTo() => settings.ManagedInterfaces.Select(pattern => Exprs.Rule(
         Exprs.InterfaceIs(incoming: false, pattern), Exprs.Goto(DropTo(DropReason.Closed))));
 
-    private NftRule[] GateRules() => zoned ? [Exprs.Rule(Exprs.InterfaceMap(incoming: false, GateMap))] : [];
+    private NftRule[] GateRules() => layer.Zoned ? [Exprs.Rule(Exprs.InterfaceMap(incoming: false, GateMap))] : [];
 
     private static IEnumerable<NftChain> ZoneChains()
     {
@@ -301,6 +367,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         byte[] types = from ? [133, 135, 136, 131, 132, 143] : [130, 134, 135, 136];
         yield return Regular($"infra_{side}",
         [
+            .. layer.IsBridge ? [Exprs.Rule(Exprs.EtherType(0x0806), Exprs.Accept())] : Array.Empty<NftRule>(),
             .. types.Select(type => Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.IcmpType(type), Exprs.Accept())),
             Exprs.Rule(Exprs.Goto(drop(DropReason.Invalid))),
         ]);
@@ -323,7 +390,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         }
     }
 
-    private static NftChain Hooked(string name, NftHook hook, NftRule[] rules, int priority = FilterPriority) =>
+    internal static NftChain Hooked(string name, NftHook hook, NftRule[] rules, int priority = FilterPriority) =>
         new(name, new BaseHook(hook, priority), rules.ToValueArray());
 
     internal static NftChain Regular(string name, params ReadOnlySpan<NftRule> rules) =>

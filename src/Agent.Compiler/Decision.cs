@@ -15,6 +15,15 @@ namespace Agent.Compiler;
 /// </remarks>
 internal static class Decision
 {
+    /// <summary>
+    /// Outside of a judgement: the sender was judged where the packet came from, at a bridge or before one. The lower
+    /// bits say of which VPC it is. This one mark lives from hook to hook.
+    /// </summary>
+    public const uint Passed = 0x4000_0000;
+
+    /// <summary>Outside of a judgement: a DHCP answer of this host itself on its way to a bridge.</summary>
+    public const uint HostAnswer = 0x2000_0067;
+
     public const uint AddressClass = 0x8000_0000;
     public const uint AddressClassV6 = 0x4000_0000;
     public const uint ClassBits = 0x3fff_ffff;
@@ -32,6 +41,9 @@ internal static class Decision
     public const uint FirstNumber = 16;
 
     public static uint Of(Verdict verdict, uint number) => (verdict == Verdict.Accept ? AcceptBit : DropBit) | number;
+
+    /// <param name="vpc">The VPC's part of names.</param>
+    public static uint PassedFrom(string vpc) => Passed | (uint)(StableHash.Of(vpc) & 0x0fff_ffff);
 
     public static bool Accepts(uint decision) => (decision & AcceptBit) != 0;
 

@@ -7,9 +7,6 @@ namespace Agent.Compiler;
 /// <summary>Rules in the words that nft prints, as expressions in the order that nft sends.</summary>
 internal static class Exprs
 {
-    private const byte NfProtoV4 = 2;
-    private const byte NfProtoV6 = 10;
-
     private static readonly NftReg R0 = NftReg.R0;
 
     public static NftRule Rule(params ReadOnlySpan<IEnumerable<NftExpr>> parts) => CommentedRule(null, parts);
@@ -37,9 +34,9 @@ internal static class Exprs
 
     public static IEnumerable<NftExpr> Jump(string chain) => Is(NftVerdict.Jump(chain));
 
-    /// <summary><c>meta nfproto ipv4</c></summary>
+    /// <summary><c>meta protocol ip</c>: true in the inet and in the bridge family alike, where <c>nfproto</c> is not.</summary>
     public static IEnumerable<NftExpr> Family(IpFamily family) =>
-        MetaIs(NftMetaKey.NfProto, [family == IpFamily.V4 ? NfProtoV4 : NfProtoV6]);
+        EtherType(family == IpFamily.V4 ? (ushort)0x0800 : (ushort)0x86dd);
 
     /// <summary><c>PAYLOAD VALUE</c>, or <c>PAYLOAD != VALUE</c>: any header bytes, as they are on the wire.</summary>
     public static IEnumerable<NftExpr> Bytes(
@@ -82,6 +79,10 @@ internal static class Exprs
 
     /// <summary><c>meta mark VALUE</c></summary>
     public static IEnumerable<NftExpr> MarkIs(uint value) => MetaIs(NftMetaKey.Mark, Host(value));
+
+    /// <summary><c>meta mark != VALUE</c></summary>
+    public static IEnumerable<NftExpr> MarkIsNot(uint value) =>
+        [new NftExpr.Meta(NftMetaKey.Mark, R0), new NftExpr.Cmp(R0, NftCmpOp.Neq, Host(value))];
 
     /// <summary><c>meta mark and MASK == VALUE</c></summary>
     public static IEnumerable<NftExpr> MarkMasked(uint mask, uint value) =>

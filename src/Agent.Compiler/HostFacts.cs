@@ -2,6 +2,19 @@ using System.Collections.Immutable;
 
 namespace Agent.Compiler;
 
+/// <summary>What stands in the bridge family.</summary>
+public enum BridgeLayer : byte
+{
+    /// <summary>Nothing: the kernel has no nf_tables there.</summary>
+    None,
+
+    /// <summary>Frames from and to vNICs are dropped.</summary>
+    Closed,
+
+    /// <summary>vNICs that are bridge ports are judged there as routed ones are in the inet family.</summary>
+    Open,
+}
+
 /// <summary>What the compiler may know of the host. Everything else that it needs is in the policy.</summary>
 public sealed record HostFacts
 {
@@ -18,6 +31,17 @@ public sealed record HostFacts
 
     /// <summary>The kernel has <c>ct count</c>.</summary>
     public bool SessionLimits { get; init; } = true;
+
+    public BridgeLayer Bridge { get; init; }
+
+    /// <summary>Why bridge ports cannot be enforced, if they cannot.</summary>
+    public string BridgeObstacle { get; init; } = "";
+
+    /// <summary>Names of the bridge devices: what is routed to one of them is judged again behind it.</summary>
+    public ImmutableSortedSet<string> Bridges { get; init; } = [];
+
+    /// <summary>Devices that are ports of a bridge now.</summary>
+    public ImmutableSortedSet<string> BridgePorts { get; init; } = [];
 }
 
 /// <summary>How the datapath is laid out, and its documented switches.</summary>

@@ -20,6 +20,13 @@ public static class Restriction
             return true;
         }
 
+        // What is judged where moves with the bridges.
+        if (before.Request.Host.Bridge != after.Request.Host.Bridge
+            || !before.Request.Host.Bridges.SetEquals(after.Request.Host.Bridges))
+        {
+            return true;
+        }
+
         // In another zone the packets of an interface may meet a session that somebody else was granted. An interface
         // that is new to the policy brings a new route: a session that was admitted outwards may now lead to it.
         if (LeavesZone(before, after) || MeetsStranger(before.Request.Policy, after.Request.Policy))

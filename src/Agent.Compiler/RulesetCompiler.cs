@@ -85,18 +85,21 @@ public sealed class CompiledRuleset
     public CompiledRuleset WithEpoch(uint epoch)
     {
         CompileRequest request = Request with { Epoch = epoch };
-        var datapath = new Datapath(
-            request.Settings, request.PolicySettings, epoch, zoned: !request.Policy.Vpcs.IsEmpty);
-        Dictionary<string, NftChain> renewed = datapath.Chains().ToDictionary(chain => chain.Name, StringComparer.Ordinal);
-        var tables = Ruleset.Tables.Select(table => table.Family != NftFamily.Inet ? table : table with
+        var tables = Ruleset.Tables.Select(table => !RulesetCompiler.Judges(request, table.Family) ? table : table with
         {
-            Chains = table.Chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray(),
+            Chains = Renewed(table.Chains, RulesetCompiler.DatapathOf(request, table.Family)),
         });
         return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes, Guards)
         {
             Failed = Failed,
             Zones = Zones,
         };
+    }
+
+    private static ValueArray<NftChain> Renewed(ValueArray<NftChain> chains, Datapath datapath)
+    {
+        Dictionary<string, NftChain> renewed = datapath.Chains().ToDictionary(chain => chain.Name, StringComparer.Ordinal);
+        return chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray();
     }
 
     /// <summary>Whose object this is, by the names that the compiler gives: a profile, a vNIC, or neither.</summary>
@@ -139,11 +142,29 @@ public sealed class CompiledRuleset
 public static class RulesetCompiler
 {
     /// <summary>Compiles. Pure: no clock, no file, no kernel.</summary>
-    /// <returns>One inet and one netdev table, always complete; vNICs that could not be compiled are closed or held back.</returns>
+    /// <returns>Inet, bridge (if the host has it) and netdev tables, always complete; vNICs that could not be compiled are closed or held back.</returns>
     public static CompiledRuleset Compile(CompileRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
         return new Compilation(request).Run();
+    }
+
+    /// <summary>Whether a table of the family judges packets.</summary>
+    internal static bool Judges(CompileRequest request, NftFamily family) =>
+        family == NftFamily.Inet || (family == NftFamily.Bridge && request.Host.Bridge == BridgeLayer.Open);
+
+    internal static Datapath DatapathOf(CompileRequest request, NftFamily family) => new(
+        request.Settings, request.PolicySettings, request.Epoch,
+        new Layer(family, Zoned: !request.Policy.Vpcs.IsEmpty, Bridged: request.Host.Bridge == BridgeLayer.Open));
+
+    /// <summary>What a table is made of.</summary>
+    private sealed class Parts
+    {
+        public List<NftChain> Chains { get; } = [];
+
+        public List<NftSet> Sets { get; } = [];
+
+        public List<NftObject> Objects { get; } = [];
     }
 
     /// <summary>One compilation's working state.</summary>
@@ -157,16 +178,13 @@ public static class RulesetCompiler
         private readonly Dictionary<string, string> closedProfiles = new(StringComparer.Ordinal);
         private readonly ImmutableSortedDictionary<string, ushort> zones =
             ZoneNumbers.Of(request.Policy, request.Settings, request.KnownZones);
-        private readonly List<NftChain> chains = [];
-        private readonly List<NftSet> sets = [];
-        private readonly List<NftObject> objects = [];
+
+        /// <summary>Profiles, classes, timeouts: alike in every table that judges.</summary>
+        private readonly Parts shared = new();
+        private readonly HashSet<string> open = new(StringComparer.Ordinal);
 
         public CompiledRuleset Run()
         {
-            var datapath = new Datapath(
-                request.Settings, request.PolicySettings, request.Epoch, zoned: !policy.Vpcs.IsEmpty);
-            chains.AddRange(datapath.Chains());
-            objects.AddRange(Datapath.Objects());
             var classes = new Dictionary<string, AddressClasses>(StringComparer.Ordinal);
             foreach (IGrouping<string, Profile> vpc in policy.Vnics.Values
                 .Select(Profile.Of).Distinct().GroupBy(profile => profile.VpcId, StringComparer.Ordinal))
@@ -174,22 +192,15 @@ public static class RulesetCompiler
                 classes.Add(vpc.Key, AddVpc(vpc.Key, [.. vpc]));
             }
 
-            AddVnics(datapath);
-            AddZones();
             AddTimes();
-            if (request.Settings.AdoptsSessions)
+            foreach (Vnic vnic in policy.Vnics.Values)
             {
-                sets.Add(Datapath.InterfaceSet(Datapath.AdoptingSet, policy.Vnics.Values
-                    .Where(vnic => request.Adopting.Contains(vnic.Id)).Select(vnic => vnic.InterfaceName), counters: false));
+                Open(vnic);
             }
 
-            sets.AddRange(Datapath.DropSets(
-                [.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)],
-                policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)));
-            NftTable inet = Table(NftFamily.Inet, chains, sets, objects);
             Dictionary<string, VnicGuard> guards = Guards();
-            return new CompiledRuleset(
-                request, new Ruleset([inet, GuardTable(guards.Values)]), compiled, classes, guards)
+            NftTable[] tables = [JudgingTable(NftFamily.Inet), GuardTable(guards.Values), .. BridgeTable()];
+            return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), compiled, classes, guards)
             {
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
                 Zones = zones,
@@ -216,8 +227,8 @@ public static class RulesetCompiler
 
             AddressClasses? before = request.Previous?.Classes.GetValueOrDefault(vpcId);
             AddressClasses classes = AddressClasses.Of(vpcId, Tags(sources.Values), before);
-            sets.AddRange(classes.Maps());
-            chains.AddRange(classes.Chains());
+            shared.Sets.AddRange(classes.Maps());
+            shared.Chains.AddRange(classes.Chains());
             HashSet<string> moved = classes.TagsThatMoved(before);
             foreach ((Profile profile, ProfileSource source) in sources)
             {
@@ -243,8 +254,8 @@ public static class RulesetCompiler
             }
 
             compiled.Add(profile.Name, part);
-            sets.AddRange(part.Sets);
-            chains.AddRange(part.Chains);
+            shared.Sets.AddRange(part.Sets);
+            shared.Chains.AddRange(part.Chains);
         }
 
         private Dictionary<string, IReadOnlyCollection<IpPrefix>> Tags(IEnumerable<ProfileSource> sources)
@@ -289,7 +300,44 @@ public static class RulesetCompiler
             return members;
         }
 
-        private void AddVnics(Datapath datapath)
+        private NftTable JudgingTable(NftFamily family)
+        {
+            Datapath datapath = DatapathOf(request, family);
+            var parts = new Parts();
+            parts.Chains.AddRange(shared.Chains.Concat(datapath.Chains()));
+            parts.Sets.AddRange(shared.Sets);
+            parts.Objects.AddRange(shared.Objects.Concat(Datapath.Objects()));
+            AddVnics(datapath, parts);
+            AddZones(parts);
+            if (request.Settings.AdoptsSessions)
+            {
+                parts.Sets.Add(Datapath.InterfaceSet(Datapath.AdoptingSet, policy.Vnics.Values
+                    .Where(vnic => request.Adopting.Contains(vnic.Id)).Select(vnic => vnic.InterfaceName), counters: false));
+            }
+
+            if (family == NftFamily.Inet && request.Host.Bridge == BridgeLayer.Open)
+            {
+                parts.Sets.Add(Datapath.InterfaceSet(Datapath.BridgeSet, request.Host.Bridges, counters: false));
+            }
+
+            parts.Sets.AddRange(Datapath.DropSets(
+                [.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)],
+                policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)));
+            return Table(family, parts.Chains, parts.Sets, parts.Objects);
+        }
+
+        private NftTable[] BridgeTable() => request.Host.Bridge switch
+        {
+            BridgeLayer.Open => [JudgingTable(NftFamily.Bridge)],
+            BridgeLayer.Closed => [Table(
+                NftFamily.Bridge,
+                ClosedBridge.Chains(request.Settings),
+                [ClosedBridge.Vnics(policy.Vnics.Values.Select(vnic => vnic.InterfaceName))],
+                Datapath.Objects())],
+            _ => [],
+        };
+
+        private void AddVnics(Datapath datapath, Parts parts)
         {
             NftElements.Builder from = Verdicts();
             NftElements.Builder to = Verdicts();
@@ -301,11 +349,11 @@ public static class RulesetCompiler
                 {
                     string profile = CompiledRuleset.ProfileOf(vnic);
                     var its = new VnicChains(vnic, request.Settings, request.Host);
-                    bool open = IsOpen(vnic, profile);
-                    chains.AddRange(open ? its.Chains(datapath, profile, stage) : []);
-                    Dispatch(from, vnic.InterfaceName, open ? its.Out : Datapath.DropFrom(DropReason.Closed));
-                    Dispatch(to, vnic.InterfaceName, open ? its.In : Datapath.DropTo(DropReason.Closed));
-                    Dispatch(own, vnic.InterfaceName, open ? its.In : Datapath.DropTo(DropReason.Closed));
+                    bool isOpen = open.Contains(vnic.Id);
+                    parts.Chains.AddRange(isOpen ? its.Chains(datapath, profile, stage) : []);
+                    Dispatch(from, vnic.InterfaceName, isOpen ? its.Out : Datapath.DropFrom(DropReason.Closed));
+                    Dispatch(to, vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
+                    Dispatch(own, vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
                 }
 
                 foreach (string uplink in policy.Vpcs.GetValueOrDefault(vpc.Key)?.UplinkInterfaces ?? [])
@@ -313,28 +361,34 @@ public static class RulesetCompiler
                     Dispatch(own, uplink, Datapath.Admit);
                 }
 
-                chains.Add(datapath.Stage(AddressClasses.NameOf(vpc.Key)));
-                sets.Add(DispatchMap(Datapath.VpcMap(AddressClasses.NameOf(vpc.Key)), own.Build()));
+                parts.Chains.Add(datapath.Stage(AddressClasses.NameOf(vpc.Key)));
+                parts.Sets.Add(DispatchMap(Datapath.VpcMap(AddressClasses.NameOf(vpc.Key)), own.Build()));
             }
 
-            sets.Add(DispatchMap(Datapath.FromMap, from.Build()));
-            sets.Add(DispatchMap(Datapath.ToMap, to.Build()));
+            parts.Sets.Add(DispatchMap(Datapath.FromMap, from.Build()));
+            parts.Sets.Add(DispatchMap(Datapath.ToMap, to.Build()));
         }
 
-        private bool IsOpen(Vnic vnic, string profile)
+        private void Open(Vnic vnic)
         {
+            string profile = CompiledRuleset.ProfileOf(vnic);
+            bool unbridged = request.Host.Bridge != BridgeLayer.Open && request.Host.BridgePorts.Contains(vnic.InterfaceName);
             string? reason = request.ClosedVnics.GetValueOrDefault(vnic.Id) ?? closedProfiles.GetValueOrDefault(profile);
             bool zoneless = policy.Vpcs.ContainsKey(vnic.VpcId) && !zones.ContainsKey(vnic.VpcId);
-            reason ??= zoneless ? $"no conntrack zone is left for VPC {vnic.VpcId}" : null;
+            reason ??= zoneless ? $"no conntrack zone is left for VPC {vnic.VpcId}"
+                : unbridged ? $"is a port of a bridge: {request.Host.BridgeObstacle}" : null;
             if (reason is not null)
             {
                 failed.Add(vnic.Id, reason);
             }
 
-            return compiled.ContainsKey(profile) && !request.ClosedVnics.ContainsKey(vnic.Id) && !zoneless;
+            if (compiled.ContainsKey(profile) && !request.ClosedVnics.ContainsKey(vnic.Id) && !zoneless && !unbridged)
+            {
+                open.Add(vnic.Id);
+            }
         }
 
-        private void AddZones()
+        private void AddZones(Parts parts)
         {
             if (policy.Vpcs.IsEmpty)
             {
@@ -356,9 +410,9 @@ public static class RulesetCompiler
                 BitConverter.TryWriteBytes(row[16..], zone);
             }
 
-            chains.AddRange(zones.Select(pair => Datapath.GateChain(AddressClasses.NameOf(pair.Key), pair.Value)));
-            sets.Add(DispatchMap(Datapath.GateMap, gate.Build()));
-            sets.Add(new NftSet(
+            parts.Chains.AddRange(zones.Select(pair => Datapath.GateChain(AddressClasses.NameOf(pair.Key), pair.Value)));
+            parts.Sets.Add(DispatchMap(Datapath.GateMap, gate.Build()));
+            parts.Sets.Add(new NftSet(
                 Datapath.ZoneMap, [NftType.IfName], Interval: false, NftSetKind.ZoneMap, Size: null, Counters: false, rows.Build()));
         }
 
@@ -371,8 +425,8 @@ public static class RulesetCompiler
             }
 
             SessionTimeouts[] used = [.. policy.Vnics.Values.Select(vnic => vnic.Timeouts).Distinct()];
-            chains.AddRange(used.Select(times => SessionTimes.Chain(times, protocols)));
-            objects.AddRange(used.SelectMany(times => SessionTimes.Objects(times, protocols))
+            shared.Chains.AddRange(used.Select(times => SessionTimes.Chain(times, protocols)));
+            shared.Objects.AddRange(used.SelectMany(times => SessionTimes.Objects(times, protocols))
                 .Concat(request.KeptTimes.Select(SessionTimes.Object).OfType<NftObject.CtTimeout>())
                 .DistinctBy(item => item.Name));
         }

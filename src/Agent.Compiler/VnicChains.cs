@@ -35,7 +35,7 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
     {
         NftRule[] opening = [.. Opening()];
         yield return Datapath.VnicOut(Out, $"{profile}_out", $"{profile}_in_reply", opening.Length > 0 ? Sent : stage);
-        yield return datapath.VnicIn(In, $"{profile}_in", $"{profile}_out_reply", opening);
+        yield return datapath.VnicIn(In, AddressClasses.NameOf(vnic.VpcId), $"{profile}_in", $"{profile}_out_reply", opening);
         if (opening.Length > 0)
         {
             yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);

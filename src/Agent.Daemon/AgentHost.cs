@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Net;
 using System.Threading.Channels;
 using Agent.Compiler;
@@ -40,7 +39,7 @@ internal static class AgentHost
         using var stateFile = new StateFile(config.StateDirectory);
         var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
         {
-            Kernel = KernelFacts(features),
+            Kernel = KernelFacts(features, config),
             KeepsSessions = config.OnChange == OnChange.Keep,
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
@@ -50,7 +49,7 @@ internal static class AgentHost
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
         reconciler.Alarm(SessionAlarms(features, enforcer.Kernel, config));
-        reconciler.Start(Interfaces(), version, kernel);
+        reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, kernel);
 
         // Only now may anybody ask: what was persisted is enforced.
         using WebApplication app = Serve(builder, config, reconciler, metrics, version, features);
@@ -66,11 +65,15 @@ internal static class AgentHost
         return 0;
     }
 
-    private static HostFacts KernelFacts(NftFeatures features) => HostFacts.Default with
+    private static HostFacts KernelFacts(NftFeatures features, DaemonConfig config) => HostFacts.Default with
     {
         NetdevHooksByName = features.NetdevHookByName.Available,
         TimeoutProtocols = features.CtTimeout.Available ? SessionTimes.Accepted(NftFeatures.Accepted) : [],
         SessionLimits = features.ConnLimit.Available,
+        Bridge = !features.BridgeFilter.Available ? BridgeLayer.None
+            : config.EnforceBridges && features.BridgeConntrack.Available ? BridgeLayer.Open : BridgeLayer.Closed,
+        BridgeObstacle = !config.EnforceBridges ? "enforce_bridges is off"
+            : "this kernel cannot track connections there; the module nf_conntrack_bridge (Linux 5.3) can",
     };
 
     private static List<string> SessionAlarms(NftFeatures features, HostFacts kernel, DaemonConfig config)
@@ -181,9 +184,6 @@ internal static class AgentHost
         }
     }
 
-    private static ImmutableSortedSet<string> Interfaces() =>
-        LinkMonitor.ReadAll().Select(link => link.Name).ToImmutableSortedSet(StringComparer.Ordinal);
-
     // Events are hints: what counts is what a reading says.
     private static async Task FollowLinksAsync(ChannelReader<LinkEvent> links, Reconciler reconciler, CancellationToken cancel)
     {
@@ -195,7 +195,7 @@ internal static class AgentHost
                 {
                 }
 
-                await reconciler.Requests.WriteAsync(new AgentRequest.LinksChanged(Interfaces()), cancel).ConfigureAwait(false);
+                await reconciler.Requests.WriteAsync(new AgentRequest.LinksChanged(HostLinks.Of(LinkMonitor.ReadAll())), cancel).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException)

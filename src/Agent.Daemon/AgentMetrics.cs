@@ -10,6 +10,8 @@ internal sealed class AgentMetrics
 
     private readonly Histogram compile;
     private readonly Histogram commit;
+    private readonly Histogram verify;
+    private readonly Counter verifications;
     private readonly Counter messages;
     private readonly Counter bytes;
     private readonly Counter transactions;
@@ -27,6 +29,10 @@ internal sealed class AgentMetrics
             new GaugeConfiguration { LabelNames = ["version", "kernel"] }).WithLabels(version, kernel).Set(1);
         compile = Duration(make, "sg_agent_compile_duration_seconds", "Time to compile a policy to a ruleset.");
         commit = Duration(make, "sg_agent_commit_duration_seconds", "Time to plan and commit, until the change is in force.");
+        verify = Duration(make, "sg_agent_verify_duration_seconds", "Time to read the ruleset back and compare it.");
+        verifications = make.CreateCounter("sg_agent_verifications_total",
+            "Readings of the ruleset, by whether it was what had been committed.",
+            new CounterConfiguration { LabelNames = ["result"] });
         messages = make.CreateCounter("sg_agent_netlink_messages_total", "Messages in committed transactions.");
         bytes = make.CreateCounter("sg_agent_netlink_bytes_total", "Bytes in committed transactions.");
         transactions = make.CreateCounter("sg_agent_transactions_total", "Transactions that the kernel committed.");
@@ -67,6 +73,12 @@ internal sealed class AgentMetrics
         appliedRevision.Set(state.AppliedRevision);
         vnics.Set(state.Desired.Vnics.Count);
         failedVnics.Set(state.Failed.Count);
+    }
+
+    public void Verified(TimeSpan took, bool same)
+    {
+        verify.Observe(took.TotalSeconds);
+        verifications.WithLabels(same ? "verified" : "mismatch").Inc();
     }
 
     private static Histogram Duration(MetricFactory make, string name, string help) =>

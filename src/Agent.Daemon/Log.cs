@@ -48,6 +48,9 @@ internal static partial class Log
     [LoggerMessage(301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds} ms: {What}")]
     public static partial void DriftRepaired(this ILogger log, double milliseconds, string what);
 
+    [LoggerMessage(302, LogLevel.Error, "the kernel does not hold what was committed; repairing, first step: {Difference}")]
+    public static partial void Mismatch(this ILogger log, string difference);
+
     [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]
     public static partial void LoopFailed(this ILogger log, string step, Exception exception);
 }

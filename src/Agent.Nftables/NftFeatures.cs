@@ -10,6 +10,7 @@ public sealed record NftFeature(bool Available, string Detail);
 /// <summary>What this kernel can do for us, found by asking it.</summary>
 /// <param name="OwnerPersist">Tables that only our socket changes, and that outlive it (6.9).</param>
 /// <param name="NetdevHookByName">A netdev chain for a device that does not exist yet (6.16).</param>
+/// <param name="BridgeFilter">A base chain in the bridge family.</param>
 /// <param name="BridgeConntrack">`ct` in the bridge family (nf_conntrack_bridge).</param>
 /// <param name="CtTimeout">Conntrack timeout objects.</param>
 /// <param name="ConnLimit">`ct count`.</param>
@@ -17,6 +18,7 @@ public sealed record NftFeature(bool Available, string Detail);
 public sealed record NftFeatures(
     NftFeature OwnerPersist,
     NftFeature NetdevHookByName,
+    NftFeature BridgeFilter,
     NftFeature BridgeConntrack,
     NftFeature CtTimeout,
     NftFeature ConnLimit,
@@ -52,6 +54,11 @@ public sealed record NftFeatures(
                 "ingress chain of a device that does not exist",
                 new NftOp.AddTable(NftFamily.Netdev, Scratch),
                 new NftOp.AddChain(NftFamily.Netdev, Scratch, "probe", new BaseHook(NftHook.Ingress, 0, "sgprobe-none"))),
+            Ask(
+                plain,
+                "forward chain in the bridge family",
+                new NftOp.AddTable(NftFamily.Bridge, Scratch),
+                new NftOp.AddChain(NftFamily.Bridge, Scratch, "probe", new BaseHook(NftHook.Forward, 0))),
             AskExpr(
                 plain,
                 "ct state in the bridge family",

@@ -66,6 +66,8 @@ internal static class KernelNeeds
     private static readonly Lazy<NftFeatures> Found = new(NftFeatures.Probe);
     private static readonly Lazy<KernelBuild> Build = new(KernelBuild.Running);
 
+    internal static bool Has(KernelFeature feature) => feature.In(Found.Value).Available;
+
     internal static void Feature(KernelFeature feature)
     {
         NftFeature found = feature.In(Found.Value);

@@ -100,6 +100,9 @@ internal static class ConfigReader
             Limits = ReadLimits(root.Child("limits")),
             OnChange = root.Choice("on_change", OnChange.Revalidate),
             AdoptionWindow = TimeSpan.FromSeconds(adoptionSeconds),
+            VerifyInterval = TimeSpan.FromSeconds(
+                root.Number("verify_interval_seconds", (int)defaults.VerifyInterval.TotalSeconds)),
+            EnforceBridges = root.Flag("enforce_bridges", defaults.EnforceBridges),
             ProtectTables = root.Flag("protect_tables", defaults.ProtectTables),
             ManageSysctls = conntrack.Flag("manage_sysctls", defaults.ManageSysctls),
         };

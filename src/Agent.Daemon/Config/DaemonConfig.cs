@@ -43,6 +43,12 @@ internal sealed record DaemonConfig
     /// </summary>
     public bool ManageSysctls { get; init; } = true;
 
+    /// <summary>How often the ruleset is read back and compared with what was committed, whether it seems touched or not.</summary>
+    public TimeSpan VerifyInterval { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>Judge vNICs that are ports of a bridge; otherwise they are closed.</summary>
+    public bool EnforceBridges { get; init; } = true;
+
     /// <summary>Ask the kernel to keep other tools off our tables, where it can do so safely (Linux 6.9).</summary>
     public bool ProtectTables { get; init; } = true;
 }

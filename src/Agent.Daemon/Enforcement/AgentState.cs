@@ -3,6 +3,12 @@ using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
 
+/// <summary>A reading of the kernel, compared with what was committed.</summary>
+/// <param name="Time">When.</param>
+/// <param name="Took">How long the reading and the comparison took.</param>
+/// <param name="Difference">Null if the kernel held what was committed.</param>
+internal sealed record VerificationResult(DateTimeOffset Time, TimeSpan Took, string? Difference);
+
 /// <summary>What the daemon holds and does, as one immutable value: the loop publishes it, everybody may read it.</summary>
 internal sealed record AgentState
 {
@@ -23,8 +29,7 @@ internal sealed record AgentState
     /// <summary>vNICs that do not follow the desired revision, by id.</summary>
     public ImmutableSortedDictionary<string, string> Failed { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
 
-    /// <summary>Host devices that exist.</summary>
-    public ImmutableSortedSet<string> Interfaces { get; init; } = [];
+    public HostLinks Links { get; init; } = HostLinks.None;
 
     public uint Generation { get; init; }
 
@@ -32,6 +37,9 @@ internal sealed record AgentState
 
     /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
     public ImmutableSortedDictionary<string, ushort> Zones { get; init; } = ImmutableSortedDictionary<string, ushort>.Empty;
+
+    /// <summary>Null before the first.</summary>
+    public VerificationResult? Verification { get; init; }
 
     public ImmutableArray<string> Alarms { get; init; } = [];
 }

@@ -141,6 +141,26 @@ internal sealed class Enforcer(
         }
     }
 
+    /// <summary>Reads back what the kernel holds, and compares it with what was committed.</summary>
+    /// <returns>Null if it is that; otherwise the first step that would make it so.</returns>
+    public string? Verify()
+    {
+        Read();
+        if (enforced is null)
+        {
+            return "nothing was enforced yet";
+        }
+
+        Plan plan = Plan.Between(observed, enforced.Ruleset);
+        if (plan.Prepare.Concat(plan.Switch).FirstOrDefault() is NftOp missing)
+        {
+            return missing.ToString();
+        }
+
+        observed = enforced.Ruleset;
+        return null;
+    }
+
     /// <summary>Forgets what was read: the next step reads again.</summary>
     public void Distrust() => observedIsKnown = false;
 

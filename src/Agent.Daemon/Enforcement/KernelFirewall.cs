@@ -16,7 +16,7 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     {
         connection = new NftConnection(ownership);
         this.ownership = ownership;
-        tables = [(NftFamily.Inet, table), (NftFamily.Netdev, table)];
+        tables = [(NftFamily.Inet, table), (NftFamily.Netdev, table), (NftFamily.Bridge, table)];
     }
 
     public string? Obstacle { get; private set; }

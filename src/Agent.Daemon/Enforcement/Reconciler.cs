@@ -26,7 +26,7 @@ internal abstract record AgentRequest
     public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
 
     /// <summary>Devices came, went or changed.</summary>
-    public sealed record LinksChanged(ImmutableSortedSet<string> Interfaces) : AgentRequest;
+    public sealed record LinksChanged(HostLinks Links) : AgentRequest;
 
     /// <summary>Time to ask the kernel whether anybody else wrote.</summary>
     public sealed record AuditDue : AgentRequest;
@@ -41,7 +41,11 @@ internal abstract record ApplyOutcome
 
     public sealed record Accepted(
         AgentState State, PolicySnapshot Before, PolicySnapshot After, EnforcementReport? Report,
-        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome;
+        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome
+    {
+        /// <summary>Time spent reading back and comparing; zero where that is left to the timer.</summary>
+        public TimeSpan Verify { get; init; }
+    }
 
     public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
 }
@@ -73,6 +77,8 @@ internal sealed class Reconciler(
     private TimeSpan retryDelay = RetryFirst;
     private long? retryAt;
     private bool failedWhole;
+    private bool bridged;
+    private long verifyAt;
 
     /// <summary>The newest state.</summary>
     public AgentState State { get; private set; } = AgentState.Initial;
@@ -112,7 +118,7 @@ internal sealed class Reconciler(
     public void Alarm(IEnumerable<string> texts) => standing = standing.AddRange(texts);
 
     /// <summary>Enforces what was persisted. Call before anything is served.</summary>
-    public void Start(ImmutableSortedSet<string> interfaces, string version, string kernel)
+    public void Start(HostLinks links, string version, string kernel)
     {
         (PolicySnapshot policy, uint epoch, string? damaged) = LoadState();
         standing = damaged is null ? standing : standing.Add(damaged);
@@ -121,7 +127,7 @@ internal sealed class Reconciler(
         {
             Desired = policy,
             DesiredHash = StateHash.Of(policy),
-            Interfaces = interfaces,
+            Links = links,
             Alarms = standing,
         });
 
@@ -169,7 +175,7 @@ internal sealed class Reconciler(
             {
                 case AgentRequest.ApplySnapshot step: step.Answer.SetResult(Apply(step)); break;
                 case AgentRequest.ApplyDelta step: step.Answer.SetResult(Apply(step)); break;
-                case AgentRequest.LinksChanged links: Follow(links.Interfaces); break;
+                case AgentRequest.LinksChanged links: Follow(links.Links); break;
                 case AgentRequest.AuditDue: Audit(); break;
             }
         }
@@ -218,7 +224,10 @@ internal sealed class Reconciler(
                 State with { Failed = compiled.Failed }, State.Desired, policy, null, validate, default, read.Warnings, Unchanged: true);
         }
 
-        return Accept(policy, hash, validate, read.Warnings, epoch => stateFile.WriteSnapshot(epoch, snapshot.ToByteArray()));
+        ApplyOutcome outcome = Accept(
+            policy, hash, validate, read.Warnings, epoch => stateFile.WriteSnapshot(epoch, snapshot.ToByteArray()));
+        return outcome is ApplyOutcome.Accepted { Report: not null } accepted
+            ? accepted with { Verify = Verify(), State = State } : outcome;
     }
 
     private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
@@ -328,7 +337,7 @@ internal sealed class Reconciler(
         if (config.AdoptionWindow > TimeSpan.Zero)
         {
             adoptUntil = adoptUntil.SetItems(after.Vnics.Values
-                .Where(vnic => !before.Vnics.ContainsKey(vnic.Id) && State.Interfaces.Contains(vnic.InterfaceName))
+                .Where(vnic => !before.Vnics.ContainsKey(vnic.Id) && State.Links.Names.Contains(vnic.InterfaceName))
                 .Select(vnic => KeyValuePair.Create(vnic.Id, After(config.AdoptionWindow))));
             enforcer.Adopting = [.. adoptUntil.Keys];
         }
@@ -346,6 +355,27 @@ internal sealed class Reconciler(
 
     private long After(TimeSpan delay) => clock.GetTimestamp() + (long)(delay.TotalSeconds * clock.TimestampFrequency);
 
+    private TimeSpan Verify()
+    {
+        long started = clock.GetTimestamp();
+        verifyAt = After(config.VerifyInterval);
+        string? difference = enforcer.Verify();
+        TimeSpan took = clock.GetElapsedTime(started);
+        Publish(State with
+        {
+            Verification = new VerificationResult(clock.GetUtcNow(), took, difference),
+            Generation = enforcer.Generation,
+        });
+        metrics.Verified(took, difference is null);
+        if (difference is not null)
+        {
+            log.Mismatch(difference);
+            TryEnforce(State.Desired, State.DesiredHash);
+        }
+
+        return took;
+    }
+
     private void PlanRetry(bool whole)
     {
         failedWhole = whole;
@@ -353,14 +383,19 @@ internal sealed class Reconciler(
         retryDelay = TimeSpan.FromTicks(Math.Min(2 * retryDelay.Ticks, RetryLast.Ticks));
     }
 
-    private void Follow(ImmutableSortedSet<string> interfaces)
+    private void Follow(HostLinks links)
     {
-        if (interfaces.SetEquals(State.Interfaces))
+        HostLinks before = State.Links;
+        if (links.Equals(before))
         {
             return;
         }
 
-        Publish(State with { Interfaces = interfaces });
+        Publish(State with { Links = links });
+        if (!enforcer.Kernel.NetdevHooksByName && before.Indexes.Any(link => links.Indexes.GetValueOrDefault(link.Key, link.Value) != link.Value))
+        {
+            enforcer.Distrust(); // what was hooked to a device went with it, silently
+        }
 
         // Maps are keyed by name, so most kernels need no commit here; the plan is then empty.
         if (!adoptUntouched)
@@ -388,6 +423,11 @@ internal sealed class Reconciler(
             if (retry | EndAdoptions())
             {
                 TryEnforce(State.Desired, State.DesiredHash);
+            }
+
+            if (clock.GetTimestamp() >= verifyAt && !failedWhole && !adoptUntouched)
+            {
+                Verify();
             }
 
             return;
@@ -437,7 +477,19 @@ internal sealed class Reconciler(
         }
     }
 
-    private HostFacts Host() => enforcer.Kernel with { PresentInterfaces = State.Interfaces };
+    // A host without bridged vNICs needs no second copy of everything; the first one stays closed for a moment.
+    private HostFacts Host()
+    {
+        bridged = bridged || State.Links.BridgePorts.Any(port =>
+            State.Desired.Vnics.Values.Any(vnic => vnic.InterfaceName == port));
+        return enforcer.Kernel with
+        {
+            Bridge = enforcer.Kernel.Bridge == BridgeLayer.Open && !bridged ? BridgeLayer.Closed : enforcer.Kernel.Bridge,
+            Bridges = State.Links.Bridges,
+            BridgePorts = State.Links.BridgePorts,
+            PresentInterfaces = State.Links.Names,
+        };
+    }
 
     private ApplyOutcome.Refused Refuse(string path, string code, string message, string remedy) =>
         RefuseAll(0, [new PolicyFault(path, code, message, remedy)]);

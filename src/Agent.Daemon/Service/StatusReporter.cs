@@ -24,7 +24,7 @@ internal sealed class StatusReporter(
             RulesetGeneration = state.Generation,
             GroupCount = (uint)state.Desired.Groups.Count,
             MemberCount = (ulong)state.Desired.Groups.Values.Sum(group => (long)group.Members.Count),
-            LastVerification = new Verification { Result = "never" },
+            LastVerification = Verification(state.Verification),
         };
         status.KernelFeatures.AddRange(features);
         status.Alarms.AddRange(state.Alarms);
@@ -38,6 +38,15 @@ internal sealed class StatusReporter(
         return status;
     }
 
+    private static Verification Verification(VerificationResult? last) => last is null
+        ? new Verification { Result = "never" }
+        : new Verification
+        {
+            Time = last.Time.ToTimestamp(),
+            Result = last.Difference is null ? "verified" : "mismatch",
+            Detail = last.Difference ?? "the kernel held what was committed",
+        };
+
     private static VnicStatus Vnic(AgentState state, Policy.Vnic vnic)
     {
         bool failed = state.Failed.TryGetValue(vnic.Id, out string? reason);
@@ -50,7 +59,7 @@ internal sealed class StatusReporter(
             EnforcedRevision = failed ? 0 : state.AppliedRevision,
             State = failed ? VnicState.Failed
                 : pending ? VnicState.Pending
-                : state.Interfaces.Contains(vnic.InterfaceName) ? VnicState.Enforced
+                : state.Links.Names.Contains(vnic.InterfaceName) ? VnicState.Enforced
                 : VnicState.Absent,
         };
         status.GroupIds.AddRange(vnic.GroupIds);
@@ -60,7 +69,7 @@ internal sealed class StatusReporter(
     private IEnumerable<VnicStatus> Unmanaged(AgentState state)
     {
         HashSet<string> named = [.. state.Desired.Vnics.Values.Select(vnic => vnic.InterfaceName)];
-        return state.Interfaces
+        return state.Links.Names
             .Where(name => !named.Contains(name) && settings.ManagedInterfaces.Any(pattern => Matches(pattern, name)))
             .Select(name => new VnicStatus
             {

@@ -42,9 +42,10 @@ internal sealed class DaemonLab : IAsyncDisposable
     public static Task<DaemonLab> StartUnprotectedAsync() => StartAsync(c => c["protect_tables"] = false);
 
     public static async Task<DaemonLab> StartAsync(
-        Action<JsonObject>? configure = null, Action<TestNetwork>? before = null, int? stateSizeKiB = null)
+        Action<JsonObject>? configure = null, Action<TestNetwork>? before = null, int? stateSizeKiB = null,
+        Topology topology = Topology.Routed)
     {
-        TestNetwork network = TestNetwork.Create(new TestNetworkOptions(), States.Guests);
+        TestNetwork network = TestNetwork.Create(new TestNetworkOptions { Topology = topology }, States.Guests);
         try
         {
             before?.Invoke(network);

@@ -184,7 +184,7 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         Id = $"eni-{i}",
         InterfaceName = $"tap-g{i}",
         Mac = $"02:00:00:01:{i >> 8:x2}:{i & 255:x2}",
-        VpcId = Vpc,
+        VpcId = Scenarios.States.Vpc,
         Addresses = { $"10.60.{i >> 8}.{i & 255}", $"2001:db8:60::{i + 1:x}" },
         GroupIds = { group },
     };

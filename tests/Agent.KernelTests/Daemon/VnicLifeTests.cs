@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using Agent.TestNet;
 using Agent.V1;
-using static Agent.KernelTests.Scenarios.States;
 
 namespace Agent.KernelTests.Daemon;
 
@@ -70,7 +69,7 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
             Id = "eni-e4",
             InterfaceName = "tap-e4",
             Mac = e4.Spec.Mac,
-            VpcId = Vpc,
+            VpcId = Scenarios.States.Vpc,
             Addresses = { e4.Spec.Addresses },
             GroupIds = { "sg-b" },
         });

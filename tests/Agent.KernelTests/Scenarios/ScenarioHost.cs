@@ -21,11 +21,20 @@ public class ScenarioHost : IAsyncLifetime
     /// <summary>What this class of tests wants otherwise.</summary>
     protected virtual DaemonOptions Options => new();
 
+    /// <summary>How the guests are connected.</summary>
+    protected virtual Topology Topology => Topology.Routed;
+
     public async ValueTask InitializeAsync()
     {
+        if (Topology == Topology.Bridged && !KernelNeeds.Has(KernelFeature.BridgeConntrack))
+        {
+            return; // each test says so, and why
+        }
+
         network = TestNetwork.Create(
             new TestNetworkOptions
             {
+                Topology = Topology,
                 OutsideAddresses =
                 [
                     AddressPlan.V4.Seven, AddressPlan.V4.Nine, AddressPlan.V4.Ten, AddressPlan.V4.Resolver,

@@ -7,8 +7,14 @@ using Agent.V1;
 
 namespace Agent.KernelTests.Sessions;
 
+/// <summary>Routed vNICs.</summary>
+public sealed class RevocationTests(SessionLab lab) : RevocationContract(lab), IClassFixture<SessionLab>;
+
+/// <summary>vNICs that are ports of a bridge.</summary>
+public sealed class BridgedRevocationTests(BridgedLab lab) : RevocationContract(lab), IClassFixture<BridgedLab>;
+
 /// <summary>What a change takes away stops with its acknowledgement; what it leaves loses no packet.</summary>
-public sealed class RevocationTests(SessionLab lab) : IClassFixture<SessionLab>
+public abstract class RevocationContract(SessionLab lab)
 {
     private const string AnyV4 = "in 1 accept all -1/-1 0.0.0.0/0";
     private const string AnyV6 = "in 1 accept all -1/-1 ::/0";
@@ -61,6 +67,7 @@ public sealed class RevocationTests(SessionLab lab) : IClassFixture<SessionLab>
     [MemberData(nameof(Inputs))]
     public async Task Not_one_packet_passes_after_the_acknowledgement_and_innocent_sessions_lose_none(string change)
     {
+        lab.Need();
         (Snapshot allow, Snapshot deny) = Changes[change];
         await lab.ApplyAsync(allow);
         bool callersAddress = change == "the caller's address is taken away";
@@ -83,6 +90,7 @@ public sealed class RevocationTests(SessionLab lab) : IClassFixture<SessionLab>
     [Fact]
     public async Task Hundreds_of_flips_under_floods_leak_nothing_and_cost_the_innocent_nothing()
     {
+        lab.Need();
         Snapshot allow = SessionLab.CallsInto(AnyV4, AnyV6);
         Snapshot deny = SessionLab.CallsInto();
         await lab.ApplyAsync(allow);
@@ -107,6 +115,7 @@ public sealed class RevocationTests(SessionLab lab) : IClassFixture<SessionLab>
     [InlineData(false)]
     public async Task A_stream_of_replies_alone_is_cut_and_does_not_reopen_its_session(bool v4)
     {
+        lab.Need();
         Snapshot allow = SessionLab.CallsInto(AnyV4, AnyV6);
         await lab.ApplyAsync(allow);
         using UdpConversation talk = UdpConversation.Open(
@@ -128,6 +137,7 @@ public sealed class RevocationTests(SessionLab lab) : IClassFixture<SessionLab>
     [InlineData(false)]
     public async Task A_server_that_goes_on_writing_reaches_nobody_until_it_is_allowed_again(bool v4)
     {
+        lab.Need();
         Snapshot allow = SessionLab.CallsInto("in 1 accept tcp 22/22 0.0.0.0/0", "in 1 accept tcp 22/22 ::/0");
         await lab.ApplyAsync(allow);
         using TcpStream stream = await SessionLab.ConnectAsync(lab.E1, lab.E2, v4);
@@ -149,6 +159,7 @@ public sealed class RevocationTests(SessionLab lab) : IClassFixture<SessionLab>
     [InlineData(false)]
     public async Task Echo_and_other_protocols_stop_too(bool v4)
     {
+        lab.Need();
         Snapshot allow = SessionLab.CallsInto(AnyV4, AnyV6);
         await lab.ApplyAsync(allow);
         Probe probe = lab.Lab.Probe;
@@ -177,6 +188,7 @@ public sealed class RevocationTests(SessionLab lab) : IClassFixture<SessionLab>
     [Fact]
     public async Task An_edit_without_effect_judges_nothing_again()
     {
+        lab.Need();
         string[] rules = ["in 5 accept tcp 22/22 10.0.0.0/8", "in 5 accept udp 53/53 ::/0"];
         await lab.ApplyAsync(SessionLab.CallsInto(rules));
         Snapshot[] edits =

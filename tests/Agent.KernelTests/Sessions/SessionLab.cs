@@ -17,6 +17,15 @@ public class SessionLab : IAsyncLifetime
 
     internal DaemonLab Lab => lab ?? throw new InvalidOperationException("not initialized");
 
+    /// <summary>Every test says first what it needs of the kernel.</summary>
+    internal void Need()
+    {
+        if (Topology == Topology.Bridged)
+        {
+            KernelNeeds.Feature(KernelFeature.BridgeConntrack);
+        }
+    }
+
     internal Guest E1 => Lab.E1;
 
     internal Guest E2 => Lab.E2;
@@ -27,9 +36,16 @@ public class SessionLab : IAsyncLifetime
     {
     }
 
+    protected virtual Topology Topology => Topology.Routed;
+
     public async ValueTask InitializeAsync()
     {
-        lab = await DaemonLab.StartAsync(Configure);
+        if (Topology == Topology.Bridged && !KernelNeeds.Has(KernelFeature.BridgeConntrack))
+        {
+            return; // each test says so, and why
+        }
+
+        lab = await DaemonLab.StartAsync(Configure, topology: Topology);
         sessions = lab.Network.Host.Run(() => new ConntrackConnection());
     }
 
@@ -100,6 +116,11 @@ public sealed class SmallCircleLab : SessionLab
     internal const uint Mask = 0x00f00000;
 
     protected override void Configure(JsonObject configuration) => configuration["epoch_mask"] = "0x00f00000";
+}
+
+public sealed class BridgedLab : SessionLab
+{
+    protected override Topology Topology => Topology.Bridged;
 }
 
 public sealed class KeepingLab : SessionLab

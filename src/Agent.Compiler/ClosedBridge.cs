@@ -1,0 +1,33 @@
+using Agent.Nftables;
+
+namespace Agent.Compiler;
+
+/// <summary>
+/// What stands in the bridge family where nothing is judged there: a vNIC that becomes a port of a bridge is closed from
+/// its first frame on, until it is judged there or leaves again.
+/// </summary>
+internal static class ClosedBridge
+{
+    private const string VnicSet = "vnics";
+
+    public static NftSet Vnics(IEnumerable<string> interfaces) => Datapath.InterfaceSet(VnicSet, interfaces, counters: false);
+
+    public static IEnumerable<NftChain> Chains(CompilerSettings settings)
+    {
+        NftRule[] from = [.. Drops(settings, incoming: true)];
+        NftRule[] to = [.. Drops(settings, incoming: false)];
+        yield return Datapath.Hooked("sg_forward", NftHook.Forward, [.. from, .. to]);
+        yield return Datapath.Hooked("sg_input", NftHook.Input, from);
+        yield return Datapath.Hooked("sg_output", NftHook.Output, to);
+    }
+
+    private static IEnumerable<NftRule> Drops(CompilerSettings settings, bool incoming)
+    {
+        string counter = Datapath.ClosedCounter(from: incoming);
+        yield return Exprs.Rule(Exprs.InterfaceIn(incoming, VnicSet), Exprs.CountIn(counter), Exprs.Drop());
+        foreach (string pattern in settings.ManagedInterfaces)
+        {
+            yield return Exprs.Rule(Exprs.InterfaceIs(incoming, pattern), Exprs.CountIn(counter), Exprs.Drop());
+        }
+    }
+}

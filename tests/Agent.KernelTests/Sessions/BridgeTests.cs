@@ -1,0 +1,141 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json.Nodes;
+using Agent.TestNet;
+using Agent.V1;
+
+namespace Agent.KernelTests.Sessions;
+
+/// <summary>A bridge whose host has an address on it, and a routed uplink beside it.</summary>
+public sealed class MixedLab : SessionLab
+{
+    internal const string HostV4 = "10.0.0.1";
+    internal const string HostV6 = "2001:db8:1::1";
+
+    protected override Topology Topology => Topology.Bridged;
+
+    protected override void Configure(JsonObject configuration) =>
+        configuration["host_services"] = new JsonArray("tcp/8080");
+}
+
+/// <summary>What is particular about bridges.</summary>
+public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
+{
+    private const string AnyV4 = "in 1 accept all -1/-1 0.0.0.0/0";
+    private const string AnyV6 = "in 1 accept all -1/-1 ::/0";
+
+    [Theory]
+    [InlineData(MixedLab.HostV4)]
+    [InlineData(MixedLab.HostV6)]
+    public async Task The_host_on_its_bridge_is_closed_to_guests_but_for_its_services(string address)
+    {
+        lab.Need();
+        await lab.ApplyAsync(SessionLab.CallsInto(AnyV4, AnyV6));
+        AddHostAddress();
+        Assert.True(await ConnectsToHostAsync(lab.E1, address, 8080, Probe.PassWait));
+        Assert.False(await ConnectsToHostAsync(lab.E1, address, 8081, Probe.DropWait));
+    }
+
+    [Theory]
+    [InlineData(MixedLab.HostV4, true)]
+    [InlineData(MixedLab.HostV6, false)]
+    public async Task The_host_is_subject_to_ingress_rules_and_its_sessions_outlive_a_change_that_spares_them(string address, bool v4)
+    {
+        lab.Need();
+        AddHostAddress();
+        await lab.ApplyAsync(SessionLab.CallsInto($"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}", "in 1 accept tcp 22/22 0.0.0.0/0"));
+        using Socket host = lab.Lab.Network.Host.OpenSocket(
+            v4 ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6, SocketType.Dgram, ProtocolType.Udp);
+        host.Bind(new IPEndPoint(IPAddress.Parse(address), PortNumbers.Next()));
+        IPAddress guest = v4 ? lab.E2.V4 : lab.E2.V6;
+        using Socket served = lab.E2.OpenUdp(guest, 7000);
+        using Socket closed = lab.E2.OpenUdp(guest, 7001);
+        Assert.True(await ArrivesAsync(host, served, new IPEndPoint(guest, 7000), Probe.PassWait));
+        Assert.False(await ArrivesAsync(host, closed, new IPEndPoint(guest, 7001), Probe.DropWait));
+
+        // Judged again by the answer, which travels towards the host.
+        (Accepted answer, _) = await lab.ApplyAsync(SessionLab.CallsInto($"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}"));
+        Assert.True(answer.Changes.SessionsRevalidated);
+        Assert.True(await ArrivesAsync(served, host, (IPEndPoint)host.LocalEndPoint!, Probe.PassWait));
+        await lab.ApplyAsync(SessionLab.CallsInto());
+        Assert.False(await ArrivesAsync(served, host, (IPEndPoint)host.LocalEndPoint!, Probe.DropWait));
+        Assert.False(await ArrivesAsync(host, served, new IPEndPoint(guest, 7000), Probe.DropWait));
+    }
+
+    [Fact]
+    public async Task A_port_that_leaves_its_bridge_is_enforced_where_it_is_and_again_when_it_returns()
+    {
+        lab.Need();
+        await lab.ApplyAsync(SessionLab.CallsInto("in 1 accept udp 1/65535 10.0.0.8/32"));
+        Assert.True(await lab.Lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
+        Assert.False(await lab.Lab.UdpArrivesAsync(lab.E3, lab.E2, expected: false));
+        lab.Lab.Network.Host.IpBatch([$"link set {lab.E2.HostDevice} nomaster"]);
+        Assert.False(await lab.Lab.UdpArrivesAsync(lab.E3, lab.E2, expected: false));
+        lab.Lab.Network.Host.IpBatch([$"link set {lab.E2.HostDevice} master br0"]);
+        Assert.True(await lab.Lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
+        Assert.False(await lab.Lab.UdpArrivesAsync(lab.E3, lab.E2, expected: false));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Fragments_are_judged_as_the_datagram_that_they_are(bool v4)
+    {
+        lab.Need();
+        await lab.ApplyAsync(SessionLab.CallsInto("in 1 accept udp 7000/7000 0.0.0.0/0", "in 1 accept udp 7000/7000 ::/0"));
+        (IPAddress source, IPAddress target) = v4 ? (lab.E1.V4, lab.E2.V4) : (lab.E1.V6, lab.E2.V6);
+        IPEndPoint from = new(source, PortNumbers.Next());
+        Assert.True(await lab.Lab.Probe.FragmentsArriveAsync(lab.E1, from, lab.E2, new IPEndPoint(target, 7000), Probe.PassWait));
+        Assert.False(await lab.Lab.Probe.FragmentsArriveAsync(lab.E1, from, lab.E2, new IPEndPoint(target, 7001)));
+        Assert.False(await lab.Lab.Probe.FragmentsArriveAsync(
+            lab.E1, from, lab.E2, new IPEndPoint(target, 7000), choose: all => all[1..]));
+    }
+
+    private void AddHostAddress() => lab.Lab.Network.Host.IpBatch(
+    [
+        $"addr replace {MixedLab.HostV4}/24 dev br0", $"addr replace {MixedLab.HostV6}/64 dev br0 nodad",
+    ]);
+
+    private async Task<bool> ConnectsToHostAsync(NetworkEndpoint guest, string address, int port, TimeSpan wait)
+    {
+        IPAddress host = IPAddress.Parse(address);
+        using Socket listener = lab.Lab.Network.Host.OpenSocket(host.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        listener.Bind(new IPEndPoint(host, port));
+        listener.Listen();
+        using Socket client = guest.Place.OpenSocket(host.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        using CancellationTokenSource limit = new(wait);
+        try
+        {
+            await client.ConnectAsync(new IPEndPoint(host, port), limit.Token);
+            return true;
+        }
+        catch (Exception lost) when (lost is OperationCanceledException or SocketException)
+        {
+            return false;
+        }
+    }
+
+    private static async Task<bool> ArrivesAsync(Socket from, Socket to, IPEndPoint target, TimeSpan wait)
+    {
+        byte[] message = Probe.Payload();
+        byte[] read = new byte[256];
+        using CancellationTokenSource limit = new(wait);
+        try
+        {
+            await from.SendToAsync(message, target, limit.Token);
+            while (true)
+            {
+                int count = await to.ReceiveAsync(read, limit.Token);
+                if (read.AsSpan(0, count).SequenceEqual(message))
+                {
+                    return true;
+                }
+            }
+        }
+        catch (Exception lost) when (lost is OperationCanceledException or SocketException)
+        {
+            return false;
+        }
+    }
+}
