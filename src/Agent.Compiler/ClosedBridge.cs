@@ -16,9 +16,9 @@ internal static class ClosedBridge
     {
         NftRule[] from = [.. Drops(settings, incoming: true)];
         NftRule[] to = [.. Drops(settings, incoming: false)];
-        yield return Datapath.Hooked("sg_forward", NftHook.Forward, [.. from, .. to]);
-        yield return Datapath.Hooked("sg_input", NftHook.Input, from);
-        yield return Datapath.Hooked("sg_output", NftHook.Output, to);
+        yield return Datapath.Hooked("sg_forward", NftHook.Forward, [.. from, .. to], Datapath.BridgePriority);
+        yield return Datapath.Hooked("sg_input", NftHook.Input, from, Datapath.BridgePriority);
+        yield return Datapath.Hooked("sg_output", NftHook.Output, to, Datapath.BridgePriority);
     }
 
     private static IEnumerable<NftRule> Drops(CompilerSettings settings, bool incoming)

@@ -98,6 +98,12 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     /// <summary>nf_tables hook priority "filter".</summary>
     private const int FilterPriority = 0;
 
+    /// <summary>
+    /// Behind bridge conntrack (-200), before br_netfilter (-1): where that module is loaded and asked to pass frames to
+    /// iptables, it takes them away and goes on behind priority 0 (net/bridge/br_netfilter_hooks.c, br_nf_hook_thresh).
+    /// </summary>
+    public const int BridgePriority = -100;
+
     /// <summary>nf_tables hook priority "raw": the last that comes before conntrack.</summary>
     private const int RawPriority = -300;
 
@@ -122,13 +128,15 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public static IEnumerable<NftObject> Objects() =>
         [new NftObject.Counter(ClosedCounter(from: true)), new NftObject.Counter(ClosedCounter(from: false))];
 
+    private int Priority => layer.IsBridge ? BridgePriority : FilterPriority;
+
     public IEnumerable<NftChain> Chains()
     {
         yield return Hooked("sg_forward", NftHook.Forward,
-            [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap), .. Passed(PassOn)]);
-        yield return Hooked("sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom(), .. Passed(HostGate)]);
+            [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap), .. Passed(PassOn)], Priority);
+        yield return Hooked("sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom(), .. Passed(HostGate)], Priority);
         yield return Hooked("sg_output", NftHook.Output,
-            [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap), .. layer.IsBridge ? PassedRule(Admit) : HostAnswers()]);
+            [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap), .. layer.IsBridge ? PassedRule(Admit) : HostAnswers()], Priority);
         yield return Regular(Live,
             Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
                 Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Accept()),
