@@ -67,8 +67,11 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     /// <summary>nf_tables hook priority "filter".</summary>
     private const int FilterPriority = 0;
 
-    /// <summary>nf_tables hook priority "raw": the last that comes before conntrack.</summary>
-    private const int RawPriority = -300;
+    /// <summary>
+    /// NF_IP_PRI_RAW_BEFORE_DEFRAG: conntrack puts fragments together at -400, by zone; later, those of two VPCs with the
+    /// same addresses would mix.
+    /// </summary>
+    private const int BeforeDefragPriority = -450;
 
     public static string DropFrom(string reason) => $"drop_from_{reason}";
 
@@ -210,9 +213,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     private static IEnumerable<NftChain> ZoneChains()
     {
         yield return Hooked("sg_zone_prerouting", NftHook.Prerouting,
-            [Exprs.Rule(Exprs.CtZoneFrom(incoming: true, ZoneMap))], RawPriority);
+            [Exprs.Rule(Exprs.CtZoneFrom(incoming: true, ZoneMap))], BeforeDefragPriority);
         yield return Hooked("sg_zone_output", NftHook.Output,
-            [Exprs.Rule(Exprs.CtZoneFrom(incoming: false, ZoneMap))], RawPriority);
+            [Exprs.Rule(Exprs.CtZoneFrom(incoming: false, ZoneMap))], BeforeDefragPriority);
         yield return GateChain(Unlisted, zone: 0);
     }
 

@@ -26,7 +26,7 @@ public sealed record ReceivedPacket
     public bool IsFragment => FragmentOffset != 0 || MoreFragments;
 
     /// <summary>Null of an Ethernet frame that is no IP packet, or a broken one.</summary>
-    internal static ReceivedPacket? FromFrame(byte[] frame)
+    public static ReceivedPacket? FromFrame(byte[] frame)
     {
         if (frame.Length < 34)
         {
