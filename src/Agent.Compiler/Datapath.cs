@@ -96,7 +96,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
 
     public IEnumerable<NftChain> Chains()
     {
-        yield return Hooked("sg_forward", NftHook.Forward, [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap)]);
+        yield return Hooked("sg_forward", NftHook.Forward,
+            [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap)]);
         yield return Hooked("sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom()]);
         yield return Hooked("sg_output", NftHook.Output, [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap)]);
         yield return Regular(Admit,
