@@ -21,10 +21,13 @@ internal static class DropReason
     /// <summary>The vNIC has as many sessions as it may have.</summary>
     public const string Limit = "limit";
 
+    /// <summary>The packet is not for one of the vNIC's addresses.</summary>
+    public const string Address = "address";
+
     /// <summary>Reasons counted per interface, by the side on which they occur.</summary>
     public static readonly ImmutableArray<string> From = [Default, Rule, Stale, Invalid, NotSyn, Host, Limit];
 
-    public static readonly ImmutableArray<string> To = [Default, Rule, Stale, Invalid, NotSyn, Zone, Limit];
+    public static readonly ImmutableArray<string> To = [Default, Rule, Stale, Invalid, NotSyn, Address, Zone, Limit];
 }
 
 /// <summary>Where a datapath stands.</summary>
@@ -104,8 +107,11 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     /// </summary>
     public const int BridgePriority = -100;
 
-    /// <summary>nf_tables hook priority "raw": the last that comes before conntrack.</summary>
-    private const int RawPriority = -300;
+    /// <summary>
+    /// NF_IP_PRI_RAW_BEFORE_DEFRAG: conntrack puts fragments together at -400, by zone; later, those of two VPCs with the
+    /// same addresses would mix.
+    /// </summary>
+    private const int BeforeDefragPriority = -450;
 
     public static string DropFrom(string reason) => $"drop_from_{reason}";
 
@@ -254,7 +260,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         Exprs.Rule(Exprs.Goto(next)));
 
     /// <summary>Anywhere to guest.</summary>
-    public NftChain VnicIn(string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> opening)
+    public NftChain VnicIn(string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> addressed, IEnumerable<NftRule> opening)
     {
         var rules = new List<NftRule>();
         if (layer.Bridged)
@@ -273,6 +279,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             Exprs.PortIs(source: false, 68), Exprs.Jump(DhcpTo)));
         rules.Add(Exprs.CommentedRule("DHCPv6 server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 547),
             Exprs.PortIs(source: false, 546), Exprs.Jump(DhcpTo)));
+        rules.AddRange(addressed);
         rules.Add(Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)));
         rules.Add(Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)));
         rules.AddRange(opening);
@@ -299,12 +306,16 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
 
     private NftRule[] GateRules() => layer.Zoned ? [Exprs.Rule(Exprs.InterfaceMap(incoming: false, GateMap))] : [];
 
-    private static IEnumerable<NftChain> ZoneChains()
+    private IEnumerable<NftChain> ZoneChains()
     {
         yield return Hooked("sg_zone_prerouting", NftHook.Prerouting,
-            [Exprs.Rule(Exprs.CtZoneFrom(incoming: true, ZoneMap))], RawPriority);
-        yield return Hooked("sg_zone_output", NftHook.Output,
-            [Exprs.Rule(Exprs.CtZoneFrom(incoming: false, ZoneMap))], RawPriority);
+            [Exprs.Rule(Exprs.CtZoneFrom(incoming: true, ZoneMap))], BeforeDefragPriority);
+        if (!layer.IsBridge) // what this host sends has been tracked when it reaches a bridge
+        {
+            yield return Hooked("sg_zone_output", NftHook.Output,
+                [Exprs.Rule(Exprs.CtZoneFrom(incoming: false, ZoneMap))], BeforeDefragPriority);
+        }
+
         yield return GateChain(Unlisted, zone: 0);
     }
 

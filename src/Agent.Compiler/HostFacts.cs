@@ -69,7 +69,10 @@ public sealed record CompilerSettings
 
     public ushort ZoneLast { get; init; } = 0xffff;
 
-    /// <summary>Sessions that a vNIC may have at a time, unless its own <see cref="Policy.Vnic.MaxSessions"/> says otherwise; 0: no limit.</summary>
+    /// <summary>
+    /// Sessions that a vNIC may have at a time, unless its own <see cref="Policy.Vnic.MaxSessions"/> says otherwise; 0: no
+    /// limit. A sixteenth of the kernel's default table; more costs too much at the limit (ARCHITECTURE.md).
+    /// </summary>
     public int MaxSessionsPerVnic { get; init; } = 16_384;
 
     /// <summary>Ports that a range may span and still be written as single ports (a hash lookup instead of a range's).</summary>

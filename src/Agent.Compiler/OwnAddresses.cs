@@ -17,7 +17,7 @@ internal sealed class OwnAddresses
     private readonly IpFamily family;
     private readonly ImmutableArray<IpPrefix> prefixes;
 
-    public OwnAddresses(IpFamily family, IEnumerable<IpPrefix> own, string interfaceName)
+    private OwnAddresses(IpFamily family, IEnumerable<IpPrefix> own, string interfaceName)
     {
         this.family = family;
         IpPrefix[] all = [.. own.Where(prefix => prefix.Family == family).Distinct().Order()];
@@ -25,6 +25,11 @@ internal sealed class OwnAddresses
         string shape = prefixes.All(prefix => prefix.IsHost) ? "own" : "net";
         Set = prefixes.Length > ComparedMax ? MakeSet($"{shape}{(int)family}_{interfaceName}") : null;
     }
+
+    /// <summary>Addresses, delegated prefixes, and the link-local address that the MAC makes.</summary>
+    public static OwnAddresses Of(Vnic vnic, IpFamily family) => new(
+        family, vnic.Addresses.Concat(vnic.DelegatedPrefixes).Append(VnicGuard.LinkLocal(vnic.Mac)),
+        Names.OfInterface(vnic.InterfaceName));
 
     /// <summary>Null: there are few.</summary>
     public NftSet? Set { get; }

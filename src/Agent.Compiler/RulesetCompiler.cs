@@ -351,6 +351,7 @@ public static class RulesetCompiler
                     var its = new VnicChains(vnic, request.Settings, request.Host);
                     bool isOpen = open.Contains(vnic.Id);
                     parts.Chains.AddRange(isOpen ? its.Chains(datapath, profile, stage) : []);
+                    parts.Sets.AddRange(isOpen ? its.Sets : []);
                     Dispatch(from, vnic.InterfaceName, isOpen ? its.Out : Datapath.DropFrom(DropReason.Closed));
                     Dispatch(to, vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
                     Dispatch(own, vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));

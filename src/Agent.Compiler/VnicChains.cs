@@ -29,13 +29,18 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
 
     private string Over => $"over_{name}";
 
+    private readonly OwnAddresses[] own = vnic.SourceDestinationCheck
+        ? [OwnAddresses.Of(vnic, IpFamily.V4), OwnAddresses.Of(vnic, IpFamily.V6)] : [];
+
+    public IEnumerable<NftSet> Sets => own.Select(addresses => addresses.Set).OfType<NftSet>();
+
     private int MaxSessions => host.SessionLimits ? vnic.MaxSessions ?? settings.MaxSessionsPerVnic : 0;
 
     public IEnumerable<NftChain> Chains(Datapath datapath, string profile, string stage)
     {
         NftRule[] opening = [.. Opening()];
         yield return Datapath.VnicOut(Out, $"{profile}_out", $"{profile}_in_reply", opening.Length > 0 ? Sent : stage);
-        yield return datapath.VnicIn(In, AddressClasses.NameOf(vnic.VpcId), $"{profile}_in", $"{profile}_out_reply", opening);
+        yield return datapath.VnicIn(In, AddressClasses.NameOf(vnic.VpcId), $"{profile}_in", $"{profile}_out_reply", Addressed(), opening);
         if (opening.Length > 0)
         {
             yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);
@@ -50,6 +55,11 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
                 Exprs.Rule(Exprs.Goto(Datapath.DropTo(DropReason.Limit))));
         }
     }
+
+    // semantics.md 5.4: a guest that does not route takes only what is for its own addresses.
+    private IEnumerable<NftRule> Addressed() => own.Zip([(IpFamily.V4, 16u), (IpFamily.V6, 24u)], (addresses, at) =>
+        Exprs.CommentedRule("not for an own address", Exprs.Family(at.Item1),
+            addresses.IsNotAt(NftPayloadBase.Network, at.Item2), Exprs.Goto(Datapath.DropTo(DropReason.Address))));
 
     private IEnumerable<NftRule> Opening()
     {

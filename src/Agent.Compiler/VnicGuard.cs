@@ -62,9 +62,8 @@ internal sealed partial class VnicGuard
     {
         this.vnic = vnic;
         name = Names.OfInterface(vnic.InterfaceName);
-        IEnumerable<IpPrefix> own = vnic.Addresses.Concat(vnic.DelegatedPrefixes).Append(LinkLocal(vnic.Mac));
-        own4 = new OwnAddresses(IpFamily.V4, own, name);
-        own6 = new OwnAddresses(IpFamily.V6, own, name);
+        own4 = OwnAddresses.Of(vnic, IpFamily.V4);
+        own6 = OwnAddresses.Of(vnic, IpFamily.V6);
         Sets = vnic.SourceDestinationCheck ? [.. new[] { own4.Set, own6.Set }.OfType<NftSet>()] : [];
         Counters = [.. SpoofKind.All.Select(kind => new NftObject.Counter(CounterName(vnic, kind)))];
         Chains = [Entry(), .. Ipv4Chains(), .. Ipv6Chains(), Arp()];

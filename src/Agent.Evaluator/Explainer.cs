@@ -65,6 +65,7 @@ public static class Explainer
     private static string ReasonOf(VerdictReason reason) => reason switch
     {
         VerdictReason.Spoof => "spoof",
+        VerdictReason.NotOwnAddress => "not-own-address",
         VerdictReason.PlatformBlock => "platform",
         VerdictReason.Metadata => "metadata",
         VerdictReason.TrustedMark => "trusted-mark",

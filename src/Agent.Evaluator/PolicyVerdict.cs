@@ -9,6 +9,9 @@ public enum VerdictReason : byte
     /// <summary>Step 0: the source is not an address of the vNIC (semantics.md 5.4).</summary>
     Spoof = 1,
 
+    /// <summary>Step 0: the destination is not an address of the vNIC (semantics.md 5.4).</summary>
+    NotOwnAddress,
+
     /// <summary>Step 0: a TCP port that the platform blocks outbound (semantics.md 5.3).</summary>
     PlatformBlock,
 

@@ -143,6 +143,8 @@ public sealed class SessionTests
         using TcpStream stream = await ConnectAsync(lab);
         Assert.True(await stream.ServerSendsAsync(Probe.PassWait) && await stream.ClientSendsAsync(Probe.PassWait));
         double limit = await lab.MetricAsync("sg_agent_conntrack_limit");
+        Assert.SkipWhen(limit > 1 << 20,
+            $"nf_conntrack_max is {limit}, and a network namespace of this kernel cannot lower it: filling takes too long");
         int held = Conntrack.Fill(lab.Network.Host);
         Assert.InRange(held, limit - 1, limit + 1);
         Assert.InRange(await lab.MetricAsync("sg_agent_conntrack_entries"), limit - 1, limit + 1);

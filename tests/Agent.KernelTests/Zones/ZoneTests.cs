@@ -79,6 +79,43 @@ public sealed class ZoneTests
         Assert.Equal(before + 4, lab.Dropped("n_drop_to_zone", "tap-b2"));
     }
 
+    [Theory]
+    [InlineData("198.51.100.7", "10.0.0.6")]
+    [InlineData("2001:db8:ffff::7", "2001:db8:1::6")]
+    public async Task Fragments_of_two_vpcs_do_not_mix(string world, string server)
+    {
+        await using TwoTenants lab = await TwoTenants.StartAsync();
+        await lab.ApplyAsync(TwoTenants.State());
+        IPAddress target = IPAddress.Parse(server);
+        byte[] packet = Packets.Udp(IPAddress.Parse(world), target, 7000, 5300, new byte[2400]);
+        byte[][] fragments = Packets.Fragment(packet, 1200);
+        var arrived = new System.Collections.Concurrent.ConcurrentBag<NetworkEndpoint>();
+        using IDisposable watchA = lab["a2"].Wire.Subscribe(frame => Arrived(frame, lab["a2"]));
+        using IDisposable watchB = lab["b2"].Wire.Subscribe(frame => Arrived(frame, lab["b2"]));
+
+        // One half from each world, the same identification: neither is whole.
+        Send(lab.WorldA, fragments[0]);
+        fragments[1..].ToList().ForEach(fragment => Send(lab.WorldB, fragment));
+        await Task.Delay(Probe.DropWait, TestContext.Current.CancellationToken);
+        Assert.Empty(arrived);
+        fragments[1..].ToList().ForEach(fragment => Send(lab.WorldA, fragment));
+        await DaemonLab.UntilAsync("A's datagram", () => arrived.Contains(lab["a2"]));
+        Assert.DoesNotContain(lab["b2"], arrived);
+        Send(lab.WorldB, fragments[0]);
+        await DaemonLab.UntilAsync("B's datagram", () => arrived.Contains(lab["b2"]));
+
+        void Arrived(byte[] frame, NetworkEndpoint at)
+        {
+            if (ReceivedPacket.FromFrame(frame) is { } seen && seen.Destination.Equals(target) && seen.Protocol == 17)
+            {
+                arrived.Add(at);
+            }
+        }
+
+        void Send(NetworkEndpoint from, byte[] fragment) =>
+            from.Wire.Send(Packets.FrameOf(lab.Network.NextHopMac(from, target), from.Mac, fragment));
+    }
+
     [Fact]
     public async Task A_session_does_not_follow_a_route_into_another_vpc()
     {
