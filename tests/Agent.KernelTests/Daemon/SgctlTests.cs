@@ -110,7 +110,7 @@ public sealed class SgctlTests
         Assert.Equal((1, ""), (refused.ExitCode, refused.Output));
         Assert.StartsWith("refused: 3 faults; nothing was changed, the agent holds revision 1", refused.Error, StringComparison.Ordinal);
         foreach (string fault in (string[])
-            ["<stdin>:12:59  groups[sg-a].rules[ssh].port_range\n", "InvalidPortRange.Malformed", "<stdin>:18:", "InvalidSourceGroupId.NotFound", "vnics[eni-e2].mac"])
+            ["<stdin>:12:55  groups[sg-a].rules[ssh].port_range\n", "InvalidPortRange.Malformed", "<stdin>:18:", "InvalidSourceGroupId.NotFound", "vnics[eni-e2].mac"])
         {
             Assert.Contains(fault, refused.Error, StringComparison.Ordinal);
         }
