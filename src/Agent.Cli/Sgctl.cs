@@ -56,6 +56,7 @@ internal static class Sgctl
         {
             if (option is HelpOption { Action: HelpAction plain } help)
             {
+                plain.MaxWidth = around.OutWidth ?? int.MaxValue;
                 help.Action = new HelpWithExamples(plain);
             }
             else if (option is VersionOption version)

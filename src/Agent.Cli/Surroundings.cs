@@ -1,3 +1,5 @@
+using Agent.Cli.Output;
+
 namespace Agent.Cli;
 
 /// <summary>What is around the program: streams, terminal, environment. Tests bring their own.</summary>
@@ -18,11 +20,14 @@ internal sealed record Surroundings
 
     public static Surroundings OfProcess() => new()
     {
-        Out = Console.Out,
-        Error = Console.Error,
+        Out = Writer(Console.OpenStandardOutput()),
+        Error = Writer(Console.OpenStandardError()),
         OpenInput = Console.OpenStandardInput,
-        OutWidth = Console.IsOutputRedirected || Console.WindowWidth <= 0 ? null : Console.WindowWidth,
+        OutWidth = TerminalSize.Columns(),
         ErrorIsTerminal = !Console.IsErrorRedirected,
         Environment = System.Environment.GetEnvironmentVariable,
     };
+
+    // Console.Out and Console.Error switch the terminal's keypad to application mode, and leave it so.
+    private static StreamWriter Writer(Stream stream) => new(stream) { AutoFlush = true };
 }

@@ -93,6 +93,9 @@ public sealed class SgctlTests
         Assert.Contains("sgctl apply --next-revision", stale.Error, StringComparison.Ordinal);
         CommandOutcome numbered = Run(lab, edited, "apply", "--next-revision", "-");
         Assert.StartsWith("applied revision 2\n", numbered.Output, StringComparison.Ordinal);
+
+        string less = Run(lab, null, "get", "--yaml").Output.Replace("id: own\n", "id: own-2\n", StringComparison.Ordinal);
+        Assert.Contains("\n  groups    1 changed\n  commit", Run(lab, less, "apply", "--next-revision", "-").Output, StringComparison.Ordinal);
     }
 
     [Fact]
