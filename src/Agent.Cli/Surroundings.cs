@@ -1,5 +1,3 @@
-using Agent.Cli.Output;
-
 namespace Agent.Cli;
 
 /// <summary>What is around the program: streams, terminal, environment. Tests bring their own.</summary>
@@ -20,14 +18,11 @@ internal sealed record Surroundings
 
     public static Surroundings OfProcess() => new()
     {
-        Out = Writer(Console.OpenStandardOutput()),
-        Error = Writer(Console.OpenStandardError()),
+        Out = Console.Out,
+        Error = Console.Error,
         OpenInput = Console.OpenStandardInput,
-        OutWidth = TerminalSize.Columns(),
+        OutWidth = Console.IsOutputRedirected || Console.WindowWidth <= 0 ? null : Console.WindowWidth,
         ErrorIsTerminal = !Console.IsErrorRedirected,
         Environment = System.Environment.GetEnvironmentVariable,
     };
-
-    // Console.Out and Console.Error switch the terminal's keypad to application mode, and leave it so.
-    private static StreamWriter Writer(Stream stream) => new(stream) { AutoFlush = true };
 }
