@@ -31,16 +31,16 @@ internal sealed class AgentConnection : IDisposable
     }
 
     public Task<ApplyResponse> ApplyAsync(ApplySnapshotRequest request, CancellationToken cancel) =>
-        AskAsync(client.ApplySnapshotAsync(request, cancellationToken: cancel));
+        AskAsync(client.ApplySnapshotAsync(request, cancellationToken: cancel), cancel);
 
     public Task<Snapshot> GetStateAsync(CancellationToken cancel) => AskAsync(
-        client.GetStateAsync(new GetStateRequest(), deadline: Deadline(), cancellationToken: cancel));
+        client.GetStateAsync(new GetStateRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
 
     public Task<AgentStatus> GetStatusAsync(CancellationToken cancel) => AskAsync(
-        client.GetStatusAsync(new GetStatusRequest(), deadline: Deadline(), cancellationToken: cancel));
+        client.GetStatusAsync(new GetStatusRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
 
     public Task<ExplainResponse> ExplainAsync(ExplainRequest request, CancellationToken cancel) =>
-        AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel));
+        AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel), cancel);
 
     public void Dispose() => channel.Dispose();
 
@@ -75,15 +75,15 @@ internal sealed class AgentConnection : IDisposable
         }
     }
 
-    private async Task<T> AskAsync<T>(AsyncUnaryCall<T> call)
+    private async Task<T> AskAsync<T>(AsyncUnaryCall<T> call, CancellationToken cancel)
     {
         try
         {
             return await call.ResponseAsync.ConfigureAwait(false);
         }
-        catch (RpcException e) when (e.StatusCode == StatusCode.Cancelled)
+        catch (RpcException e) when (e.StatusCode == StatusCode.Cancelled && cancel.IsCancellationRequested)
         {
-            throw new OperationCanceledException(e.Message, e);
+            throw new OperationCanceledException(e.Message, e, cancel);
         }
         catch (RpcException e)
         {

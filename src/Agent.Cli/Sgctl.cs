@@ -12,12 +12,15 @@ internal static class Sgctl
     private const string About =
         "Talks to sg-agentd, which enforces security groups on this host, and works on policy files without it.";
 
+    /// <summary>A file whose name begins with @ is a file, not a list of arguments.</summary>
+    private static readonly ParserConfiguration Parser = new() { ResponseFileTokenReplacer = null };
+
     public static string Version { get; } =
         typeof(Sgctl).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
 
     public static async Task<int> RunAsync(string[] args, Surroundings around)
     {
-        ParseResult parsed = Build(around).Parse(args);
+        ParseResult parsed = Build(around).Parse(args, Parser);
         if (parsed.Action is ParseErrorAction)
         {
             Mistakes.Print(around.Error, parsed);
@@ -53,6 +56,7 @@ internal static class Sgctl
         {
             if (option is HelpOption { Action: HelpAction plain } help)
             {
+                plain.MaxWidth = around.OutWidth ?? int.MaxValue;
                 help.Action = new HelpWithExamples(plain);
             }
             else if (option is VersionOption version)

@@ -73,6 +73,11 @@ internal static class ApplyText
                 : [("dry run", Screen.Warning), (": the agent holds this already", Screen.Plain)];
         }
 
+        if (answer.FailedVnics.Count > 0)
+        {
+            return [("accepted", Screen.Warning), ($" revision {answer.Revision}, but not every vNIC follows it", Screen.Plain)];
+        }
+
         return answer.Unchanged
             ? [("unchanged", Screen.Good), ($": the agent held this already; now revision {answer.Revision}", Screen.Plain)]
             : [("applied", Screen.Good), ($" revision {answer.Revision}", Screen.Plain)];

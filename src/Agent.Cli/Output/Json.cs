@@ -33,7 +33,8 @@ internal static class Json
         json.WriteStartArray(name);
         foreach (IMessage message in messages)
         {
-            json.WriteRawValue(Whole.Format(message));
+            using JsonDocument one = JsonDocument.Parse(Whole.Format(message));
+            one.WriteTo(json);
         }
 
         json.WriteEndArray();

@@ -29,8 +29,9 @@ internal sealed class Screen(TextWriter writer, int? width, bool color)
         writer.WriteLine(string.Concat(parts.Select(part => Paint(Visible(part.Text), part.Style))));
 
     /// <summary>Columns if they fit, otherwise one block a row.</summary>
-    public void Table(string[] head, IReadOnlyList<Cell[]> rows)
+    public void Table(string[] head, IReadOnlyList<Cell[]> cells)
     {
+        Cell[][] rows = [.. cells.Select(row => row.Select(cell => cell with { Text = Visible(cell.Text) }).ToArray())];
         int[] widths = [.. head.Select((title, column) =>
             rows.Select(row => row[column].Text.GetCellWidth()).Append(title.GetCellWidth()).Max())];
         if (width is int limit && widths.Sum() + (Gap.Length * (widths.Length - 1)) > limit)
@@ -68,17 +69,17 @@ internal sealed class Screen(TextWriter writer, int? width, bool color)
             ? string.Create(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}") : c.ToString()));
     }
 
-    private void Blocks(string[] head, IReadOnlyList<Cell[]> rows)
+    private void Blocks(string[] head, Cell[][] rows)
     {
         int column = head.Skip(1).Max(title => title.Length);
         foreach (Cell[] row in rows)
         {
-            writer.WriteLine(Paint(Visible(row[0].Text), Strong));
+            writer.WriteLine(Paint(row[0].Text, Strong));
             for (int i = 1; i < row.Length; i++)
             {
                 if (row[i].Text.Length > 0)
                 {
-                    writer.WriteLine($"{Gap}{Paint(head[i].PadRight(column), Dim)}{Gap}{Paint(Visible(row[i].Text), row[i].Style)}");
+                    writer.WriteLine($"{Gap}{Paint(head[i].PadRight(column), Dim)}{Gap}{Paint(row[i].Text, row[i].Style)}");
                 }
             }
         }
@@ -88,7 +89,7 @@ internal sealed class Screen(TextWriter writer, int? width, bool color)
     {
         int last = Array.FindLastIndex(cells, cell => cell.Text.Length > 0);
         return string.Join(Gap, cells.Take(last + 1).Select((cell, column) =>
-            Paint(Visible(cell.Text), cell.Style)
+            Paint(cell.Text, cell.Style)
             + (column == last ? "" : new string(' ', widths[column] - cell.Text.GetCellWidth()))));
     }
 

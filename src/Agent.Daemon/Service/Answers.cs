@@ -111,15 +111,19 @@ internal static class Answers
         return (added, changed, (uint)before.Keys.Count(id => !after.ContainsKey(id)));
     }
 
+    // Where order has no meaning (StateHash sorts the same collections), another order is no change.
     private static bool SameContent(object left, object right) => (left, right) switch
     {
         (Policy.SecurityGroup a, Policy.SecurityGroup b) => a.Members.SetEquals(b.Members)
-            && a.Rules.SequenceEqual(b.Rules) && a.Labels.SequenceEqual(b.Labels)
+            && a.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal).SequenceEqual(b.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal))
+            && a.Labels.SequenceEqual(b.Labels)
             && a with { Members = b.Members, Rules = b.Rules, Labels = b.Labels } == b,
         (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries) && a with { Entries = b.Entries } == b,
-        (Policy.PortList a, Policy.PortList b) => a.Entries.SequenceEqual(b.Entries) && a with { Entries = b.Entries } == b,
+        (Policy.PortList a, Policy.PortList b) => a.Entries.OrderBy(range => (range.First, range.Last)).SequenceEqual(b.Entries.OrderBy(range => (range.First, range.Last)))
+            && a with { Entries = b.Entries } == b,
         (Policy.Vnic a, Policy.Vnic b) => a.Addresses.SequenceEqual(b.Addresses)
-            && a.DelegatedPrefixes.SequenceEqual(b.DelegatedPrefixes) && a.GroupIds.SequenceEqual(b.GroupIds)
+            && a.DelegatedPrefixes.Order().SequenceEqual(b.DelegatedPrefixes.Order())
+            && a.GroupIds.Order(StringComparer.Ordinal).SequenceEqual(b.GroupIds.Order(StringComparer.Ordinal))
             && a with { Addresses = b.Addresses, DelegatedPrefixes = b.DelegatedPrefixes, GroupIds = b.GroupIds } == b,
         (Policy.Vpc a, Policy.Vpc b) => a.UplinkInterfaces.SetEquals(b.UplinkInterfaces),
         _ => false,

@@ -93,6 +93,9 @@ public sealed class SgctlTests
         Assert.Contains("sgctl apply --next-revision", stale.Error, StringComparison.Ordinal);
         CommandOutcome numbered = Run(lab, edited, "apply", "--next-revision", "-");
         Assert.StartsWith("applied revision 2\n", numbered.Output, StringComparison.Ordinal);
+
+        string less = Run(lab, null, "get", "--yaml").Output.Replace("id: own\n", "id: own-2\n", StringComparison.Ordinal);
+        Assert.Contains("\n  groups    1 changed\n  commit", Run(lab, less, "apply", "--next-revision", "-").Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -110,7 +113,7 @@ public sealed class SgctlTests
         Assert.Equal((1, ""), (refused.ExitCode, refused.Output));
         Assert.StartsWith("refused: 3 faults; nothing was changed, the agent holds revision 1", refused.Error, StringComparison.Ordinal);
         foreach (string fault in (string[])
-            ["<stdin>:12:59  groups[sg-a].rules[ssh].port_range\n", "InvalidPortRange.Malformed", "<stdin>:18:", "InvalidSourceGroupId.NotFound", "vnics[eni-e2].mac"])
+            ["<stdin>:12:55  groups[sg-a].rules[ssh].port_range\n", "InvalidPortRange.Malformed", "<stdin>:18:", "InvalidSourceGroupId.NotFound", "vnics[eni-e2].mac"])
         {
             Assert.Contains(fault, refused.Error, StringComparison.Ordinal);
         }

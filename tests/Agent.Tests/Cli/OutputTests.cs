@@ -66,8 +66,8 @@ public sealed class OutputTests
     {
         var answer = new Accepted { Revision = 4 };
         answer.FailedVnics.Add(new VnicStatus { VnicId = "eni-1", InterfaceName = "tap1", Reason = "too large" });
-        Assert.EndsWith(
-            "1 vNIC not enforced; each keeps what it had, or is closed\nvnic   interface  reason\neni-1  tap1       too large\n",
+        Assert.Equal(
+            "accepted revision 4, but not every vNIC follows it\n1 vNIC not enforced; each keeps what it had, or is closed\nvnic   interface  reason\neni-1  tap1       too large\n",
             Text(screen => ApplyText.Accepted(screen, answer, dryRun: false)));
     }
 
@@ -107,6 +107,7 @@ public sealed class OutputTests
     [Fact]
     public void Colours_only_where_wanted_and_nothing_from_outside_steers_the_terminal()
     {
+        Assert.Equal("a\nb\\u001b\n", Text(screen => screen.Table(["a"], [["b\u001b"]])));
         void Print(Screen screen) => screen.Line(("a\u001b[2J\u202e", Screen.Bad), (" [b]", Screen.Plain));
         Assert.Equal("a\\u001b[2J\\u202e [b]\n", Text(Print));
         string painted = Text(Print, color: true);

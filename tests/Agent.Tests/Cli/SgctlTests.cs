@@ -30,6 +30,7 @@ public sealed class SgctlTests
     [InlineData(ExitCode.Usage, "explain e ingress tcp 1234 1.2.3.5:80", "'1234' is not an address")]
     [InlineData(ExitCode.Unreachable, "status --socket /nonexistent/agent.sock", "there is no such socket")]
     [InlineData(ExitCode.InputInvalid, "apply /nonexistent/policy.yaml", "there is no such file")]
+    [InlineData(ExitCode.InputInvalid, "check @nonexistent", "there is no such file")]
     [InlineData(ExitCode.InputInvalid, "check /", "it may not be read")]
     public async Task Exit_codes_and_what_to_do(int expected, string line, string? says)
     {
