@@ -109,6 +109,10 @@ public sealed class Flood : IDisposable
 {
     private const int WaitMicroseconds = 20_000;
 
+    /// <summary>SOL_SOCKET and SO_RCVBUFFORCE of asm-generic/socket.h.</summary>
+    private const int SocketLevel = 1;
+    private const int ForcedReceiveBuffer = 33;
+
     private readonly Socket near;
     private readonly Socket far;
     private readonly bool ownsSockets;
@@ -136,11 +140,19 @@ public sealed class Flood : IDisposable
         ArgumentNullException.ThrowIfNull(path);
         Socket near = path.Client.OpenUdp(path.ClientAddress.Address, path.ClientAddress.Port);
         Socket far = path.Server.OpenUdp(path.ServerAddress.Address, path.ServerAddress.Port);
-        near.ReceiveBufferSize = far.ReceiveBufferSize = 4 << 20;
+        ForceReceiveBuffer(near);
+        ForceReceiveBuffer(far);
         near.Connect(far.LocalEndPoint!);
         far.Connect(near.LocalEndPoint!);
         return new Flood(near, far, ownsSockets: true).Start(packetsPerSecond, directions, ReceiveDatagrams);
     }
+
+    /// <summary>
+    /// Room for seconds of a flood, whatever net.core.rmem_max says: a receiver that was not scheduled for a while must
+    /// not look like a filter that dropped.
+    /// </summary>
+    private static void ForceReceiveBuffer(Socket socket) =>
+        socket.SetRawSocketOption(SocketLevel, ForcedReceiveBuffer, BitConverter.GetBytes(8 << 20));
 
     /// <summary>
     /// Writers on an established connection. The stream stays the caller's, and is not to be used otherwise.

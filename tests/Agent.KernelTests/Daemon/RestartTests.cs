@@ -44,6 +44,7 @@ public sealed class RestartTests
     [InlineData(true)]
     public async Task A_protected_ruleset_is_claimed_again_after_a_restart_and_not_rewritten(bool killed)
     {
+        KernelNeeds.Feature(KernelFeature.OwnerPersist);
         await using DaemonLab lab = await DaemonLab.StartAsync();
         await lab.ApplyAsync(DaemonLab.OneWayIn());
         await lab.SettledAsync();
