@@ -14,7 +14,7 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-kernel run lab lab-down fmt lint aot check clean
+.PHONY: help setup build test test-unit test-kernel golden run lab lab-down fmt lint aot check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ test-unit: build ## seconds, no privileges
 test-kernel: build ## real packets and the real kernel, in network namespaces (root)
 	SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests
+
+golden: build ## rewrite tests/Agent.Tests/golden from nft (root); the diff is the review
+	-SG_WRITE_GOLDEN=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
+	    -class Agent.Tests.Nftables.GoldenTests > /dev/null
+	tests/Agent.Tests/golden/make-golden.sh
+	$(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests -class Agent.Tests.Nftables.GoldenTests
 
 run: setup build ## the daemon in a throwaway lab: real policy, real traffic, expected and observed verdicts (root)
 	$(LAB) run

@@ -49,7 +49,6 @@ internal static class Codes
     public const string Timeout = "InvalidTimeout";
     public const string Limit = "LimitExceeded";
     public const string Entry = "InvalidEntry";
-    public const string StillReferenced = "DependencyViolation";
     public const string StaleBase = "StaleBaseRevision";
     public const string Revision = "InvalidRevision";
     public const string Incomplete = "IncompleteSnapshot";
