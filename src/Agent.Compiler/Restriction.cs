@@ -38,7 +38,13 @@ public static class Restriction
 
         public bool LosesAnything(Vnic old)
         {
-            if (!after.Request.Policy.Vnics.TryGetValue(old.Id, out Vnic? now)
+            if (before.Request.ClosedVnics.ContainsKey(old.Id))
+            {
+                return false; // nothing to lose
+            }
+
+            if (after.Request.ClosedVnics.ContainsKey(old.Id)
+                || !after.Request.Policy.Vnics.TryGetValue(old.Id, out Vnic? now)
                 || now.InterfaceName != old.InterfaceName || now.VpcId != old.VpcId || now.Mac != old.Mac
                 || now.SourceDestinationCheck != old.SourceDestinationCheck
                 || !now.Addresses.SequenceEqual(old.Addresses)
