@@ -279,6 +279,54 @@ public sealed class ReconcilerTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_cleaning_up_that_fails_does_not_end_the_loop()
+    {
+        Start();
+        await AcceptedAsync(Messages.Valid());
+        await AssertSettledAsync();
+        kernel.BeforeCommit = () =>
+        {
+            if (kernel.Ruleset.Tables[0].Sets.Single(set => set.Name == "vnic_from").Elements.Count == 1)
+            {
+                throw new CrashException(); // after the switch
+            }
+        };
+        Snapshot next = Messages.Valid();
+        next.Revision = 8;
+        next.Vnics.RemoveAt(1);
+        await AcceptedAsync(next);
+        await IdleAsync();
+        Assert.Equal(1, Now.Metrics.LoopFailures.Value);
+
+        kernel.BeforeCommit = () => { };
+        next.Revision = 9;
+        await AcceptedAsync(next);
+        await AssertSettledAsync();
+    }
+
+    [Fact]
+    public async Task A_cleaning_up_that_the_kernel_refuses_is_put_off()
+    {
+        Start();
+        await AcceptedAsync(Messages.Valid());
+        kernel.Refuses = op => op is NftOp.DeleteChain ? "busy" : null;
+        Snapshot next = Messages.Valid();
+        for (ulong revision = 8; revision < 11; revision++)
+        {
+            next.Revision = revision;
+            next.Vnics.Clear();
+            ApplyOutcome.Accepted done = await AcceptedAsync(next);
+            Assert.NotNull(done.Report);
+            await IdleAsync();
+        }
+
+        kernel.Refuses = _ => null;
+        next.Revision = 11;
+        await AcceptedAsync(next);
+        await AssertSettledAsync();
+    }
+
+    [Fact]
     public async Task Watchers_see_a_newer_state()
     {
         Start();
