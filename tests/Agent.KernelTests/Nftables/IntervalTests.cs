@@ -102,7 +102,7 @@ public class IntervalTests
         }
     }
 
-    private static IEnumerable<(IpFamily Family, UInt128 Address)> Boundaries()
+    private static HashSet<(IpFamily Family, UInt128 Address)> Boundaries()
     {
         var addresses = new HashSet<(IpFamily, UInt128)>();
         foreach (IpPrefix prefix in Prefixes.Select(IpPrefix.Parse))
