@@ -14,7 +14,8 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-kernel test-vm vm-shell vm-programs run lab lab-down fmt lint aot check clean
+.PHONY: help setup build test test-unit test-kernel test-vm vm-shell vm-programs golden run lab lab-down fmt lint aot check \
+    clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,12 @@ test-vm: vm-programs ## the kernel tests on Debian's 6.1 and 6.12 kernels, in vi
 
 vm-shell: vm-programs ## a console in such a machine to play in: KERNEL=6.1 or 6.12 (root)
 	tests/vm/run.sh --shell $(KERNEL)
+
+golden: build ## rewrite tests/Agent.Tests/golden from nft (root); the diff is the review
+	-SG_WRITE_GOLDEN=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
+	    -class Agent.Tests.Nftables.GoldenTests > /dev/null
+	tests/Agent.Tests/golden/make-golden.sh
+	$(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests -class Agent.Tests.Nftables.GoldenTests
 
 run: setup build ## the daemon in a throwaway lab: real policy, real traffic, expected and observed verdicts (root)
 	$(LAB) run

@@ -50,7 +50,6 @@ internal static class Codes
     public const string Limit = "LimitExceeded";
     public const string AddressOverlap = "VpcAddressOverlap";
     public const string Entry = "InvalidEntry";
-    public const string StillReferenced = "DependencyViolation";
     public const string StaleBase = "StaleBaseRevision";
     public const string Revision = "InvalidRevision";
     public const string Incomplete = "IncompleteSnapshot";

@@ -185,7 +185,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
 
     private void Claim<T>(Dictionary<T, string> taken, T key, Vnic vnic, string field, string value) where T : notnull
     {
-        if (!taken.TryAdd(key, vnic.Id))
+        if (!taken.TryAdd(key, vnic.Id) && taken[key] != vnic.Id)
         {
             faults.Add($"vnics[{vnic.Id}].{field}", Codes.Duplicate,
                 $"{FaultList.Show(value)} belongs to vNIC {taken[key]} already", "Give each vNIC its own.");

@@ -37,6 +37,7 @@ internal sealed class Enforcer(
     private Ruleset observed = Ruleset.Empty;
     private uint generation;
     private bool observedIsKnown;
+    private bool drifted;
     private CompiledRuleset? enforced;
     private IReadOnlyList<NftOp> cleanup = [];
     private ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> heldBack =
@@ -184,7 +185,7 @@ internal sealed class Enforcer(
             return true;
         }
 
-        bool revalidate = TakesAway(next) || SealMark.IsOn(observed, settings) || IsForeign(observed);
+        bool revalidate = drifted || TakesAway(next) || SealMark.IsOn(observed, settings);
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         Plan plan = Plan.Between(observed, final.Ruleset);
         if (revalidate && plan.EditsIntervals)
@@ -212,6 +213,7 @@ internal sealed class Enforcer(
     {
         enforced = next;
         observed = next.Ruleset;
+        drifted = false;
         Epoch = next.Request.Epoch;
         cleanup = plan.Cleanup;
     }
@@ -220,10 +222,6 @@ internal sealed class Enforcer(
         enforced is null ? !KeepsSessions
         : KeepsSessions ? Restriction.OfVnics(enforced, next)
         : Restriction.Between(enforced, next);
-
-    // Sessions may have been admitted, and marked, by rules and elements that were not ours.
-    private bool IsForeign(Ruleset found) => enforced is { Ruleset: Ruleset ours } && !ReferenceEquals(found, ours)
-        && Plan.Between(found, ours) is not { Prepare.Count: 0, Switch.Count: 0 };
 
     private bool Run(Plan plan, CompiledRuleset next, Tally tally)
     {
@@ -263,15 +261,20 @@ internal sealed class Enforcer(
     private void HoldBack(IReadOnlyList<NftOp> ops, CommitOutcome.Refused refused, CompiledRuleset? next)
     {
         bool progress = false;
+        var seen = new HashSet<(string?, string?)>();
         foreach ((int index, Netlink.KernelError error) in refused.Refusals)
         {
             NftOp? op = index >= 0 && index < ops.Count ? ops[index] : null;
             string what = $"{op?.ToString() ?? "transaction"}: {error}";
             log.KernelRefused(what);
-            progress |= op is not null && next is not null && HoldBack(next.OwnerOf(op.ObjectName), what);
+            if (op is not null && next is not null && next.OwnerOf(op.ObjectName) is var owner && seen.Add(owner))
+            {
+                progress |= HoldBack(owner, what);
+            }
         }
 
-        if (!progress)
+        // Nothing waits for a cleaning up: what is left is found again by the next plan.
+        if (!progress && next is not null)
         {
             throw new EnforcementFailedException(
                 $"the kernel refused the change: {string.Join("; ", refused.Refusals.Select(e => e.Error.ToString()))}");
@@ -297,7 +300,9 @@ internal sealed class Enforcer(
             return false;
         }
 
-        heldBack = heldBack.SetItem(profile, (again ? null : enforced?.Request.Policy, reason));
+        // The policy that its rules in force come from, which may be older than the last one; none if it is new.
+        PolicySnapshot? inForce = enforced?.Profiles.GetValueOrDefault(profile)?.Source.Policy;
+        heldBack = heldBack.SetItem(profile, (again ? null : inForce, reason));
         return true;
     }
 
@@ -305,6 +310,7 @@ internal sealed class Enforcer(
     {
         (observed, generation) = firewall.Read();
         observedIsKnown = true;
+        drifted |= enforced is not null && HasDriftedFrom(enforced);
     }
 
     // Epochs are used in a circle. Before the half of them that the highest bit tells apart is entered again, sessions
@@ -321,6 +327,14 @@ internal sealed class Enforcer(
 
         return next;
     }
+
+    // Somebody changed what judges packets: what it let in meanwhile carries the live epoch. Objects that are merely
+    // there besides are our own, of a change that was cut off.
+    private bool HasDriftedFrom(CompiledRuleset inForce) =>
+        Plan.Between(JudgesOf(observed), JudgesOf(inForce.Ruleset)) is { Prepare.Count: > 0 } or { Switch.Count: > 0 };
+
+    private static Ruleset JudgesOf(Ruleset ruleset) =>
+        new(ruleset.Tables.Where(table => table.Family is NftFamily.Inet or NftFamily.Bridge).ToValueArray());
 
     private uint Next(uint epoch)
     {

@@ -155,15 +155,30 @@ internal sealed class Reconciler(
                     if (enforcer.CleanupDue)
                     {
                         await Task.Delay(CleanupDelay, clock, cancel).ConfigureAwait(false);
-                        enforcer.Cleanup();
+                        CleanUp();
                     }
                 }
             }
         }
         catch (OperationCanceledException)
         {
-            enforcer.Cleanup();
+            CleanUp();
             log.Stopping(State.AppliedRevision);
+        }
+    }
+
+    private void CleanUp()
+    {
+        try
+        {
+            enforcer.Cleanup();
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // The edge of the loop again: what is left over is found by the next plan.
+            enforcer.Distrust();
+            log.LoopFailed(nameof(CleanUp), e);
+            metrics.LoopFailures.Inc();
         }
     }
 

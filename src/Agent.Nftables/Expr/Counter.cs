@@ -9,10 +9,9 @@ public abstract partial record NftExpr
     {
         internal override string WireName => "counter";
 
+        /// <summary>Nothing, as nft does: a counter begins at 0.</summary>
         internal override void WriteData(NlWriter writer)
         {
-            writer.PutU64Be(NftaCounter.Bytes, 0);
-            writer.PutU64Be(NftaCounter.Packets, 0);
         }
 
         /// <summary>Readings are not part of a rule's value.</summary>

@@ -1,3 +1,4 @@
+using System.Text;
 using Agent.Netlink;
 using Agent.Nftables.Wire;
 
@@ -12,7 +13,7 @@ public abstract partial record NftExpr
         internal override void WriteData(NlWriter writer)
         {
             writer.PutU32Be(NftaObjref.ImmType, Type);
-            writer.PutText(NftaObjref.ImmName, Name);
+            writer.PutBytes(NftaObjref.ImmName, Encoding.UTF8.GetBytes(Name)); // without a final zero, as nft
         }
 
         internal static NftExpr? Read(NlAttrs data)
@@ -49,7 +50,7 @@ public abstract partial record NftExpr
         internal override void WriteData(NlWriter writer)
         {
             writer.PutRegister(NftaObjref.SetSreg, Sreg);
-            writer.PutText(NftaObjref.SetName, Map);
+            writer.PutBytes(NftaObjref.SetName, Encoding.UTF8.GetBytes(Map));
         }
     }
 }

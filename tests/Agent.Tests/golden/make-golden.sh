@@ -3,8 +3,8 @@
 # the payload of NFTA_RULE_EXPRESSIONS in hexadecimal. Needs root; runs in a throwaway network namespace.
 # nft --debug=mnl prints messages four bytes a line; attribute headers are printed as "|length|flags|type|".
 set -eu
-cd "$(dirname "$0")"
 [ "${SG_GOLDEN_NETNS:-}" = 1 ] || exec env SG_GOLDEN_NETNS=1 unshare -n "$0" "$@"
+cd "$(dirname "$0")"
 nft -f objects.nft
 : > rules.hex.new
 while IFS= read -r rule; do

@@ -1,0 +1,171 @@
+using System.Text.Json;
+using Agent.Compiler;
+using Agent.Nftables;
+using Agent.Tests.Compiler;
+
+namespace Agent.KernelTests.Nftables;
+
+/// <summary>A compiled policy with everything that the compiler has, in the kernel, as nft and as we read it.</summary>
+public class CompiledRulesetTests
+{
+    private static readonly (NftFamily, string)[] Tables = [(NftFamily.Inet, "sg_agent"), (NftFamily.Netdev, "sg_agent")];
+
+    public CompiledRulesetTests() => Namespace.MustBeThrowaway();
+
+    [Fact]
+    public void What_was_committed_is_read_back_by_us_and_by_nft()
+    {
+        using NftConnection nft = Namespace.Clean();
+        Ruleset wanted = Committed(nft);
+        Assert.Equal(NftText.Print(wanted), NftText.Print(nft.ReadRuleset(Tables).Ruleset));
+        Assert.Equal(wanted, nft.ReadRuleset(Tables).Ruleset);
+
+        using var listing = JsonDocument.Parse(Namespace.Run("nft", "-j list ruleset"));
+        JsonElement[] items = [.. listing.RootElement.GetProperty("nftables").EnumerateArray()];
+        Assert.Equal(
+            wanted.Tables.Select(table => $"{Family(table)} {table.Name}").Order(),
+            Of(items, "table").Select(one => $"{Text(one, "family")} {Text(one, "name")}").Order());
+        foreach (NftTable table in wanted.Tables)
+        {
+            AssertChains(table, items);
+            AssertSets(table, items);
+            string[] objects = [.. table.Objects.Select(one => one.Name)];
+            Assert.Equal(objects, Named(items, "counter", table).Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
+        }
+    }
+
+    [Fact]
+    public void The_policy_uses_all_that_the_compiler_has()
+    {
+        NftTable inet = RulesetCompiler.Compile(RichPolicy.Request()).Ruleset.Tables[0];
+        string[] parts = ["host4", "host6", "net4", "net6", "_class", "_own4", "_own6", "_port", "_range", "_proto", "_any"];
+        Assert.All(parts, part => Assert.Contains(inet.Sets, set => set.Name.Contains(part, StringComparison.Ordinal)));
+        Assert.Contains(inet.Sets, set => set.Key.Count == 4); // ports of both sides
+        Assert.Contains(inet.Chains, chain => chain.Name == "infra_to");
+    }
+
+    private static Ruleset Committed(NftConnection nft)
+    {
+        // Guards name devices that are not there; a kernel before 6.16 wants them to exist.
+        HostFacts host = HostFacts.Default with { NetdevHooksByName = NftFeatures.Probe().NetdevHookByName.Available };
+        Ruleset wanted = RulesetCompiler.Compile(RichPolicy.Request() with { Host = host }).Ruleset;
+        Plan plan = Plan.Between(Ruleset.Empty, wanted);
+        foreach (IReadOnlyList<NftOp> ops in (IReadOnlyList<NftOp>[])[plan.Prepare, plan.Switch, plan.Cleanup])
+        {
+            CommitOutcome outcome = nft.Commit(ops, nft.ReadGeneration());
+            Assert.True(outcome is CommitOutcome.Committed, (outcome as CommitOutcome.Refused)?.Refusals[0].ToString());
+        }
+
+        return wanted;
+    }
+
+    private static void AssertChains(NftTable table, JsonElement[] items)
+    {
+        JsonElement[] chains = Named(items, "chain", table);
+        Assert.Equal(table.Chains.Select(chain => chain.Name), chains.Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
+        foreach (NftChain chain in table.Chains)
+        {
+            JsonElement listed = chains.Single(one => Text(one, "name") == chain.Name);
+            Assert.Equal(chain.Hook is not null, listed.TryGetProperty("hook", out JsonElement hook));
+            if (chain.Hook is { } attached)
+            {
+                Assert.Equal(attached.Hook.ToString().ToLowerInvariant(), hook.GetString());
+                Assert.Equal((attached.Priority, "accept"), (listed.GetProperty("prio").GetInt32(), Text(listed, "policy")));
+                Assert.Equal(attached.Device, listed.TryGetProperty("dev", out JsonElement device) ? device.GetString() : null);
+            }
+
+            JsonElement[] rules = [.. Named(items, "rule", table).Where(one => Text(one, "chain") == chain.Name)];
+            Assert.Equal(chain.Rules.Count, rules.Length);
+            for (int i = 0; i < rules.Length; i++)
+            {
+                Assert.Equal(chain.Rules[i].Comment, rules[i].TryGetProperty("comment", out JsonElement text) ? text.GetString() : null);
+                Assert.Equal(VerdictOf(chain.Rules[i]), VerdictOf(rules[i]));
+            }
+        }
+    }
+
+    /// <summary>The last expression, if it is a verdict: "goto admit".</summary>
+    private static string? VerdictOf(NftRule rule) => rule.Exprs[^1] is NftExpr.VerdictIs { Verdict: { } verdict }
+        ? $"{verdict.Code.ToString().ToLowerInvariant()} {verdict.Chain}".TrimEnd() : null;
+
+    private static string? VerdictOf(JsonElement rule)
+    {
+        JsonProperty last = rule.GetProperty("expr").EnumerateArray().Last().EnumerateObject().Single();
+        return last.Name switch
+        {
+            "accept" or "drop" or "return" => last.Name,
+            "jump" or "goto" => $"{last.Name} {Text(last.Value, "target")}",
+            _ => null,
+        };
+    }
+
+    private static void AssertSets(NftTable table, JsonElement[] items)
+    {
+        JsonElement[] sets = [.. Named(items, "set", table), .. Named(items, "map", table)];
+        Assert.Equal(table.Sets.Select(set => set.Name), sets.Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
+        foreach (NftSet set in table.Sets)
+        {
+            JsonElement listed = sets.Single(one => Text(one, "name") == set.Name);
+            Assert.Equal(string.Join(" . ", set.Key.Select(TypeName)), TypeOf(listed.GetProperty("type")));
+            Assert.Equal(
+                set.Kind switch { NftSetKind.MarkMap => "mark", NftSetKind.VerdictMap => "verdict", _ => null },
+                listed.TryGetProperty("map", out JsonElement data) ? data.GetString() : null);
+            Assert.Equal(set.Interval, listed.TryGetProperty("flags", out JsonElement flags)
+                && flags.EnumerateArray().Any(flag => flag.GetString() == "interval"));
+            Assert.Equal(set.Size, listed.TryGetProperty("size", out JsonElement size) ? size.GetUInt32() : null);
+            Assert.Equal(set.Counters, listed.TryGetProperty("stmt", out _));
+            JsonElement[] elements = listed.TryGetProperty("elem", out JsonElement list) ? [.. list.EnumerateArray()] : [];
+            Assert.Equal(set.Elements.Count, elements.Length);
+            Assert.Equal(Wanted(set).Order(StringComparer.Ordinal), elements.Select(one => Listed(set, one)).Order(StringComparer.Ordinal));
+        }
+    }
+
+    /// <summary>Each element as "key : data"; addresses, ranges and prefixes as "first-last".</summary>
+    private static IEnumerable<string> Wanted(NftSet set)
+    {
+        for (int i = 0; i < set.Elements.Count; i++)
+        {
+            byte[] row = set.Elements[i].ToArray();
+            string key = ElementText.Key(set, row);
+            yield return set.Kind switch
+            {
+                NftSetKind.MarkMap => $"{key} : {BitConverter.ToUInt32(row.AsSpan()[^4..])}",
+                NftSetKind.VerdictMap => $"{key} : {NftElements.GetVerdict(row.AsSpan(set.KeyBytes)).Chain}",
+                _ => key,
+            };
+        }
+    }
+
+    private static string Listed(NftSet set, JsonElement element)
+    {
+        bool map = set.Kind != NftSetKind.Set;
+        string key = ElementText.Key(set, map ? element[0] : element);
+        return !map ? key
+            : set.Kind == NftSetKind.MarkMap ? $"{key} : {element[1].GetUInt32()}"
+            : $"{key} : {Text(element[1].GetProperty("goto"), "target")}";
+    }
+
+    private static string TypeOf(JsonElement type) => type.ValueKind == JsonValueKind.String ? type.GetString()!
+        : string.Join(" . ", type.EnumerateArray().Select(one => one.GetString()));
+
+    private static string TypeName(NftType type) => type switch
+    {
+        NftType.Mark => "mark",
+        NftType.Ipv4Addr => "ipv4_addr",
+        NftType.Ipv6Addr => "ipv6_addr",
+        NftType.InetProto => "inet_proto",
+        NftType.InetService => "inet_service",
+        NftType.IfName => "ifname",
+        _ => type.ToString(),
+    };
+
+    private static string Family(NftTable table) => table.Family.ToString().ToLowerInvariant();
+
+    private static IEnumerable<JsonElement> Of(JsonElement[] items, string kind) =>
+        items.Where(item => item.TryGetProperty(kind, out _)).Select(item => item.GetProperty(kind));
+
+    private static JsonElement[] Named(JsonElement[] items, string kind, NftTable table) =>
+        [.. Of(items, kind).Where(one => Text(one, "family") == Family(table) && Text(one, "table") == table.Name)];
+
+    private static string Text(JsonElement item, string name) => item.GetProperty(name).GetString()!;
+}

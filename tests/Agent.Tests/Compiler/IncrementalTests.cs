@@ -1,0 +1,108 @@
+using System.Collections.Immutable;
+using Agent.Compiler;
+using Agent.Contract;
+using Agent.Nftables;
+using Agent.Policy;
+using Agent.Tests.Contract;
+using Snapshot = Agent.V1.Snapshot;
+
+namespace Agent.Tests.Compiler;
+
+/// <summary>What came before makes a compilation cheaper, never different.</summary>
+public class IncrementalTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public void With_a_previous_result_it_is_the_same_as_from_scratch(int seed)
+    {
+        var random = new Random(seed);
+        for (int i = 0; i < 12; i++)
+        {
+            Snapshot state = RandomStates.Next(random, 1);
+            PolicySnapshot policy = DeltaTests.Read(state);
+            CompiledRuleset? previous = null;
+            for (int step = 0; step < 15; step++)
+            {
+                CompileRequest request = CompilerAgainstOracleTests.Request(policy) with { HeldBack = HeldBack(policy, previous, random) };
+                CompiledRuleset scratch = RulesetCompiler.Compile(request);
+                CompiledRuleset incremental = RulesetCompiler.Compile(request with { Previous = previous });
+                Assert.Equal(NftText.Print(scratch.Ruleset), NftText.Print(incremental.Ruleset));
+                Assert.Equal(scratch.Ruleset, incremental.Ruleset);
+                Assert.Equal(scratch.Failed, incremental.Failed);
+                Assert.Equal(Decisions(scratch), Decisions(incremental));
+                previous = incremental;
+
+                Snapshot next = state.Clone();
+                next.Revision++;
+                for (int change = random.Next(1, 4); change > 0; change--)
+                {
+                    RandomStates.Change(next, random);
+                }
+
+                policy = DeltaReader.Apply(policy, RandomStates.Between(state, next, random), PolicyLimits.Unlimited).Policy!;
+                state = next;
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void The_order_of_arrival_does_not_matter(int seed)
+    {
+        var random = new Random(seed);
+        for (int i = 0; i < 60; i++)
+        {
+            Snapshot state = RandomStates.Next(random, 1);
+            Ruleset one = Compile(state);
+            Ruleset other = Compile(RandomStates.Shuffled(state, random));
+            Assert.Equal(NftText.Print(one), NftText.Print(other));
+            Assert.Equal(one, other);
+        }
+    }
+
+    [Fact]
+    public void Only_what_a_change_touches_is_compiled_again()
+    {
+        PolicySnapshot before = new Evaluator.PolicyBuilder().Basic("a", "in 1 accept tcp 22/22 10.0.0.0/8")
+            .Basic("b", "in 1 accept tcp 80/80 10.0.0.0/8").Nic("one", "10.0.0.1", "a").Nic("two", "10.0.0.2", "b").Build();
+        CompiledRuleset first = RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(before));
+        SecurityGroup changed = before.Groups["b"] with { Rules = [Evaluator.PolicyBuilder.Rule("r1", "in 1 accept tcp 81/81 10.0.0.0/8")] };
+        PolicySnapshot after = before with { Groups = before.Groups.SetItem("b", changed) };
+        CompiledRuleset second = RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(after) with { Previous = first });
+        string profile = CompiledRuleset.ProfileOf(before.Vnics["one"]);
+        Assert.Same(first.Profiles[profile], second.Profiles[profile]);
+        profile = CompiledRuleset.ProfileOf(before.Vnics["two"]);
+        Assert.NotSame(first.Profiles[profile], second.Profiles[profile]);
+    }
+
+    private static Ruleset Compile(Snapshot state) =>
+        RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(DeltaTests.Read(state))).Ruleset;
+
+    /// <summary>What the counters are read by: rule numbers of every profile.</summary>
+    private static string Decisions(CompiledRuleset compiled) => string.Join('\n', compiled.Profiles
+        .OrderBy(pair => pair.Key, StringComparer.Ordinal)
+        .SelectMany(pair => pair.Value.Ingress.RuleKeys.Concat(pair.Value.Egress.RuleKeys)
+            .OrderBy(rule => rule.Key).Select(rule => $"{pair.Key} {rule.Key} {rule.Value}")));
+
+    /// <summary>Now and then a profile that must not follow: it keeps its rules, or is closed.</summary>
+    private static ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> HeldBack(
+        PolicySnapshot policy, CompiledRuleset? previous, Random random)
+    {
+        ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> held =
+            ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
+        foreach (string profile in policy.Vnics.Values.Select(CompiledRuleset.ProfileOf).Distinct())
+        {
+            if (previous is not null && random.Next(6) == 0)
+            {
+                PolicySnapshot? rules = random.Next(2) == 0 ? previous.Profiles.GetValueOrDefault(profile)?.Source.Policy : null;
+                held = held.Add(profile, (rules, "refused"));
+            }
+        }
+
+        return held;
+    }
+}

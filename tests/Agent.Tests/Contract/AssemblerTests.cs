@@ -1,0 +1,212 @@
+using Agent.Contract;
+using Agent.Policy;
+using Google.Protobuf;
+using Rule = Agent.V1.Rule;
+using Snapshot = Agent.V1.Snapshot;
+using SnapshotBegin = Agent.V1.SnapshotBegin;
+using SnapshotChunk = Agent.V1.SnapshotChunk;
+using SnapshotEnd = Agent.V1.SnapshotEnd;
+
+namespace Agent.Tests.Contract;
+
+/// <summary>Nothing of a snapshot counts before its end is verified.</summary>
+public class AssemblerTests
+{
+    internal static readonly string[] Codes = [Agent.Contract.Codes.Order, Agent.Contract.Codes.Incomplete];
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public void Parts_in_any_order_give_the_snapshot(int seed)
+    {
+        var random = new Random(seed);
+        for (int i = 0; i < 50; i++)
+        {
+            Snapshot whole = RandomStates.Next(random, revision: 3);
+            var assembler = new SnapshotAssembler(PolicyLimits.Unlimited);
+            Assert.Empty(assembler.Begin(new SnapshotBegin { Revision = whole.Revision }));
+            foreach (SnapshotChunk chunk in Chunks(whole, random))
+            {
+                Assert.Empty(assembler.Add(chunk));
+            }
+
+            (Snapshot? assembled, IReadOnlyList<PolicyFault> faults) = assembler.End(EndOf(whole));
+            Assert.Empty(faults);
+            Assert.Equal(Canonical(whole), Canonical(assembled!));
+        }
+    }
+
+    [Theory]
+    [InlineData("group_count")]
+    [InlineData("prefix_list_count")]
+    [InlineData("port_list_count")]
+    [InlineData("vnic_count")]
+    [InlineData("member_count")]
+    [InlineData("state_hash")]
+    public void A_wrong_end_is_refused_and_names_what_is_wrong(string field)
+    {
+        Snapshot whole = Messages.Valid();
+        SnapshotEnd end = EndOf(whole);
+        switch (field)
+        {
+            case "group_count": end.GroupCount++; break;
+            case "prefix_list_count": end.PrefixListCount--; break;
+            case "port_list_count": end.PortListCount++; break;
+            case "vnic_count": end.VnicCount--; break;
+            case "member_count": end.MemberCount++; break;
+            default: end.StateHash = ByteString.CopyFrom([.. end.StateHash.Span[..31], (byte)(end.StateHash[31] ^ 1)]); break;
+        }
+
+        (Snapshot? assembled, IReadOnlyList<PolicyFault> faults) = Assemble(whole, end);
+        Assert.Null(assembled);
+        PolicyFault fault = Assert.Single(faults);
+        Assert.Equal(($"snapshot_end.{field}", Agent.Contract.Codes.Incomplete), (fault.Path, fault.Code));
+        Assert.NotEmpty(fault.Remedy);
+    }
+
+    [Fact]
+    public void A_part_that_was_lost_is_noticed()
+    {
+        Snapshot whole = Messages.Valid();
+        Snapshot less = whole.Clone();
+        less.Group("peers").Members.RemoveAt(0);
+        (Snapshot? assembled, IReadOnlyList<PolicyFault> faults) = Assemble(less, EndOf(whole));
+        Assert.Null(assembled);
+        Assert.Equal(["snapshot_end.member_count", "snapshot_end.state_hash"], faults.Select(fault => fault.Path));
+    }
+
+    [Fact]
+    public void Without_a_hash_nothing_is_taken()
+    {
+        SnapshotEnd end = EndOf(Messages.Valid());
+        end.StateHash = ByteString.Empty;
+        Assert.Equal("snapshot_end.state_hash", Assert.Single(Assemble(Messages.Valid(), end).Faults).Path);
+    }
+
+    [Fact]
+    public void Faults_of_the_content_are_all_told()
+    {
+        Snapshot bad = Messages.Valid();
+        SnapshotEnd end = EndOf(bad);
+        bad.Rule("r1").Priority = 101;
+        bad.Vnic("v1").Mac = "";
+        (Snapshot? assembled, IReadOnlyList<PolicyFault> faults) = Assemble(bad, end);
+        Assert.Null(assembled);
+        Assert.Equal(["groups[web].rules[r1].priority", "vnics[v1].mac"], faults.Select(fault => fault.Path));
+    }
+
+    [Fact]
+    public void A_part_before_the_beginning_and_an_end_without_one_are_refused()
+    {
+        var assembler = new SnapshotAssembler(PolicyLimits.Default);
+        Assert.Equal(("snapshot_chunk", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.Add(new SnapshotChunk()))));
+        Assert.Equal(("snapshot_end", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.End(new SnapshotEnd()).Faults)));
+
+        // An end is one end, also when it was refused.
+        assembler.Begin(new SnapshotBegin { Revision = 1 });
+        assembler.End(new SnapshotEnd());
+        Assert.Equal(("snapshot_end", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.End(new SnapshotEnd()).Faults)));
+
+        static (string, string) Of(PolicyFault fault) => (fault.Path, fault.Code);
+    }
+
+    [Fact]
+    public void A_new_beginning_forgets_what_came_before()
+    {
+        Snapshot whole = Messages.Valid();
+        var assembler = new SnapshotAssembler(PolicyLimits.Default);
+        assembler.Begin(new SnapshotBegin { Revision = 1 });
+        assembler.Add(new SnapshotChunk { PortLists = { new V1.PortList { Id = "left" } } });
+        assembler.Begin(new SnapshotBegin { Revision = whole.Revision });
+        foreach (SnapshotChunk chunk in Chunks(whole, new Random(1)))
+        {
+            assembler.Add(chunk);
+        }
+
+        Assert.Empty(assembler.End(EndOf(whole)).Faults);
+    }
+
+    [Fact]
+    public void More_than_a_gibibyte_is_refused_and_forgotten()
+    {
+        var assembler = new SnapshotAssembler(PolicyLimits.Default);
+        assembler.Begin(new SnapshotBegin { Revision = 1 });
+        var chunk = new SnapshotChunk
+        {
+            Groups = { new V1.SecurityGroup { Id = "g", Description = new string('x', 100_000_000) } },
+        };
+        int taken = 0;
+        PolicyFault? fault = null;
+        while (fault is null && taken < 20)
+        {
+            IReadOnlyList<PolicyFault> faults = assembler.Add(chunk);
+            fault = faults.Count > 0 ? faults[0] : null;
+            taken++;
+        }
+
+        Assert.Equal(11, taken);
+        Assert.Equal("LimitExceeded", fault!.Code);
+        Assert.Equal("UnexpectedMessage", Assert.Single(assembler.Add(chunk)).Code);
+    }
+
+    private static (Snapshot? Snapshot, IReadOnlyList<PolicyFault> Faults) Assemble(Snapshot whole, SnapshotEnd end)
+    {
+        var assembler = new SnapshotAssembler(PolicyLimits.Default);
+        assembler.Begin(new SnapshotBegin { Revision = whole.Revision });
+        foreach (SnapshotChunk chunk in Chunks(whole, new Random(5)))
+        {
+            Assert.Empty(assembler.Add(chunk));
+        }
+
+        return assembler.End(end);
+    }
+
+    private static SnapshotEnd EndOf(Snapshot whole)
+    {
+        PolicySnapshot policy = DeltaTests.Read(whole);
+        return new SnapshotEnd
+        {
+            GroupCount = (uint)whole.Groups.Count,
+            PrefixListCount = (uint)whole.PrefixLists.Count,
+            PortListCount = (uint)whole.PortLists.Count,
+            VnicCount = (uint)whole.Vnics.Count,
+            MemberCount = (ulong)policy.Groups.Values.Sum(group => group.Members.Count),
+            StateHash = ByteString.CopyFrom(StateHash.Of(policy)),
+        };
+    }
+
+    /// <summary>One resource a part, groups cut at any member and rule, all in a random order.</summary>
+    private static SnapshotChunk[] Chunks(Snapshot whole, Random random)
+    {
+        var chunks = new List<SnapshotChunk>();
+        foreach (V1.SecurityGroup group in whole.Groups)
+        {
+            V1.SecurityGroup head = group.Clone();
+            head.Members.Clear();
+            head.Rules.Clear();
+            foreach (string member in group.Members)
+            {
+                chunks.Add(new SnapshotChunk { Groups = { new V1.SecurityGroup(head) { Members = { member } } } });
+            }
+
+            foreach (Rule rule in group.Rules)
+            {
+                chunks.Add(new SnapshotChunk { Groups = { new V1.SecurityGroup(head) { Rules = { rule.Clone() } } } });
+            }
+
+            chunks.Add(new SnapshotChunk { Groups = { head } });
+        }
+
+        chunks.AddRange(whole.PrefixLists.Select(list => new SnapshotChunk { PrefixLists = { list.Clone() } }));
+        chunks.AddRange(whole.PortLists.Select(list => new SnapshotChunk { PortLists = { list.Clone() } }));
+        chunks.AddRange(whole.Vnics.Select(vnic => new SnapshotChunk { Vnics = { vnic.Clone() } }));
+        SnapshotChunk[] shuffled = [.. chunks];
+        random.Shuffle(shuffled);
+        return shuffled;
+    }
+
+    private static Snapshot Canonical(Snapshot snapshot) =>
+        SnapshotWriter.Write(DeltaTests.Read(snapshot));
+}

@@ -1,0 +1,194 @@
+using Agent.Daemon.State;
+
+namespace Agent.Tests.Daemon;
+
+/// <summary>The state file survives a crash at any byte, and damage is never read as a state.</summary>
+public sealed class StateFileTests : IDisposable
+{
+    private readonly string folder = Directory.CreateTempSubdirectory("sg-state").FullName;
+
+    private string FileName => Path.Combine(folder, "state");
+
+    public void Dispose() => Directory.Delete(folder, recursive: true);
+
+    [Fact]
+    public void What_was_written_is_loaded()
+    {
+        Write();
+        using var file = new StateFile(folder);
+        Assert.Equal([(1, 5u, "snapshot"), (2, 5u, "first"), (2, 6u, "")], Texts(file.Load()));
+    }
+
+    [Fact]
+    public void No_file_is_no_state()
+    {
+        using var file = new StateFile(folder);
+        Assert.Empty(file.Load());
+        Assert.True(file.WantsSnapshot);
+    }
+
+    [Fact]
+    public void Appending_goes_on_after_a_load_and_a_snapshot_starts_anew()
+    {
+        Write();
+        using (var file = new StateFile(folder))
+        {
+            file.Load();
+            Assert.False(file.WantsSnapshot);
+            file.AppendDelta(7, "more"u8.ToArray());
+        }
+
+        using (var file = new StateFile(folder))
+        {
+            Assert.Equal("more", Texts(file.Load())[^1].Text);
+            file.WriteSnapshot(8, "new"u8.ToArray());
+            file.AppendDelta(9, "on it"u8.ToArray());
+        }
+
+        using var last = new StateFile(folder);
+        Assert.Equal([(1, 8u, "new"), (2, 9u, "on it")], Texts(last.Load()));
+    }
+
+    [Fact]
+    public void Cut_off_at_any_byte_it_is_the_records_before_or_damage()
+    {
+        Write();
+        byte[] whole = File.ReadAllBytes(FileName);
+        int[] ends = Ends();
+        for (int length = 0; length <= whole.Length; length++)
+        {
+            File.WriteAllBytes(FileName, whole[..length]);
+            int records = ends.Count(end => end <= length);
+            using var file = new StateFile(folder);
+            if (records == 0)
+            {
+                // The snapshot replaces the file whole: without it, this is no crash of ours.
+                Assert.Throws<StateDamagedException>(file.Load);
+                continue;
+            }
+
+            Assert.Equal(records, file.Load().Count);
+
+            // And what is appended now is found behind them.
+            file.AppendDelta(1, "next"u8.ToArray());
+            using var again = new StateFile(folder);
+            Assert.Equal(records + 1, again.Load().Count);
+        }
+    }
+
+    [Fact]
+    public void Any_flipped_bit_is_damage_or_takes_the_last_record_away()
+    {
+        Write();
+        byte[] whole = File.ReadAllBytes(FileName);
+        int[] ends = Ends();
+        IReadOnlyList<StateRecord> records;
+        using (var file = new StateFile(folder))
+        {
+            records = file.Load();
+        }
+
+        for (int at = 0; at < whole.Length * 8; at++)
+        {
+            byte[] flipped = [.. whole];
+            flipped[at / 8] ^= (byte)(1 << (at % 8));
+            File.WriteAllBytes(FileName, flipped);
+            using var file = new StateFile(folder);
+            if (at / 8 < ends[^2])
+            {
+                Assert.Throws<StateDamagedException>(file.Load);
+                Assert.Equal(flipped, File.ReadAllBytes(FileName + ".damaged"));
+                Assert.False(File.Exists(FileName));
+            }
+            else
+            {
+                Assert.Equal(Texts(records)[..^1], Texts(file.Load())); // a torn append looks the same
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(8)]
+    [InlineData(41)]
+    [InlineData(4096)]
+    [InlineData(100_000)]
+    public void A_tail_of_zeros_is_cut_off(int zeros)
+    {
+        Write();
+        byte[] whole = File.ReadAllBytes(FileName);
+        File.WriteAllBytes(FileName, [.. whole, .. new byte[zeros]]);
+        using (var file = new StateFile(folder))
+        {
+            Assert.Equal(3, file.Load().Count);
+        }
+
+        Assert.Equal(whole, File.ReadAllBytes(FileName));
+    }
+
+    [Theory]
+    [InlineData("SGAGENT\u0002", "newer")]
+    [InlineData("SGAGENT\u0009rest", "newer")]
+    [InlineData("{ \"json\": 1 }", "not a state file")]
+    [InlineData("SGAGEN", "not a state file")]
+    [InlineData("", "not a state file")]
+    [InlineData("SGAGENT\u0001", "no snapshot")]
+    public void What_cannot_be_used_is_set_aside_and_told(string content, string word)
+    {
+        File.WriteAllText(FileName, content);
+        using var file = new StateFile(folder);
+        StateDamagedException damage = Assert.Throws<StateDamagedException>(file.Load);
+        Assert.Contains(word, damage.Message);
+        Assert.Contains(FileName + ".damaged", damage.Message);
+        Assert.Equal(content, File.ReadAllText(FileName + ".damaged"));
+        Assert.Empty(new StateFile(folder).Load());
+    }
+
+    [Fact]
+    public void A_delta_without_a_snapshot_before_it_is_damage()
+    {
+        File.WriteAllBytes(FileName, [.. "SGAGENT\u0001"u8, .. StateFile.Format(new StateRecord(StateRecordKind.Delta, 1, [1, 2]))]);
+        using var file = new StateFile(folder);
+        Assert.Contains("no snapshot", Assert.Throws<StateDamagedException>(file.Load).Message);
+    }
+
+    [Fact]
+    public void A_snapshot_that_was_not_finished_leaves_the_old_one()
+    {
+        Write();
+        File.WriteAllBytes(FileName + ".new", [1, 2, 3]);
+        using var file = new StateFile(folder);
+        Assert.Equal(3, file.Load().Count);
+    }
+
+    [Fact]
+    public void Deltas_that_outweigh_the_snapshot_ask_for_a_new_one()
+    {
+        using var file = new StateFile(folder);
+        file.WriteSnapshot(1, new byte[1000]);
+        Assert.False(file.WantsSnapshot);
+        file.AppendDelta(1, new byte[1 << 20]);
+        Assert.True(file.WantsSnapshot);
+        file.WriteSnapshot(1, new byte[1000]);
+        Assert.False(file.WantsSnapshot);
+    }
+
+    private void Write()
+    {
+        using var file = new StateFile(folder);
+        file.WriteSnapshot(5, "snapshot"u8.ToArray());
+        file.AppendDelta(5, "first"u8.ToArray());
+        file.AppendDelta(6, []);
+    }
+
+    /// <summary>Where each record of <see cref="Write"/> ends.</summary>
+    private static int[] Ends()
+    {
+        int snapshot = 8 + 9 + 8 + 32;
+        int first = snapshot + 9 + 5 + 32;
+        return [snapshot, first, first + 9 + 32];
+    }
+
+    private static (int Kind, uint Epoch, string Text)[] Texts(IReadOnlyList<StateRecord> records) =>
+        [.. records.Select(record => ((int)record.Kind, record.Epoch, System.Text.Encoding.UTF8.GetString(record.Payload)))];
+}
