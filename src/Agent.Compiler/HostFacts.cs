@@ -7,7 +7,9 @@ public sealed record HostFacts
 {
     public static readonly HostFacts Default = new();
 
-    /// <summary>netdev chains may name devices that do not exist yet, and attach when they appear (Linux 6.16).</summary>
+    /// <summary>
+    /// netdev chains may name devices that do not exist yet, and attach when they appear (Linux 6.16).
+    /// </summary>
     public bool NetdevHooksByName { get; init; } = true;
 
     /// <summary>Devices that exist now; without <see cref="NetdevHooksByName"/> only these can be guarded.</summary>
@@ -22,13 +24,17 @@ public sealed record CompilerSettings
     /// <summary>Table name, in every family.</summary>
     public string Table { get; init; } = "sg_agent";
 
-    /// <summary>Interfaces that are closed unless a policy names them: exact names, or prefixes that end in '*'.</summary>
+    /// <summary>
+    /// Interfaces that are closed unless a policy names them: exact names, or prefixes that end in '*'.
+    /// </summary>
     public ImmutableArray<string> ManagedInterfaces { get; init; } = ["tap*", "vnet*"];
 
     /// <summary>Bits of the conntrack mark that carry the policy epoch. Other bits are never changed.</summary>
     public uint EpochMask { get; init; } = 0xffff0000;
 
-    /// <summary>Ports that a range may span and still be written as single ports (a hash lookup instead of a range's).</summary>
+    /// <summary>
+    /// Ports that a range may span and still be written as single ports (a hash lookup instead of a range's).
+    /// </summary>
     public int ExpandedPorts { get; init; } = 8;
 
     /// <summary>A policy that needs more map elements than this is refused for its vNICs.</summary>

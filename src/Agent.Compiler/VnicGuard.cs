@@ -3,7 +3,9 @@ using Agent.Policy;
 
 namespace Agent.Compiler;
 
-/// <summary>Stateless checks on what a guest sends, at its device, before anything else sees it (semantics.md 5.4).</summary>
+/// <summary>
+/// Stateless checks on what a guest sends, at its device, before anything else sees it (semantics.md 5.4).
+/// </summary>
 internal static class VnicGuard
 {
     private const ushort EtherTypeIpv4 = 0x0800;
@@ -59,7 +61,8 @@ internal static class VnicGuard
 
     private static IEnumerable<IpPrefix> Own(Vnic vnic, IpFamily family)
     {
-        IEnumerable<IpPrefix> own = vnic.Addresses.Concat(vnic.DelegatedPrefixes).Where(prefix => prefix.Family == family);
+        IEnumerable<IpPrefix> own = vnic.Addresses.Concat(vnic.DelegatedPrefixes)
+            .Where(prefix => prefix.Family == family);
         return family == IpFamily.V6 ? own.Append(LinkLocal(vnic.Mac)).Distinct().Order() : own.Distinct().Order();
     }
 

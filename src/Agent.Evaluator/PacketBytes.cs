@@ -56,7 +56,8 @@ public sealed record PacketShape
 /// </remarks>
 /// <param name="Link">Ethernet header; empty where the hook has none.</param>
 /// <param name="Network">From the first byte of the IP (or ARP) header to the end of the packet.</param>
-/// <param name="TransportOffset">Of the upper-layer header in <paramref name="Network"/>; negative: none (ARP, later fragment).</param>
+/// <param name="TransportOffset">Of the upper-layer header in <paramref name="Network"/>; negative: none (ARP, later
+/// fragment).</param>
 /// <param name="Protocol">IANA number of the upper layer.</param>
 /// <param name="EtherType">skb->protocol as a number: 0x0800, 0x86dd, 0x0806.</param>
 public sealed record PacketBytes(
@@ -127,7 +128,8 @@ public sealed record PacketBytes(
                 break;
             case IpProtocol.Udp:
                 PutPorts(header, tuple);
-                BinaryPrimitives.WriteUInt16BigEndian(header.AsSpan(4), (ushort)(shape.TransportBytes ?? header.Length));
+                BinaryPrimitives.WriteUInt16BigEndian(
+                    header.AsSpan(4), (ushort)(shape.TransportBytes ?? header.Length));
                 break;
             case IpProtocol.Icmp or IpProtocol.Icmpv6:
                 header[0] = shape.IcmpTypeOf(tuple.Family);

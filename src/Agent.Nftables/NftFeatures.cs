@@ -36,7 +36,8 @@ public sealed record NftFeatures(
                 plain,
                 "ingress chain of a device that does not exist",
                 new NftOp.AddTable(NftFamily.Netdev, Scratch),
-                new NftOp.AddChain(NftFamily.Netdev, Scratch, "probe", new BaseHook(NftHook.Ingress, 0, "sgprobe-none"))),
+                new NftOp.AddChain(
+                    NftFamily.Netdev, Scratch, "probe", new BaseHook(NftHook.Ingress, 0, "sgprobe-none"))),
             AskExpr(
                 plain,
                 "ct state in the bridge family",

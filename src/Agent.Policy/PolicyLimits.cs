@@ -5,7 +5,9 @@ public sealed record PolicyLimits
 {
     public static readonly PolicyLimits Default = new();
 
-    /// <summary>What was accepted once is accepted again from the state file, whatever the limits are by then.</summary>
+    /// <summary>
+    /// What was accepted once is accepted again from the state file, whatever the limits are by then.
+    /// </summary>
     public static readonly PolicyLimits Unlimited = new()
     {
         GroupsPerVnic = int.MaxValue,

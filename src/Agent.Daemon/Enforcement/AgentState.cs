@@ -3,7 +3,9 @@ using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
 
-/// <summary>What the daemon holds and does, as one immutable value: the loop publishes it, everybody may read it.</summary>
+/// <summary>
+/// What the daemon holds and does, as one immutable value: the loop publishes it, everybody may read it.
+/// </summary>
 internal sealed record AgentState
 {
     public static readonly AgentState Initial = new();
@@ -21,7 +23,8 @@ internal sealed record AgentState
     public DateTimeOffset? AppliedAt { get; init; }
 
     /// <summary>vNICs that do not follow the desired revision, by id.</summary>
-    public ImmutableSortedDictionary<string, string> Failed { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+    public ImmutableSortedDictionary<string, string> Failed { get; init; } =
+        ImmutableSortedDictionary<string, string>.Empty;
 
     /// <summary>Host devices that exist.</summary>
     public ImmutableSortedSet<string> Interfaces { get; init; } = [];

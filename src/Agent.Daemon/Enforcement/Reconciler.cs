@@ -20,7 +20,8 @@ internal abstract record AgentRequest
     /// <summary>A step of the desired state, and where its answer goes.</summary>
     public abstract record Apply(TaskCompletionSource<ApplyOutcome> Answer) : AgentRequest;
 
-    public sealed record ApplySnapshot(Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
+    public sealed record ApplySnapshot(
+        Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
         : Apply(Answer);
 
     public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
@@ -46,7 +47,9 @@ internal abstract record ApplyOutcome
     public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
 }
 
-/// <summary>The one loop: everything that changes what is enforced goes through it, one thing after the other.</summary>
+/// <summary>
+/// The one loop: everything that changes what is enforced goes through it, one thing after the other.
+/// </summary>
 internal sealed class Reconciler(
     Enforcer enforcer, StateFile stateFile, DaemonConfig config, TimeProvider clock, ILogger log, AgentMetrics metrics)
 {
@@ -213,10 +216,12 @@ internal sealed class Reconciler(
         {
             CompiledRuleset compiled = enforcer.Compile(policy, Host());
             return new ApplyOutcome.Accepted(
-                State with { Failed = compiled.Failed }, State.Desired, policy, null, validate, default, read.Warnings, Unchanged: true);
+                State with { Failed = compiled.Failed }, State.Desired, policy, null, validate, default, read.Warnings,
+                Unchanged: true);
         }
 
-        return Accept(policy, hash, validate, read.Warnings, epoch => stateFile.WriteSnapshot(epoch, snapshot.ToByteArray()));
+        return Accept(
+            policy, hash, validate, read.Warnings, epoch => stateFile.WriteSnapshot(epoch, snapshot.ToByteArray()));
     }
 
     private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
@@ -260,7 +265,8 @@ internal sealed class Reconciler(
         }
 
         TimeSpan persisted = clock.GetElapsedTime(started);
-        bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0 && State.Failed.IsEmpty;
+        bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0
+            && State.Failed.IsEmpty;
         Publish(State with { Desired = policy, DesiredHash = hash });
         EnforcementReport? report = TryEnforce(policy, hash);
         return new ApplyOutcome.Accepted(State, before, policy, report, validate, persisted, warnings, unchanged);
@@ -299,7 +305,8 @@ internal sealed class Reconciler(
             metrics.CommitFailures.Inc();
             Publish(State with
             {
-                Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(id => id, _ => e.Message, StringComparer.Ordinal),
+                Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(
+                    id => id, _ => e.Message, StringComparer.Ordinal),
             });
             return null;
         }
@@ -367,7 +374,8 @@ internal sealed class Reconciler(
         }
     }
 
-    private HostFacts Host() => new() { NetdevHooksByName = enforcer.NetdevHooksByName, PresentInterfaces = State.Interfaces };
+    private HostFacts Host() =>
+        new() { NetdevHooksByName = enforcer.NetdevHooksByName, PresentInterfaces = State.Interfaces };
 
     private ApplyOutcome.Refused Refuse(string path, string code, string message, string remedy) =>
         RefuseAll(0, [new PolicyFault(path, code, message, remedy)]);

@@ -57,7 +57,8 @@ internal static class Answers
         };
         foreach (PolicyFault fault in outcome.Faults)
         {
-            refused.Faults.Add(new Fault { Path = fault.Path, Code = fault.Code, Message = fault.Message, Remedy = fault.Remedy });
+            refused.Faults.Add(
+                new Fault { Path = fault.Path, Code = fault.Code, Message = fault.Message, Remedy = fault.Remedy });
         }
 
         return refused;
@@ -111,8 +112,10 @@ internal static class Answers
         (Policy.SecurityGroup a, Policy.SecurityGroup b) => a.Members.SetEquals(b.Members)
             && a.Rules.SequenceEqual(b.Rules) && a.Labels.SequenceEqual(b.Labels)
             && a with { Members = b.Members, Rules = b.Rules, Labels = b.Labels } == b,
-        (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries) && a with { Entries = b.Entries } == b,
-        (Policy.PortList a, Policy.PortList b) => a.Entries.SequenceEqual(b.Entries) && a with { Entries = b.Entries } == b,
+        (Policy.PrefixList a, Policy.PrefixList b) =>
+            a.Entries.SetEquals(b.Entries) && a with { Entries = b.Entries } == b,
+        (Policy.PortList a, Policy.PortList b) =>
+            a.Entries.SequenceEqual(b.Entries) && a with { Entries = b.Entries } == b,
         (Policy.Vnic a, Policy.Vnic b) => a.Addresses.SequenceEqual(b.Addresses)
             && a.DelegatedPrefixes.SequenceEqual(b.DelegatedPrefixes) && a.GroupIds.SequenceEqual(b.GroupIds)
             && a with { Addresses = b.Addresses, DelegatedPrefixes = b.DelegatedPrefixes, GroupIds = b.GroupIds } == b,

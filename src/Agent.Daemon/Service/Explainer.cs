@@ -11,7 +11,8 @@ internal static class Explainer
 {
     public static ExplainResponse Explain(PolicySnapshot policy, PolicySettings settings, ExplainRequest request)
     {
-        Policy.Vnic vnic = policy.Vnics.Values.FirstOrDefault(v => v.Id == request.Vnic || v.InterfaceName == request.Vnic)
+        Policy.Vnic vnic = policy.Vnics.Values.FirstOrDefault(
+            v => v.Id == request.Vnic || v.InterfaceName == request.Vnic)
             ?? throw new RpcException(new Status(StatusCode.NotFound, $"no vNIC '{request.Vnic}' in the policy"));
         Policy.Direction direction = request.Direction switch
         {

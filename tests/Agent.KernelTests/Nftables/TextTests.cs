@@ -47,12 +47,14 @@ public class TextTests
         Assert.Equal(ConnectionTests.Describe(wanted), ConnectionTests.Describe(read));
     }
 
-    private static Ruleset Without(Ruleset ruleset, Func<NftRule, bool> drop) => new(ruleset.Tables.Select(table => table with
-    {
-        Chains = table.Chains.Select(chain => chain with { Rules = chain.Rules.Where(rule => !drop(rule)).ToValueArray() })
+    private static Ruleset Without(Ruleset ruleset, Func<NftRule, bool> drop) =>
+        new(ruleset.Tables.Select(table => table with
+        {
+            Chains = table.Chains.Select(
+            chain => chain with { Rules = chain.Rules.Where(rule => !drop(rule)).ToValueArray() })
             .ToValueArray(),
-        Sets = table.Sets.Where(set => set.Name != "runs").ToValueArray(),
-    }).ToValueArray());
+            Sets = table.Sets.Where(set => set.Name != "runs").ToValueArray(),
+        }).ToValueArray());
 
     /// <summary>Lines inside chains, without blanks.</summary>
     private static string Rules(string text)
