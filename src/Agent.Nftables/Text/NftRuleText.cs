@@ -372,7 +372,7 @@ internal sealed class NftRuleText(NftTable table)
         if (bits.Mask.Count != 4
             || operand.Type is not (NftTextType.Mark or NftTextType.CtState or NftTextType.HostNumber))
         {
-            return $"{name} & 0x{Convert.ToHexStringLower(bits.Mask.AsSpan())}";
+            return $"{name} & {Hex(bits.Mask.AsSpan())}";
         }
 
         uint mask = MemoryMarshal.Read<uint>(bits.Mask.AsSpan());
