@@ -79,7 +79,9 @@ internal sealed class AddressClasses
         return new AddressClasses(NameOf(vpcId), classes, cuts, tags);
     }
 
-    /// <summary>Tags of classes that were not there before, or are not there any more: policies that name them must look.</summary>
+    /// <summary>
+    /// Tags of classes that were not there before, or are not there any more: policies that name them must look.
+    /// </summary>
     public HashSet<string> TagsThatMoved(AddressClasses? before)
     {
         var moved = new HashSet<string>(StringComparer.Ordinal);
@@ -142,7 +144,8 @@ internal sealed class AddressClasses
             if (cut.Space.Hosts.Count > 0)
             {
                 yield return new NftSet(
-                    HostMap(family, cut), [type], Interval: false, NftSetKind.MarkMap, Capacity(cut), Counters: false, Rows(cut, cut.Space.Hosts, family, interval: false));
+                    HostMap(family, cut), [type], Interval: false, NftSetKind.MarkMap, Capacity(cut), Counters: false,
+                    Rows(cut, cut.Space.Hosts, family, interval: false));
             }
 
             if (cut.Space.Nets.Count > 0)
@@ -178,7 +181,8 @@ internal sealed class AddressClasses
         }
     }
 
-    private static NftRule Lookup(IpFamily family, string map, bool source, IEnumerable<NftExpr> condition) => Exprs.Rule(
+    private static NftRule Lookup(IpFamily family, string map, bool source, IEnumerable<NftExpr> condition) =>
+        Exprs.Rule(
         condition, Exprs.Family(family), Exprs.MarkFrom(map, Exprs.LoadAddress(family, source)));
 
     // The kernel cannot enlarge a set: a larger one is a new one, under a new name.

@@ -4,7 +4,9 @@ using Agent.Policy;
 
 namespace Agent.Compiler;
 
-/// <summary>What a profile is compiled from, but for the addresses behind the tags. The same object as long as that is the same.</summary>
+/// <summary>
+/// What a profile is compiled from, but for the addresses behind the tags. The same object as long as that is the same.
+/// </summary>
 internal sealed class ProfileSource
 {
     private readonly SecurityGroup[] groups;
@@ -15,7 +17,8 @@ internal sealed class ProfileSource
         this.groups = groups;
         Ingress = profile.Rank(policy, settings, Direction.Ingress);
         Egress = profile.Rank(policy, settings, Direction.Egress);
-        Tags = Ingress.Concat(Egress).Select(rule => rule.Remote.Tag).OfType<string>().ToImmutableHashSet(StringComparer.Ordinal);
+        Tags = Ingress.Concat(Egress).Select(rule => rule.Remote.Tag).OfType<string>()
+            .ToImmutableHashSet(StringComparer.Ordinal);
         IngressDefault = profile.Default(policy, Direction.Ingress);
         EgressDefault = profile.Default(policy, Direction.Egress);
     }
@@ -34,7 +37,9 @@ internal sealed class ProfileSource
     /// <summary>Everything whose addresses matter.</summary>
     public ImmutableHashSet<string> Tags { get; }
 
-    /// <summary>Ranks the profile's rules, or takes the earlier source if nothing that it was made of has changed.</summary>
+    /// <summary>
+    /// Ranks the profile's rules, or takes the earlier source if nothing that it was made of has changed.
+    /// </summary>
     public static ProfileSource Of(
         Profile profile, PolicySnapshot policy, PolicySettings settings, CompiledProfile? earlier)
     {
@@ -113,7 +118,8 @@ internal sealed class CompiledProfile
     {
         (int cells, int ranges) = emitter.Size;
         return cells > settings.MaxCells ? $"policy needs {cells} map elements, limit {settings.MaxCells}"
-            : ranges > settings.MaxRangeCells ? $"policy needs {ranges} port range elements, limit {settings.MaxRangeCells}"
+            : ranges > settings.MaxRangeCells
+                ? $"policy needs {ranges} port range elements, limit {settings.MaxRangeCells}"
             : null;
     }
 }

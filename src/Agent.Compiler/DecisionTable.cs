@@ -95,7 +95,8 @@ internal sealed record DecisionTable(uint Other, ProtocolDecision[] Protocols)
         return new ProtocolDecision(protocol, common, [.. cells]);
     }
 
-    private static uint Decide((RankedRule Rule, uint Number) ranked) => Decision.Of(ranked.Rule.Verdict, ranked.Number);
+    private static uint Decide((RankedRule Rule, uint Number) ranked) =>
+        Decision.Of(ranked.Rule.Verdict, ranked.Number);
 
     private static IEnumerable<PortCell> PaintDestination(
         IReadOnlyList<(RankedRule Rule, uint Number)> rules, uint none)
@@ -158,7 +159,8 @@ internal sealed record DecisionTable(uint Other, ProtocolDecision[] Protocols)
         var area = new Dictionary<uint, long>();
         foreach (PortCell cell in cells)
         {
-            long size = (cell.Destination.Last - cell.Destination.First + 1L) * (cell.Source.Last - cell.Source.First + 1L);
+            long size =
+                (cell.Destination.Last - cell.Destination.First + 1L) * (cell.Source.Last - cell.Source.First + 1L);
             area[cell.Decision] = area.GetValueOrDefault(cell.Decision) + size;
         }
 

@@ -92,7 +92,9 @@ internal static class Exprs
         new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(value)),
     ];
 
-    /// <summary><c>meta mark set (key) map @name</c>; what stands in <paramref name="key"/> is loaded from word 0 on.</summary>
+    /// <summary>
+    /// <c>meta mark set (key) map @name</c>; what stands in <paramref name="key"/> is loaded from word 0 on.
+    /// </summary>
     public static IEnumerable<NftExpr> MarkFrom(string map, params ReadOnlySpan<IEnumerable<NftExpr>> key)
     {
         var exprs = new List<NftExpr>();
@@ -112,7 +114,8 @@ internal static class Exprs
     public static IEnumerable<NftExpr> LoadMarkInWireOrder() =>
         [new NftExpr.Meta(NftMetaKey.Mark, R0), new NftExpr.ByteOrder(R0, R0, ToNetwork: true, Length: 4, Size: 4)];
 
-    public static IEnumerable<NftExpr> LoadL4Proto(byte word) => [new NftExpr.Meta(NftMetaKey.L4Proto, new NftReg(word))];
+    public static IEnumerable<NftExpr> LoadL4Proto(byte word) =>
+        [new NftExpr.Meta(NftMetaKey.L4Proto, new NftReg(word))];
 
     public static IEnumerable<NftExpr> LoadPort(bool source, byte word) =>
         [new NftExpr.Payload(NftPayloadBase.Transport, source ? 0u : 2u, 2, new NftReg(word))];

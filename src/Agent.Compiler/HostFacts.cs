@@ -20,7 +20,9 @@ public sealed record HostFacts
 {
     public static readonly HostFacts Default = new();
 
-    /// <summary>netdev chains may name devices that do not exist yet, and attach when they appear (Linux 6.16).</summary>
+    /// <summary>
+    /// netdev chains may name devices that do not exist yet, and attach when they appear (Linux 6.16).
+    /// </summary>
     public bool NetdevHooksByName { get; init; } = true;
 
     /// <summary>Devices that exist now; without <see cref="NetdevHooksByName"/> only these can be guarded.</summary>
@@ -52,7 +54,9 @@ public sealed record CompilerSettings
     /// <summary>Table name, in every family.</summary>
     public string Table { get; init; } = "sg_agent";
 
-    /// <summary>Interfaces that are closed unless a policy names them: exact names, or prefixes that end in '*'.</summary>
+    /// <summary>
+    /// Interfaces that are closed unless a policy names them: exact names, or prefixes that end in '*'.
+    /// </summary>
     public ImmutableArray<string> ManagedInterfaces { get; init; } = ["tap*", "vnet*"];
 
     /// <summary>Bits of the conntrack mark that carry the policy epoch. Other bits are never changed.</summary>

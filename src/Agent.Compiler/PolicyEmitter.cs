@@ -4,7 +4,9 @@ using Agent.Policy;
 
 namespace Agent.Compiler;
 
-/// <summary>Writes a <see cref="PolicyProgram"/> as maps and two chains: a fixed number of lookups, whatever the rules.</summary>
+/// <summary>
+/// Writes a <see cref="PolicyProgram"/> as maps and two chains: a fixed number of lookups, whatever the rules.
+/// </summary>
 /// <remarks>
 /// <code>
 /// mark := address class -> @class -> policy class      (or decided already)
@@ -50,7 +52,8 @@ internal sealed class PolicyEmitter
         (Maps().Sum(map => map.Elements.Count), rangeMap?.Elements.Count ?? 0);
 
     public IEnumerable<NftSet> Maps() =>
-        ((NftSet?[])[classMap, .. ownMaps.Select(own => own.Map), portMap, rangeMap, protocolMap, anyMap]).OfType<NftSet>();
+        ((NftSet?[])[classMap, .. ownMaps.Select(own => own.Map), portMap, rangeMap, protocolMap, anyMap])
+            .OfType<NftSet>();
 
     /// <summary>The chain that judges a packet against this policy.</summary>
     /// <param name="chain">Its name.</param>
@@ -252,7 +255,8 @@ internal sealed class PolicyEmitter
     {
         foreach (PortCell cell in protocol.Cells)
         {
-            if (cell.Source != PortRange.All || cell.Destination.Last - cell.Destination.First >= settings.ExpandedPorts)
+            if (cell.Source != PortRange.All
+                || cell.Destination.Last - cell.Destination.First >= settings.ExpandedPorts)
             {
                 ranges.Add((mark, protocol.Protocol, cell));
                 continue;

@@ -3,7 +3,9 @@ using Agent.Policy;
 
 namespace Agent.Compiler;
 
-/// <summary>What one profile decides in one direction: a decision table per class of addresses. Pure policy, no nftables.</summary>
+/// <summary>
+/// What one profile decides in one direction: a decision table per class of addresses. Pure policy, no nftables.
+/// </summary>
 internal sealed class PolicyProgram
 {
     private readonly Dictionary<string, uint> policyClasses;
@@ -27,7 +29,9 @@ internal sealed class PolicyProgram
     /// <summary>Rule number to rule key: "sg-web/sgr-1".</summary>
     public IReadOnlyDictionary<uint, string> RuleKeys { get; }
 
-    /// <summary>One per distinct set of the rules' tags; the two with no tags ("any other address") come first.</summary>
+    /// <summary>
+    /// One per distinct set of the rules' tags; the two with no tags ("any other address") come first.
+    /// </summary>
     public IReadOnlyList<ClassProgram> Classes { get; }
 
     /// <summary>What is decided for an address class, or null where it is like any other address.</summary>
@@ -49,7 +53,8 @@ internal sealed class PolicyProgram
     /// <param name="Table">What is decided for own addresses that no rule singles out.</param>
     /// <param name="Owns">Own addresses for which something else is decided; disjoint.</param>
     public sealed record ClassProgram(
-        string Key, IpFamily Family, IReadOnlyList<uint> AddressClasses, DecisionTable Table, IReadOnlyList<OwnProgram> Owns);
+        string Key, IpFamily Family, IReadOnlyList<uint> AddressClasses, DecisionTable Table,
+        IReadOnlyList<OwnProgram> Owns);
 
     public sealed record OwnProgram(string Key, UInt128 First, UInt128 Last, DecisionTable Table);
 
@@ -77,7 +82,8 @@ internal sealed class PolicyProgram
         {
             AddressClass first = same.First();
             ClassProgram program = ProgramOf(
-                numbered, first.Family, [.. first.Tags.Where(tags.Contains)], [.. same.Select(a => a.Number).Order()], fallback);
+                numbered, first.Family, [.. first.Tags.Where(tags.Contains)], [.. same.Select(a => a.Number).Order()],
+                fallback);
             ClassProgram rest = programs[first.Family == IpFamily.V4 ? 0 : 1];
             if (!program.Table.Equals(rest.Table) || !program.Owns.SequenceEqual(rest.Owns))
             {
@@ -93,7 +99,8 @@ internal sealed class PolicyProgram
     {
         IEnumerable<string> named = programs.Skip(2).Select(program => program.Key)
             .Concat(programs.SelectMany(program => program.Owns).Select(own => own.Key));
-        Dictionary<string, uint> numbers = StableHash.Number(named.Distinct(), Decision.FirstNumber, Decision.NumberLimit);
+        Dictionary<string, uint> numbers = StableHash.Number(
+            named.Distinct(), Decision.FirstNumber, Decision.NumberLimit);
         numbers[programs[0].Key] = Decision.RestV4;
         numbers[programs[1].Key] = Decision.RestV6;
         return numbers;
@@ -122,7 +129,8 @@ internal sealed class PolicyProgram
         {
             HashSet<IpPrefix> covering = [.. segment.Signature.Tags.Select(tag => prefixes[tag])];
             DecisionTable table = DecisionTable.Of(
-                [.. rules.Where(ranked => ranked.Rule.Own is null || covering.Contains(ranked.Rule.Own.Value))], fallback);
+                [.. rules.Where(ranked => ranked.Rule.Own is null || covering.Contains(ranked.Rule.Own.Value))],
+                fallback);
             if (!table.Equals(common))
             {
                 string own = string.Join(',', covering.Order());

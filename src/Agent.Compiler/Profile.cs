@@ -25,9 +25,12 @@ internal sealed record Profile(string VpcId, ImmutableArray<string> GroupIds)
 
     /// <summary>The type's default (semantics.md section 1, step 5).</summary>
     public Verdict Default(PolicySnapshot policy, Direction direction) =>
-        direction == Direction.Egress && policy.Groups[GroupIds[0]].Type == GroupType.Basic ? Verdict.Accept : Verdict.Drop;
+        direction == Direction.Egress && policy.Groups[GroupIds[0]].Type == GroupType.Basic
+            ? Verdict.Accept : Verdict.Drop;
 
-    /// <summary>Every row that is looked at, strongest first: what no rule can override, then the groups' rules.</summary>
+    /// <summary>
+    /// Every row that is looked at, strongest first: what no rule can override, then the groups' rules.
+    /// </summary>
     public ImmutableArray<RankedRule> Rank(PolicySnapshot policy, PolicySettings settings, Direction direction)
     {
         List<RankedRule> fixedRows = direction == Direction.Egress ? FixedEgress(settings) : [];

@@ -12,7 +12,9 @@ internal readonly record struct RemoteTag(string? Tag, bool V4, bool V6)
     public bool Covers(IpFamily family) => family == IpFamily.V4 ? V4 : V6;
 }
 
-/// <summary>One row of the list that decides (semantics.md 4.1), with everything it names resolved but its addresses.</summary>
+/// <summary>
+/// One row of the list that decides (semantics.md 4.1), with everything it names resolved but its addresses.
+/// </summary>
 /// <param name="Key">Names the row: "sg-web/sgr-1", "inner:sg-web", "metadata:...", "platform:25".</param>
 /// <param name="Verdict">What it decides.</param>
 /// <param name="Protocol">IANA number, or null for all.</param>

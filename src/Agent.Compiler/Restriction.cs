@@ -9,7 +9,9 @@ namespace Agent.Compiler;
 /// <remarks>Exact for rules, lists and members; whatever concerns the vNIC itself counts as taking away.</remarks>
 public static class Restriction
 {
-    /// <summary>True if some packet that <paramref name="before"/> accepts is dropped by <paramref name="after"/>.</summary>
+    /// <summary>
+    /// True if some packet that <paramref name="before"/> accepts is dropped by <paramref name="after"/>.
+    /// </summary>
     public static bool Between(CompiledRuleset before, CompiledRuleset after)
     {
         ArgumentNullException.ThrowIfNull(before);
@@ -88,7 +90,8 @@ public static class Restriction
     private sealed class Comparison(CompiledRuleset before, CompiledRuleset after)
     {
         private readonly Dictionary<(string, string), bool> profiles = [];
-        private readonly Dictionary<string, List<(IpFamily Family, uint Old, uint New)>> moves = new(StringComparer.Ordinal);
+        private readonly Dictionary<string, List<(IpFamily Family, uint Old, uint New)>> moves = new(
+            StringComparer.Ordinal);
         private readonly Dictionary<(DecisionTable, DecisionTable), bool> tables = new(new ByIdentity());
 
         public bool LosesAnything(Vnic old)
@@ -144,7 +147,8 @@ public static class Restriction
             }
 
             // Own addresses: cut by both sides' segments, and ask once per piece.
-            IEnumerable<UInt128> starts = old.Owns.Concat(now.Owns).SelectMany(own => Edges(own, old.Family)).Distinct();
+            IEnumerable<UInt128> starts = old.Owns.Concat(now.Owns).SelectMany(own => Edges(own, old.Family))
+                .Distinct();
             return starts.Any(at => Loses(TableAt(old, at), TableAt(now, at)));
         }
 
@@ -207,7 +211,8 @@ public static class Restriction
                 PortCell[] newStrip = [.. now.Where(cell => cell.Destination.Contains(destination))];
                 foreach (ushort source in Starts(oldStrip.Concat(newStrip).Select(cell => cell.Source)))
                 {
-                    if (Decision.Accepts(At(oldStrip, source, oldRest)) && !Decision.Accepts(At(newStrip, source, newRest)))
+                    if (Decision.Accepts(At(oldStrip, source, oldRest))
+                        && !Decision.Accepts(At(newStrip, source, newRest)))
                     {
                         return true;
                     }

@@ -14,8 +14,8 @@ public sealed record CompileRequest(
     PolicySnapshot Policy, PolicySettings PolicySettings, CompilerSettings Settings, HostFacts Host, uint Epoch)
 {
     /// <summary>
-    /// Profiles (by <see cref="CompiledRuleset.ProfileOf"/>) that must not follow <see cref="Policy"/>: the policy whose
-    /// rules they keep, or null to close them. How a refused object of one vNIC stays that vNIC's own problem.
+    /// Profiles (by <see cref="CompiledRuleset.ProfileOf"/>) that must not follow <see cref="Policy"/>: the policy
+    /// whose rules they keep, or null to close them. How a refused object of one vNIC stays that vNIC's own problem.
     /// </summary>
     public ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> HeldBack { get; init; } =
         ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
@@ -124,7 +124,9 @@ public sealed class CompiledRuleset
         return (null, null);
     }
 
-    /// <summary>The rule behind a decision that a drop record or an element carries: "sg-web/sgr-1", or "default".</summary>
+    /// <summary>
+    /// The rule behind a decision that a drop record or an element carries: "sg-web/sgr-1", or "default".
+    /// </summary>
     public string? RuleOf(string profile, Direction direction, uint mark)
     {
         if (!Decision.IsDecided(mark) || !Profiles.TryGetValue(profile, out CompiledProfile? pair))
@@ -172,7 +174,8 @@ public static class RulesetCompiler
     {
         private readonly PolicySnapshot policy = request.Policy;
         private readonly ILookup<string, Vnic> vnicsOf = request.Policy.Vnics.Values
-            .SelectMany(vnic => vnic.GroupIds.Select(id => (id, vnic))).ToLookup(pair => pair.id, pair => pair.vnic, StringComparer.Ordinal);
+            .SelectMany(vnic => vnic.GroupIds.Select(id => (id, vnic)))
+            .ToLookup(pair => pair.id, pair => pair.vnic, StringComparer.Ordinal);
         private readonly SortedDictionary<string, string> failed = new(StringComparer.Ordinal);
         private readonly Dictionary<string, CompiledProfile> compiled = new(StringComparer.Ordinal);
         private readonly Dictionary<string, string> closedProfiles = new(StringComparer.Ordinal);
@@ -233,7 +236,8 @@ public static class RulesetCompiler
             foreach ((Profile profile, ProfileSource source) in sources)
             {
                 CompiledProfile? earlier = Earlier(profile);
-                bool same = earlier is not null && ReferenceEquals(earlier.Source, source) && !source.Tags.Overlaps(moved);
+                bool same = earlier is not null && ReferenceEquals(earlier.Source, source)
+                    && !source.Tags.Overlaps(moved);
                 Add(profile, same ? earlier! : CompiledProfile.Of(profile, source, classes, request.Settings));
             }
 
@@ -463,7 +467,8 @@ public static class RulesetCompiler
             guards.SelectMany(guard => guard.Counters));
 
         private NftTable Table(
-            NftFamily family, IEnumerable<NftChain> chains, IEnumerable<NftSet> sets, IEnumerable<NftObject> objects) => new(
+            NftFamily family, IEnumerable<NftChain> chains, IEnumerable<NftSet> sets,
+            IEnumerable<NftObject> objects) => new(
                 family, request.Settings.Table,
                 chains.OrderBy(chain => chain.Name, StringComparer.Ordinal).ToValueArray(),
                 sets.OrderBy(set => set.Name, StringComparer.Ordinal).ToValueArray(),

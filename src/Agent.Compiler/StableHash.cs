@@ -3,7 +3,8 @@ using System.Text;
 namespace Agent.Compiler;
 
 /// <summary>FNV-1a over text, finished by a mixer: the same on every machine and in every version.</summary>
-/// <remarks>Names and class numbers are made of it, so that equal policies give equal bytes, whatever came before.</remarks>
+/// <remarks>Names and class numbers are made of it, so that equal policies give equal bytes, whatever came
+/// before.</remarks>
 internal static class StableHash
 {
     public static ulong Of(string text)

@@ -6,7 +6,9 @@ namespace Agent.Contract;
 /// <summary>Applies a delta message to the policy that it builds on.</summary>
 public static class DeltaReader
 {
-    /// <summary>The policy after the delta, or every fault. Costs what the delta touches, not what a group holds.</summary>
+    /// <summary>
+    /// The policy after the delta, or every fault. Costs what the delta touches, not what a group holds.
+    /// </summary>
     public static SnapshotResult Apply(PolicySnapshot held, V1.Delta delta, PolicyLimits limits)
     {
         ArgumentNullException.ThrowIfNull(held);
@@ -14,23 +16,29 @@ public static class DeltaReader
         var faults = new FaultList();
         if (delta.BaseRevision != held.Revision)
         {
-            faults.Add("base_revision", Codes.StaleBase, $"builds on revision {delta.BaseRevision}, the agent holds {held.Revision}",
+            faults.Add(
+                "base_revision", Codes.StaleBase,
+                $"builds on revision {delta.BaseRevision}, the agent holds {held.Revision}",
                 "Send the deltas in between, or a snapshot.");
             return faults.Result(held);
         }
 
         if (delta.Revision <= delta.BaseRevision)
         {
-            faults.Add("revision", Codes.Revision, $"revision {delta.Revision} is not greater than its base", "Count upwards.");
+            faults.Add(
+                "revision", Codes.Revision, $"revision {delta.Revision} is not greater than its base",
+                "Count upwards.");
         }
 
         PolicySnapshot next = new Application(held, delta, new ResourceReader(faults, limits), faults).Run();
-        bool structure = delta.UpsertGroups.Count + delta.RemoveGroups.Count + delta.UpsertVnics.Count + delta.RemoveVnics.Count
+        bool structure = delta.UpsertGroups.Count + delta.RemoveGroups.Count + delta.UpsertVnics.Count
+            + delta.RemoveVnics.Count
             + delta.UpsertPrefixLists.Count + delta.RemovePrefixLists.Count + delta.UpsertPortLists.Count
             + delta.RemovePortLists.Count + delta.UpsertVpcs.Count + delta.RemoveVpcs.Count > 0;
         if (structure)
         {
-            new ReferenceCheck(next, limits, faults).Run(); // members name nothing: alone, they cannot break a reference
+            // members name nothing: alone, they cannot break a reference
+            new ReferenceCheck(next, limits, faults).Run();
         }
 
         return faults.Result(next);
@@ -75,7 +83,9 @@ public static class DeltaReader
                 string path = $"members[{change.GroupId}]";
                 if (!groups.TryGetValue(change.GroupId, out SecurityGroup? group))
                 {
-                    faults.Add(path, Codes.GroupNotFound, $"no group {FaultList.Show(change.GroupId)}", "Upsert the group first.");
+                    faults.Add(
+                        path, Codes.GroupNotFound, $"no group {FaultList.Show(change.GroupId)}",
+                        "Upsert the group first.");
                     continue;
                 }
 
@@ -119,7 +129,8 @@ public static class DeltaReader
             {
                 if (!seen.Add(id(item)))
                 {
-                    faults.Add($"{path}[{id(item)}]", Codes.Duplicate, "stands twice in the delta", "Keep the newer one.");
+                    faults.Add(
+                        $"{path}[{id(item)}]", Codes.Duplicate, "stands twice in the delta", "Keep the newer one.");
                 }
 
                 items = items.SetItem(id(item), item);
@@ -129,7 +140,9 @@ public static class DeltaReader
             {
                 if (!seen.Add(gone))
                 {
-                    faults.Add($"{path}[{gone}]", Codes.Duplicate, "both upserted and removed, or removed twice", "Keep one of them.");
+                    faults.Add(
+                        $"{path}[{gone}]", Codes.Duplicate, "both upserted and removed, or removed twice",
+                        "Keep one of them.");
                 }
 
                 items = items.Remove(gone);

@@ -7,7 +7,8 @@ namespace Agent.Contract;
 /// <param name="Policy">Null if there is any fault.</param>
 /// <param name="Faults">All faults, in the order of the input.</param>
 /// <param name="Warnings">Accepted, but probably not meant.</param>
-public sealed record SnapshotResult(PolicySnapshot? Policy, ImmutableArray<PolicyFault> Faults, ImmutableArray<string> Warnings);
+public sealed record SnapshotResult(
+    PolicySnapshot? Policy, ImmutableArray<PolicyFault> Faults, ImmutableArray<string> Warnings);
 
 /// <summary>Collects faults and warnings of one reading.</summary>
 internal sealed class FaultList
@@ -40,7 +41,8 @@ internal sealed class FaultList
         }
     }
 
-    public SnapshotResult Result(PolicySnapshot policy) => new(faults.Count == 0 ? policy : null, [.. faults], [.. warnings]);
+    public SnapshotResult Result(PolicySnapshot policy) =>
+        new(faults.Count == 0 ? policy : null, [.. faults], [.. warnings]);
 
     /// <summary>A value as it may stand in a message: short, and without control characters.</summary>
     public static string Show(string value)

@@ -14,7 +14,8 @@ internal sealed class Fields(FaultList faults)
     {
         if (value.Length is 0 or > IdMax || !value.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-'))
         {
-            faults.Add(path, code, $"{FaultList.Show(value)} is not an id", "Use 1 to 64 letters, digits, '.', '_' and '-'.");
+            faults.Add(
+                path, code, $"{FaultList.Show(value)} is not an id", "Use 1 to 64 letters, digits, '.', '_' and '-'.");
         }
 
         return value;
@@ -43,7 +44,8 @@ internal sealed class Fields(FaultList faults)
 
         if (!wasCanonical && (canonical || prefix.Family == IpFamily.V6))
         {
-            faults.Add(path, code, $"{FaultList.Show(value)} has bits set behind its prefix length", $"Write {prefix}.");
+            faults.Add(
+                path, code, $"{FaultList.Show(value)} has bits set behind its prefix length", $"Write {prefix}.");
             return null;
         }
 
@@ -60,7 +62,9 @@ internal sealed class Fields(FaultList faults)
         IpPrefix? prefix = Prefix(path, value, Codes.Address, canonical: true);
         if (prefix is { IsHost: false })
         {
-            faults.Add(path, Codes.Address, $"{FaultList.Show(value)} is a prefix, not an address", "Use delegated_prefixes for it.");
+            faults.Add(
+                path, Codes.Address, $"{FaultList.Show(value)} is a prefix, not an address",
+                "Use delegated_prefixes for it.");
             return null;
         }
 
@@ -76,11 +80,14 @@ internal sealed class Fields(FaultList faults)
             return new PortRange(first, last);
         }
 
-        faults.Add(path, code, $"{FaultList.Show(value)} is not a port range", "Write first/last, such as 80/80 or 8000/9000, 1 to 65535.");
+        faults.Add(
+            path, code, $"{FaultList.Show(value)} is not a port range",
+            "Write first/last, such as 80/80 or 8000/9000, 1 to 65535.");
         return null;
 
         static ushort? Port(string text) =>
-            ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port > 0 ? port : null;
+            ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port > 0
+                ? port : null;
     }
 
     /// <summary>The protocol's number; null with <paramref name="known"/> set is "all".</summary>
@@ -108,7 +115,9 @@ internal sealed class Fields(FaultList faults)
         return null;
     }
 
-    /// <summary>Device name of at most 15 bytes (linux/if.h IFNAMSIZ), as the kernel's dev_valid_name takes it.</summary>
+    /// <summary>
+    /// Device name of at most 15 bytes (linux/if.h IFNAMSIZ), as the kernel's dev_valid_name takes it.
+    /// </summary>
     public string Interface(string path, string value)
     {
         if (value.Length == 0 || Encoding.UTF8.GetByteCount(value) > 15 || value is "." or ".."
@@ -125,7 +134,8 @@ internal sealed class Fields(FaultList faults)
     {
         if (!MacAddress.TryParse(value, out MacAddress mac) || mac.IsMulticast || mac.Bits == 0)
         {
-            faults.Add(path, Codes.Mac, $"{FaultList.Show(value)} is not a unicast MAC address", "Write 02:00:00:00:00:01.");
+            faults.Add(
+                path, Codes.Mac, $"{FaultList.Show(value)} is not a unicast MAC address", "Write 02:00:00:00:00:01.");
         }
 
         return mac;
@@ -136,7 +146,8 @@ internal sealed class Fields(FaultList faults)
     {
         if (value != 0 && (value < min || value > max))
         {
-            faults.Add(path, Codes.Timeout, $"{value} seconds is out of range", $"Use {min} to {max}, or 0 for {fallback}.");
+            faults.Add(
+                path, Codes.Timeout, $"{value} seconds is out of range", $"Use {min} to {max}, or 0 for {fallback}.");
         }
 
         return value == 0 ? fallback : (int)Math.Min(value, int.MaxValue);
@@ -150,7 +161,9 @@ internal sealed class Fields(FaultList faults)
         {
             if (!map.TryAdd(id(item), item))
             {
-                faults.Add($"{path}[{id(item)}]", Codes.Duplicate, $"id {FaultList.Show(id(item))} stands twice", "Give each its own id.");
+                faults.Add(
+                    $"{path}[{id(item)}]", Codes.Duplicate, $"id {FaultList.Show(id(item))} stands twice",
+                    "Give each its own id.");
             }
         }
 

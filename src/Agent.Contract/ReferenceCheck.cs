@@ -2,7 +2,9 @@ using Agent.Policy;
 
 namespace Agent.Contract;
 
-/// <summary>Checks what resources say of each other, over the whole state: nothing may name what is not there.</summary>
+/// <summary>
+/// Checks what resources say of each other, over the whole state: nothing may name what is not there.
+/// </summary>
 internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits, FaultList faults)
 {
     private readonly Dictionary<string, long> weights = new(StringComparer.Ordinal);
@@ -46,7 +48,8 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         if (group.Type == GroupType.Basic && groupRules > limits.GroupRulesPerBasicGroup)
         {
             faults.Add($"groups[{group.Id}].rules", Codes.GroupRuleLimit,
-                $"{groupRules} rules name a group, limit {limits.GroupRulesPerBasicGroup}", "Use prefix lists or fewer groups.");
+                $"{groupRules} rules name a group, limit {limits.GroupRulesPerBasicGroup}",
+                "Use prefix lists or fewer groups.");
         }
     }
 
@@ -61,7 +64,8 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
             }
             else
             {
-                faults.Add($"{path}.prefix_list_id", Codes.PrefixListNotFound, $"no prefix list {FaultList.Show(prefixes.Id)}",
+                faults.Add(
+                    $"{path}.prefix_list_id", Codes.PrefixListNotFound, $"no prefix list {FaultList.Show(prefixes.Id)}",
                     "Send the list, or correct the id.");
             }
         }
@@ -88,7 +92,8 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         path += ".group_id";
         if (group.Type == GroupType.Advanced)
         {
-            faults.Add(path, Codes.AdvancedReference, "an advanced group cannot name a group", "Use a CIDR or a prefix list.");
+            faults.Add(
+                path, Codes.AdvancedReference, "an advanced group cannot name a group", "Use a CIDR or a prefix list.");
         }
 
         if (id == group.Id)
@@ -108,7 +113,9 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         }
         else if (other.Type == GroupType.Advanced)
         {
-            faults.Add(path, Codes.AdvancedReference, $"group {id} is advanced and cannot be named", "Use a CIDR or a prefix list.");
+            faults.Add(
+                path, Codes.AdvancedReference, $"group {id} is advanced and cannot be named",
+                "Use a CIDR or a prefix list.");
         }
     }
 
@@ -141,7 +148,9 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         {
             if (!policy.Groups.TryGetValue(id, out SecurityGroup? group))
             {
-                faults.Add($"{path}.group_ids", Codes.GroupNotFound, $"no group {FaultList.Show(id)}", "Send the group, or correct the id.");
+                faults.Add(
+                    $"{path}.group_ids", Codes.GroupNotFound, $"no group {FaultList.Show(id)}",
+                    "Send the group, or correct the id.");
                 continue;
             }
 
@@ -149,14 +158,18 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
             weight += weights[id];
             if (group.VpcId != vnic.VpcId)
             {
-                faults.Add($"{path}.group_ids", Codes.VpcMismatch, $"group {id} is in VPC {group.VpcId}, the vNIC in {vnic.VpcId}",
+                faults.Add(
+                    $"{path}.group_ids", Codes.VpcMismatch,
+                    $"group {id} is in VPC {group.VpcId}, the vNIC in {vnic.VpcId}",
                     "Use groups of the vNIC's VPC.");
             }
         }
 
         if (types.Count > 1)
         {
-            faults.Add($"{path}.group_ids", Codes.MultiGroupType, "basic and advanced groups together", "Use groups of one type.");
+            faults.Add(
+                $"{path}.group_ids", Codes.MultiGroupType, "basic and advanced groups together",
+                "Use groups of one type.");
         }
 
         if (weight > limits.WeightedRulesPerVnic)

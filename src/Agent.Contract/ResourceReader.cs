@@ -38,7 +38,8 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
         if (group.Members.Count > limit)
         {
             faults.Add($"groups[{group.Id}].members", Codes.MembersPerGroup,
-                $"{group.Members.Count} members, limit {limit}", "Split the group, or raise limits.members_per_*_group.");
+                $"{group.Members.Count} members, limit {limit}",
+                "Split the group, or raise limits.members_per_*_group.");
         }
     }
 
@@ -130,7 +131,8 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
                     times.TcpEstablishedSeconds, defaults.TcpEstablishedSeconds, 30, 910),
                 TcpClosedAndTimeWaitSeconds = fields.Seconds($"{path}.timeouts.tcp_closed_and_time_wait_seconds",
                     times.TcpClosedAndTimeWaitSeconds, defaults.TcpClosedAndTimeWaitSeconds, 3, 15),
-                UdpSeconds = fields.Seconds($"{path}.timeouts.udp_seconds", times.UdpSeconds, defaults.UdpSeconds, 10, 100),
+                UdpSeconds = fields.Seconds(
+                    $"{path}.timeouts.udp_seconds", times.UdpSeconds, defaults.UdpSeconds, 10, 100),
             },
             MaxSessions = MaxSessions($"{path}.max_sessions", message),
             SourceDestinationCheck = !message.DisableSourceDestinationCheck,
@@ -194,7 +196,8 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
             string at = $"{path}.rules[{(messages[i].Id.Length > 0 ? messages[i].Id : i.ToString(null, null))}]";
             if (!ids.Add(messages[i].Id))
             {
-                faults.Add($"{at}.id", Codes.Duplicate, $"rule id {FaultList.Show(messages[i].Id)} stands twice in the group",
+                faults.Add(
+                    $"{at}.id", Codes.Duplicate, $"rule id {FaultList.Show(messages[i].Id)} stands twice in the group",
                     "Give each rule its own id.");
             }
 
@@ -213,13 +216,16 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
 
             int twin = contents[rule with { Id = "", Description = "" }];
             bool smaller = string.CompareOrdinal(rule.Id, rules[twin].Id) < 0;
-            faults.Warn(smaller ? $"{path}.rules[{rules[twin].Id}]" : at, "says the same as another rule of the group; left out");
+            faults.Warn(
+                smaller ? $"{path}.rules[{rules[twin].Id}]" : at,
+                "says the same as another rule of the group; left out");
             rules[twin] = smaller ? rule : rules[twin];
         }
 
         if (rules.Count > limits.RulesPerGroupWarning)
         {
-            faults.Warn(path, $"{rules.Count} rules; Alibaba Cloud advises at most {limits.RulesPerGroupWarning} in a group");
+            faults.Warn(
+                path, $"{rules.Count} rules; Alibaba Cloud advises at most {limits.RulesPerGroupWarning} in a group");
         }
 
         return [.. rules];
@@ -251,7 +257,8 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
             case V1.Policy.Drop: return Verdict.Drop;
             case V1.Policy.Accept when type == GroupType.Basic: return Verdict.Accept;
             case V1.Policy.Accept:
-                faults.Add(path, Codes.InnerAccess, "an advanced group has no inner access", "Leave it out, or set drop.");
+                faults.Add(
+                    path, Codes.InnerAccess, "an advanced group has no inner access", "Leave it out, or set drop.");
                 return Verdict.Drop;
             default:
                 faults.Add(path, Codes.Policy, $"{(int)policy} is not a policy", "Set accept or drop.");
@@ -263,17 +270,22 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
     {
         if (max > limit || count > limit)
         {
-            faults.Add($"{path}.max_entries", Codes.Limit, $"{Math.Max(max, (uint)count)} entries, limit {limit}", "Split the list.");
+            faults.Add(
+                $"{path}.max_entries", Codes.Limit, $"{Math.Max(max, (uint)count)} entries, limit {limit}",
+                "Split the list.");
         }
         else if (max != 0 && count > max)
         {
-            faults.Add($"{path}.entries", Codes.Limit, $"{count} entries, max_entries is {max}", "Raise max_entries or remove entries.");
+            faults.Add(
+                $"{path}.entries", Codes.Limit, $"{count} entries, max_entries is {max}",
+                "Raise max_entries or remove entries.");
         }
 
         return max == 0 ? Math.Max(count, 1) : (int)Math.Min(max, int.MaxValue);
     }
 
-    private ImmutableArray<IpPrefix> Addresses(string path, RepeatedField<string> texts, Func<string, string, IpPrefix?> read)
+    private ImmutableArray<IpPrefix> Addresses(
+        string path, RepeatedField<string> texts, Func<string, string, IpPrefix?> read)
     {
         var seen = new List<IpPrefix>();
         for (int i = 0; i < texts.Count; i++)
@@ -298,12 +310,15 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
     {
         if (ids.Count == 0)
         {
-            faults.Add($"{path}.group_ids", Codes.GroupNotFound, "no group", "Put the vNIC in at least one security group.");
+            faults.Add(
+                $"{path}.group_ids", Codes.GroupNotFound, "no group", "Put the vNIC in at least one security group.");
         }
 
         if (ids.Count > limits.GroupsPerVnic)
         {
-            faults.Add($"{path}.group_ids", Codes.GroupsPerVnic, $"{ids.Count} groups, limit {limits.GroupsPerVnic}", "Leave some.");
+            faults.Add(
+                $"{path}.group_ids", Codes.GroupsPerVnic, $"{ids.Count} groups, limit {limits.GroupsPerVnic}",
+                "Leave some.");
         }
 
         if (ids.Distinct(StringComparer.Ordinal).Count() != ids.Count)

@@ -2,7 +2,9 @@ using Agent.Policy;
 
 namespace Agent.Contract;
 
-/// <summary>Reads one rule (semantics.md 3.1 to 3.3). References are checked later, when all resources are known.</summary>
+/// <summary>
+/// Reads one rule (semantics.md 3.1 to 3.3). References are checked later, when all resources are known.
+/// </summary>
 internal sealed class RuleReader(FaultList faults, Fields fields)
 {
     public GroupRule? Read(string path, V1.Rule message)
@@ -50,13 +52,16 @@ internal sealed class RuleReader(FaultList faults, Fields fields)
         {
             if (known && message.PortRange is not ("" or "-1/-1"))
             {
-                faults.Add(at, Codes.PortMismatch, $"ports {FaultList.Show(message.PortRange)} for a protocol without ports",
+                faults.Add(
+                    at, Codes.PortMismatch, $"ports {FaultList.Show(message.PortRange)} for a protocol without ports",
                     "Write -1/-1, or use tcp or udp.");
             }
 
             if (known && message.PortListId.Length > 0)
             {
-                faults.Add($"{path}.port_list_id", Codes.PortListProtocol, "a port list for a protocol without ports", "Use tcp or udp.");
+                faults.Add(
+                    $"{path}.port_list_id", Codes.PortListProtocol, "a port list for a protocol without ports",
+                    "Use tcp or udp.");
             }
 
             return (null, null);
@@ -80,7 +85,9 @@ internal sealed class RuleReader(FaultList faults, Fields fields)
         string at = $"{path}.source_port_range";
         if (known && !(protocol is byte number && IpProtocol.HasPorts(number)))
         {
-            faults.Add(at, Codes.PortMismatch, "source ports for a protocol without ports", "Leave it out, or use tcp or udp.");
+            faults.Add(
+                at, Codes.PortMismatch, "source ports for a protocol without ports",
+                "Leave it out, or use tcp or udp.");
             return null;
         }
 
@@ -124,18 +131,23 @@ internal sealed class RuleReader(FaultList faults, Fields fields)
         if (family is not null && protocol is IpProtocol.Icmp or IpProtocol.Icmpv6
             && family != (protocol == IpProtocol.Icmp ? IpFamily.V4 : IpFamily.V6))
         {
-            faults.Add($"{path}.protocol", Codes.ProtocolFamily, "ICMP is IPv4 only, ICMPv6 is IPv6 only", "Use the other one.");
+            faults.Add(
+                $"{path}.protocol", Codes.ProtocolFamily, "ICMP is IPv4 only, ICMPv6 is IPv6 only",
+                "Use the other one.");
         }
 
         if (own is IpPrefix ownSide && remote is Remote.Cidr cidr)
         {
             if (ownSide.Family != cidr.Prefix.Family)
             {
-                faults.Add($"{path}.own_cidr", Codes.ProtocolFamily, "own side and remote side are of different families", "Make two rules.");
+                faults.Add(
+                    $"{path}.own_cidr", Codes.ProtocolFamily, "own side and remote side are of different families",
+                    "Make two rules.");
             }
             else if (ownSide == cidr.Prefix)
             {
-                faults.Add($"{path}.own_cidr", Codes.SameCidr, "own side and remote side are equal", "Correct one of them.");
+                faults.Add(
+                    $"{path}.own_cidr", Codes.SameCidr, "own side and remote side are equal", "Correct one of them.");
             }
         }
     }

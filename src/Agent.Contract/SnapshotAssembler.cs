@@ -30,14 +30,16 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
         ArgumentNullException.ThrowIfNull(chunk);
         if (snapshot is null)
         {
-            return [new PolicyFault("snapshot_chunk", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")];
+            return [new PolicyFault(
+                "snapshot_chunk", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")];
         }
 
         bytes += chunk.CalculateSize();
         if (bytes > MaxBytes)
         {
             Forget();
-            return [new PolicyFault("snapshot_chunk", Codes.Limit, $"snapshot larger than {MaxBytes} bytes", "Send less to one host.")];
+            return [new PolicyFault(
+                "snapshot_chunk", Codes.Limit, $"snapshot larger than {MaxBytes} bytes", "Send less to one host.")];
         }
 
         foreach (V1.SecurityGroup group in chunk.Groups)
@@ -69,7 +71,8 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
         Forget();
         if (whole is null)
         {
-            return (null, [new PolicyFault("snapshot_end", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")]);
+            return (null,
+                [new PolicyFault("snapshot_end", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")]);
         }
 
         SnapshotResult read = SnapshotReader.Read(whole, limits);
@@ -87,7 +90,9 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
         Compare(faults, "member_count", (long)end.MemberCount, read.Policy.Groups.Values.Sum(group => (long)group.Members.Count));
         if (!end.StateHash.Span.SequenceEqual(StateHash.Of(read.Policy)))
         {
-            faults.Add("snapshot_end.state_hash", Codes.Incomplete, "the hash of what arrived is another one", "Send the snapshot again.");
+            faults.Add(
+                "snapshot_end.state_hash", Codes.Incomplete, "the hash of what arrived is another one",
+                "Send the snapshot again.");
         }
 
         SnapshotResult verdict = faults.Result(read.Policy);
@@ -105,7 +110,9 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
     {
         if (said != arrived)
         {
-            faults.Add($"snapshot_end.{field}", Codes.Incomplete, $"says {said}, {arrived} arrived", "Send the snapshot again.");
+            faults.Add(
+                $"snapshot_end.{field}", Codes.Incomplete, $"says {said}, {arrived} arrived",
+                "Send the snapshot again.");
         }
     }
 }

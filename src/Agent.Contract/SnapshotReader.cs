@@ -15,14 +15,16 @@ public static class SnapshotReader
         {
             Revision = snapshot.Revision,
             Groups = fields.ById("groups", snapshot.Groups.Select(group => resources.Group(group)), group => group.Id),
-            PrefixLists = fields.ById("prefix_lists", snapshot.PrefixLists.Select(resources.PrefixList), list => list.Id),
+            PrefixLists = fields.ById(
+                "prefix_lists", snapshot.PrefixLists.Select(resources.PrefixList), list => list.Id),
             PortLists = fields.ById("port_lists", snapshot.PortLists.Select(resources.PortList), list => list.Id),
             Vnics = fields.ById("vnics", snapshot.Vnics.Select(resources.Vnic), vnic => vnic.Id),
             Vpcs = fields.ById("vpcs", snapshot.Vpcs.Select(resources.Vpc), vpc => vpc.Id),
         };
         if (snapshot.Revision == 0)
         {
-            faults.Add("revision", Codes.Revision, "no revision", "Number states from 1 on, or ask for the next revision.");
+            faults.Add(
+                "revision", Codes.Revision, "no revision", "Number states from 1 on, or ask for the next revision.");
         }
 
         new ReferenceCheck(policy, limits, faults).Run();

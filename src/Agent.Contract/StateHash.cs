@@ -68,8 +68,11 @@ public static class StateHash
         return hash.Finish();
     }
 
-    /// <summary>Carries the sum of members from a group to the same group with some members added and removed.</summary>
-    internal static void Carry(SecurityGroup before, SecurityGroup after, IEnumerable<IpPrefix> added, IEnumerable<IpPrefix> removed)
+    /// <summary>
+    /// Carries the sum of members from a group to the same group with some members added and removed.
+    /// </summary>
+    internal static void Carry(
+        SecurityGroup before, SecurityGroup after, IEnumerable<IpPrefix> added, IEnumerable<IpPrefix> removed)
     {
         byte[] sum = [.. MemberSum(before)];
         foreach (IpPrefix member in added)
@@ -87,7 +90,8 @@ public static class StateHash
 
     private static void Put(Stream hash, SecurityGroup group)
     {
-        hash.Put(group.Id).Put(group.VpcId).Put((int)group.Type).Put((int)group.InnerAccess).Put(group.ServiceManaged ? 1 : 0)
+        hash.Put(group.Id).Put(group.VpcId).Put((int)group.Type).Put((int)group.InnerAccess)
+            .Put(group.ServiceManaged ? 1 : 0)
             .Put(group.Name).Put(group.Description).Put(group.Labels.Count);
         foreach ((string key, string value) in group.Labels)
         {
@@ -97,8 +101,10 @@ public static class StateHash
         hash.Put(group.Rules.Length);
         foreach (GroupRule rule in group.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal))
         {
-            hash.Put(rule.Id).Put((int)rule.Direction).Put(rule.Protocol is byte protocol ? protocol : -1).Put((int)rule.Verdict)
-                .Put(rule.Priority).Put(rule.Remote.GetType() == typeof(Remote.Cidr) ? 1 : rule.Remote is Remote.PrefixList ? 2 : 3)
+            hash.Put(rule.Id).Put((int)rule.Direction).Put(rule.Protocol is byte protocol ? protocol : -1)
+                .Put((int)rule.Verdict)
+                .Put(rule.Priority)
+                .Put(rule.Remote.GetType() == typeof(Remote.Cidr) ? 1 : rule.Remote is Remote.PrefixList ? 2 : 3)
                 .Put(rule.Remote.ToString()!).Put(rule.DestinationPorts?.ToString() ?? "").Put(rule.PortListId ?? "")
                 .Put(rule.SourcePorts?.ToString() ?? "").Put(rule.OwnSide?.ToString() ?? "").Put(rule.Description);
         }

@@ -35,7 +35,8 @@ internal static class AgentHost
         string kernel = features.KernelRelease;
         using var firewall = new KernelFirewall(
             config.Compiler.Table,
-            config.ProtectTables && features.OwnerPersist.Available ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
+            config.ProtectTables && features.OwnerPersist.Available
+                ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
         using var stateFile = new StateFile(config.StateDirectory);
         var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
         {
@@ -99,9 +100,11 @@ internal static class AgentHost
         return
         [
             Feature("table-owner-persist", features.OwnerPersist,
-                "other programs cannot change our tables (Linux 6.9; without it, foreign changes are found and undone)"),
+                "other programs cannot change our tables "
+                    + "(Linux 6.9; without it, foreign changes are found and undone)"),
             Feature("netdev-hook-by-name", features.NetdevHookByName,
-                "guards wait for devices that do not exist yet (Linux 6.16; without it, they are made when a device appears)"),
+                "guards wait for devices that do not exist yet "
+                    + "(Linux 6.16; without it, they are made when a device appears)"),
             Feature("bridge-conntrack", features.BridgeConntrack,
                 "vNICs that are bridge ports can be enforced (module nf_conntrack_bridge, Linux 5.3)"),
             Feature("ct-timeout", features.CtTimeout, "idle times per vNIC (CONFIG_NF_CT_NETLINK_TIMEOUT)"),
@@ -146,7 +149,8 @@ internal static class AgentHost
         builder.Services.AddSingleton(health);
         builder.Services.AddSingleton(new AgentService(
             reconciler,
-            new StatusReporter(version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler),
+            new StatusReporter(
+                version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler),
             config));
         WebApplication app = builder.Build();
         app.MapGrpcService<AgentService>();
@@ -185,7 +189,8 @@ internal static class AgentHost
     }
 
     // Events are hints: what counts is what a reading says.
-    private static async Task FollowLinksAsync(ChannelReader<LinkEvent> links, Reconciler reconciler, CancellationToken cancel)
+    private static async Task FollowLinksAsync(
+        ChannelReader<LinkEvent> links, Reconciler reconciler, CancellationToken cancel)
     {
         try
         {

@@ -6,7 +6,8 @@ namespace Agent.Daemon;
 /// <summary>Every series that the daemon exports; README's table of metrics is this file.</summary>
 internal sealed class AgentMetrics
 {
-    private static readonly double[] DurationBuckets = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
+    private static readonly double[] DurationBuckets =
+        [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 
     private readonly Histogram compile;
     private readonly Histogram commit;
@@ -37,16 +38,19 @@ internal sealed class AgentMetrics
         bytes = make.CreateCounter("sg_agent_netlink_bytes_total", "Bytes in committed transactions.");
         transactions = make.CreateCounter("sg_agent_transactions_total", "Transactions that the kernel committed.");
         revalidations = make.CreateCounter(
-            "sg_agent_session_revalidations_total", "Commits that took something away, so that live sessions are judged again.");
+            "sg_agent_session_revalidations_total",
+            "Commits that took something away, so that live sessions are judged again.");
         desiredRevision = make.CreateGauge("sg_agent_desired_revision", "Revision last accepted and persisted.");
         appliedRevision = make.CreateGauge("sg_agent_applied_revision", "Revision in force.");
         vnics = make.CreateGauge("sg_agent_vnics", "vNICs in the desired state.");
         failedVnics = make.CreateGauge("sg_agent_failed_vnics", "vNICs that do not follow the desired state.");
         Refusals = make.CreateCounter("sg_agent_refused_updates_total", "Updates refused with faults.");
         CommitFailures = make.CreateCounter("sg_agent_commit_failures_total", "Changes that the kernel did not take.");
-        PersistFailures = make.CreateCounter("sg_agent_persist_failures_total", "Updates refused because they could not be saved.");
+        PersistFailures = make.CreateCounter(
+            "sg_agent_persist_failures_total", "Updates refused because they could not be saved.");
         LoopFailures = make.CreateCounter("sg_agent_loop_failures_total", "Unexpected errors in the loop.");
-        DriftRepairs = make.CreateCounter("sg_agent_drift_repairs_total", "Times that somebody else's change to our tables was undone.");
+        DriftRepairs = make.CreateCounter(
+            "sg_agent_drift_repairs_total", "Times that somebody else's change to our tables was undone.");
     }
 
     public CollectorRegistry Registry { get; }

@@ -42,7 +42,8 @@ internal sealed record CommandLine
     public static CommandLine Parse(string[] args)
     {
         string? environment = Environment.GetEnvironmentVariable("SG_AGENT_CONFIG");
-        var line = new CommandLine { ConfigPath = environment ?? DefaultConfig, IsConfigNamed = environment is not null };
+        var line =
+            new CommandLine { ConfigPath = environment ?? DefaultConfig, IsConfigNamed = environment is not null };
         var overrides = new List<string>();
         for (int i = 0; i < args.Length; i++)
         {
@@ -56,7 +57,11 @@ internal sealed record CommandLine
                     break;
                 case "--set" when i + 1 < args.Length: overrides.Add(args[++i]); break;
                 default:
-                    return line with { Message = $"sg-agentd: '{args[i]}' is not understood; see --help", ExitCode = Usage };
+                    return line with
+                    {
+                        Message = $"sg-agentd: '{args[i]}' is not understood; see --help",
+                        ExitCode = Usage,
+                    };
             }
         }
 
@@ -76,7 +81,8 @@ internal sealed record CommandLine
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return new ConfigResult(null, [new Agent.Policy.PolicyFault("file", "Unreadable", e.Message, "Name a readable file.")]);
+            return new ConfigResult(
+                null, [new Agent.Policy.PolicyFault("file", "Unreadable", e.Message, "Name a readable file.")]);
         }
     }
 }

@@ -5,7 +5,8 @@ internal static partial class Log
 {
     [LoggerMessage(100, LogLevel.Information,
         "sg-agentd {Version} on {Kernel}: revision {Revision}, {VnicCount} vNICs, ruleset {Adopted}")]
-    public static partial void Started(this ILogger log, string version, string kernel, ulong revision, int vnicCount, string adopted);
+    public static partial void Started(
+        this ILogger log, string version, string kernel, ulong revision, int vnicCount, string adopted);
 
     [LoggerMessage(101, LogLevel.Error, "{Message}")]
     public static partial void StateDamaged(this ILogger log, string message);
@@ -45,7 +46,8 @@ internal static partial class Log
     [LoggerMessage(300, LogLevel.Warning, "generation {Found} in the kernel is not ours ({Ours}): reading the ruleset")]
     public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
 
-    [LoggerMessage(301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds} ms: {What}")]
+    [LoggerMessage(
+        301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds} ms: {What}")]
     public static partial void DriftRepaired(this ILogger log, double milliseconds, string what);
 
     [LoggerMessage(302, LogLevel.Error, "the kernel does not hold what was committed; repairing, first step: {Difference}")]

@@ -2,7 +2,8 @@ using System.Reflection;
 using Agent.Daemon;
 using Agent.Daemon.Config;
 
-string version = typeof(Log).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
+string version = typeof(Log).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion
+    ?? "0";
 CommandLine command = CommandLine.Parse(args);
 if (command.Message is string message)
 {

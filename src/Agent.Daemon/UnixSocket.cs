@@ -6,7 +6,9 @@ namespace Agent.Daemon;
 /// <summary>The socket file: made for us alone, then opened to its group.</summary>
 internal static class UnixSocket
 {
-    /// <summary>Makes the directory, and removes what a crashed process left. A socket that answers is somebody's.</summary>
+    /// <summary>
+    /// Makes the directory, and removes what a crashed process left. A socket that answers is somebody's.
+    /// </summary>
     public static void Prepare(string path)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);

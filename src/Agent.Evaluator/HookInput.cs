@@ -14,7 +14,9 @@ public enum CtState : byte
     Untracked = 64,
 }
 
-/// <summary>The conntrack entry of a packet. For Invalid and Untracked there is none: only the state can be loaded.</summary>
+/// <summary>
+/// The conntrack entry of a packet. For Invalid and Untracked there is none: only the state can be loaded.
+/// </summary>
 /// <param name="State">The state of this packet.</param>
 /// <param name="Reply">It travels against the direction that opened the session.</param>
 /// <param name="Mark">The entry's mark.</param>
@@ -66,7 +68,9 @@ public enum HookVerdict : byte
     Accept = 1,
     Drop = 2,
 
-    /// <summary>Something was reached that the judge does not model, or that chance decides. Never read it as accept.</summary>
+    /// <summary>
+    /// Something was reached that the judge does not model, or that chance decides. Never read it as accept.
+    /// </summary>
     Unknown = 3,
 }
 

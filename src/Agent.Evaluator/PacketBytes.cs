@@ -134,7 +134,8 @@ public sealed partial record PacketBytes(
                 break;
             case IpProtocol.Udp:
                 PutPorts(header, tuple);
-                BinaryPrimitives.WriteUInt16BigEndian(header.AsSpan(4), (ushort)(shape.TransportBytes ?? header.Length));
+                BinaryPrimitives.WriteUInt16BigEndian(
+                    header.AsSpan(4), (ushort)(shape.TransportBytes ?? header.Length));
                 break;
             case IpProtocol.Icmp or IpProtocol.Icmpv6:
                 header[0] = shape.IcmpTypeOf(tuple.Family);

@@ -50,7 +50,8 @@ public sealed class PolicyOracle
     /// All steps but the source/destination check. A live session is judged again with the tuple of its original direction, which
     /// the packet in hand may travel against; its own source is checked apart (datapath.md 2).
     /// </summary>
-    public PolicyVerdict JudgeSession(Vnic vnic, Direction direction, PacketTuple packet, PacketContext context = default)
+    public PolicyVerdict JudgeSession(
+        Vnic vnic, Direction direction, PacketTuple packet, PacketContext context = default)
     {
         ArgumentNullException.ThrowIfNull(vnic);
         if (direction == Direction.Egress && packet.Protocol == IpProtocol.Tcp
@@ -78,7 +79,9 @@ public sealed class PolicyOracle
         return InnerAccess(vnic, direction, packet) ?? CustomRules(vnic, direction, packet);
     }
 
-    /// <summary>Whether a packet that the guest sends carries a source that is not its own (semantics.md 5.4).</summary>
+    /// <summary>
+    /// Whether a packet that the guest sends carries a source that is not its own (semantics.md 5.4).
+    /// </summary>
     public static bool IsSpoofed(Vnic vnic, PacketTuple packet)
     {
         ArgumentNullException.ThrowIfNull(vnic);
@@ -96,7 +99,9 @@ public sealed class PolicyOracle
         return !hasNoAddressYet;
     }
 
-    /// <summary>The address that SLAAC forms from the MAC: fe80::/64 with the modified EUI-64 identifier (RFC 4291).</summary>
+    /// <summary>
+    /// The address that SLAAC forms from the MAC: fe80::/64 with the modified EUI-64 identifier (RFC 4291).
+    /// </summary>
     public static UInt128 LinkLocal(MacAddress mac)
     {
         ulong high = mac.Bits >> 24 ^ 0x02_0000; // the universal/local bit is inverted
@@ -118,7 +123,9 @@ public sealed class PolicyOracle
             ? Addresses.Of(list.Entries.Where(e => e.Family == list.Family))
             : Addresses.Nothing);
 
-    /// <summary>Rules of all groups of the vNIC in one order: priority, drop before accept, group id, rule id.</summary>
+    /// <summary>
+    /// Rules of all groups of the vNIC in one order: priority, drop before accept, group id, rule id.
+    /// </summary>
     internal ImmutableArray<PooledRule> RulesOf(Vnic vnic, Direction direction) =>
         pools.GetOrAdd((vnic, direction), key => [.. key.Item1.GroupIds
             .Distinct(StringComparer.Ordinal)
@@ -223,7 +230,9 @@ public sealed class PolicyOracle
         return rule.OwnSide is { } own && !own.Contains(packet.Family, packet.Own(direction)) ? Mismatch.OwnSide : null;
     }
 
-    /// <summary>A CIDR or list speaks of its own family, a group of both; ICMP is v4 and ICMPv6 is v6 (C24, E08).</summary>
+    /// <summary>
+    /// A CIDR or list speaks of its own family, a group of both; ICMP is v4 and ICMPv6 is v6 (C24, E08).
+    /// </summary>
     private bool FamilyFits(GroupRule rule, IpFamily family)
     {
         bool remoteFits = rule.Remote switch

@@ -330,7 +330,8 @@ internal sealed partial class ProgramRun
             return Unknown("ct behind a zone that was set before conntrack");
         }
 
-        CtInput entry = noTrack ? new CtInput(CtState.Untracked) : tracking == Tracking.Before ? CtInput.None : input.Ct;
+        CtInput entry = noTrack ? new CtInput(CtState.Untracked) : tracking == Tracking.Before
+            ? CtInput.None : input.Ct;
         if (e.Key == NftCtKey.State)
         {
             return StoreHost(e.Dreg, (uint)entry.State);
@@ -357,7 +358,9 @@ internal sealed partial class ProgramRun
         }
     }
 
-    /// <summary>A mark is written to the entry if there is one; a zone is chosen only before conntrack (nft_ct.c).</summary>
+    /// <summary>
+    /// A mark is written to the entry if there is one; a zone is chosen only before conntrack (nft_ct.c).
+    /// </summary>
     private Step CtSet(NftExpr.CtSet e)
     {
         if (tracking == Tracking.Undetermined)

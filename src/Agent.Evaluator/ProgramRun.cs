@@ -68,7 +68,9 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
             ctTimeout);
     }
 
-    /// <summary>The conntrack hook sits at -200 of prerouting and output; every other hook is behind one of them.</summary>
+    /// <summary>
+    /// The conntrack hook sits at -200 of prerouting and output; every other hook is behind one of them.
+    /// </summary>
     private Tracking TrackingAt(int priority)
     {
         if (input.Family == NftFamily.Netdev)

@@ -5,7 +5,9 @@ using static Tmds.Linux.LibC;
 
 namespace Agent.Netlink;
 
-/// <summary>The two file operations that .NET lacks. They are here because this project is the one that calls libc.</summary>
+/// <summary>
+/// The two file operations that .NET lacks. They are here because this project is the one that calls libc.
+/// </summary>
 public static unsafe class HostFile
 {
     private const int ReadOnlyDirectory = 0x10000 | 0x80000; // O_DIRECTORY | O_CLOEXEC, asm-generic/fcntl.h
@@ -50,8 +52,10 @@ public static unsafe class HostFile
 
     private static uint? GroupId(string group)
     {
-        string? line = File.ReadLines("/etc/group").FirstOrDefault(entry => entry.StartsWith(group + ":", StringComparison.Ordinal));
-        return line is not null && uint.TryParse(line.Split(':')[2], CultureInfo.InvariantCulture, out uint id) ? id : null;
+        string? line = File.ReadLines("/etc/group")
+            .FirstOrDefault(entry => entry.StartsWith(group + ":", StringComparison.Ordinal));
+        return line is not null && uint.TryParse(line.Split(':')[2], CultureInfo.InvariantCulture, out uint id)
+            ? id : null;
     }
 
     private static byte[] Terminated(string path) => [.. Encoding.UTF8.GetBytes(path), 0];

@@ -54,7 +54,8 @@ public sealed record KernelError(int Errno, string? Text = null, uint? Offset = 
         uint? offset = null;
         if (message.Flags.HasFlag(NlmFAck.AckTlvs))
         {
-            uint skip = message.Flags.HasFlag(NlmFAck.Capped) ? 0 : MemoryMarshal.Read<uint>(payload[4..]) - 16 + 3 & ~3u;
+            uint skip = message.Flags.HasFlag(NlmFAck.Capped)
+                ? 0 : MemoryMarshal.Read<uint>(payload[4..]) - 16 + 3 & ~3u;
             foreach (NlAttr attr in new NlAttrs(payload[Math.Min(fixedBytes + (int)skip, payload.Length)..]))
             {
                 switch (attr.Type)

@@ -115,7 +115,8 @@ public sealed unsafe partial class NetlinkSocket : IDisposable
     }
 
     /// <summary>Waits for one datagram from the kernel; it is then in <see cref="Received"/>.</summary>
-    /// <param name="timeout">Zero: what has already arrived. <see cref="Timeout.InfiniteTimeSpan"/>: without end.</param>
+    /// <param name="timeout">Zero: what has already arrived. <see cref="Timeout.InfiniteTimeSpan"/>: without
+    /// end.</param>
     public ReceiveResult Receive(TimeSpan timeout)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
@@ -217,7 +218,8 @@ public sealed unsafe partial class NetlinkSocket : IDisposable
         PollFd* fds = stackalloc PollFd[2];
         fds[0] = new PollFd { Fd = fd, Events = PollIn };
         fds[1] = new PollFd { Fd = wakeFd, Events = PollIn };
-        int timeoutMs = timeout < TimeSpan.Zero ? -1 : (int)Math.Min(Math.Ceiling(timeout.TotalMilliseconds), int.MaxValue);
+        int timeoutMs = timeout < TimeSpan.Zero
+            ? -1 : (int)Math.Min(Math.Ceiling(timeout.TotalMilliseconds), int.MaxValue);
         // SAFETY: two entries on this frame, two announced.
         int ready = Poll(fds, 2, timeoutMs);
         if (ready < 0)
@@ -262,7 +264,9 @@ public sealed unsafe partial class NetlinkSocket : IDisposable
         }
     }
 
-    /// <summary>The FORCE form passes rmem_max and wmem_max, and wants CAP_NET_ADMIN in the first user namespace.</summary>
+    /// <summary>
+    /// The FORCE form passes rmem_max and wmem_max, and wants CAP_NET_ADMIN in the first user namespace.
+    /// </summary>
     private void SetBuffer(int forceOption, int option, int bytes)
     {
         if (setsockopt(fd, SOL_SOCKET, forceOption, &bytes, sizeof(int)) < 0)

@@ -15,7 +15,8 @@ public readonly ref struct NlMessages(ReadOnlySpan<byte> datagram)
 
         public NlMessage Current { get; private set; }
 
-        /// <exception cref="NetlinkFormatException">A length that is below the header or beyond the datagram.</exception>
+        /// <exception cref="NetlinkFormatException">A length that is below the header or beyond the
+        /// datagram.</exception>
         public bool MoveNext()
         {
             if (rest.IsEmpty)

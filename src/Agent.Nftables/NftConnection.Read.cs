@@ -46,10 +46,13 @@ public sealed partial class NftConnection
 {
     private const int ReadAttempts = 32;
 
-    /// <summary>Reads the tables as they were at one generation: a commit that falls into the read starts it again.</summary>
+    /// <summary>
+    /// Reads the tables as they were at one generation: a commit that falls into the read starts it again.
+    /// </summary>
     /// <param name="tables">The tables. One that does not exist is absent from the result.</param>
     /// <returns>The ruleset in canonical order, and its generation.</returns>
-    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the read.</exception>
+    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the
+    /// read.</exception>
     public RulesetReading ReadRuleset(IReadOnlyList<(NftFamily Family, string Name)> tables)
     {
         ArgumentNullException.ThrowIfNull(tables);
@@ -70,11 +73,13 @@ public sealed partial class NftConnection
             }
         }
 
-        throw new NetlinkException("read ruleset", last ?? new KernelError(KernelError.Eintr, "commits kept falling in"));
+        throw new NetlinkException(
+            "read ruleset", last ?? new KernelError(KernelError.Eintr, "commits kept falling in"));
     }
 
     /// <summary>Reads all counters of a table. The readings of one set are not of one instant.</summary>
-    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the read.</exception>
+    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the
+    /// read.</exception>
     public CounterReadings ReadCounters(NftFamily family, string table)
     {
         ArgumentNullException.ThrowIfNull(table);
@@ -184,7 +189,8 @@ public sealed partial class NftConnection
         }
 
         IEnumerable<NftChain> filled = chains.Select(chain =>
-            rules.TryGetValue(chain.Name, out List<NftRule>? list) ? chain with { Rules = list.ToValueArray() } : chain);
+            rules.TryGetValue(chain.Name, out List<NftRule>? list)
+                ? chain with { Rules = list.ToValueArray() } : chain);
         return new NftTable(
             family,
             table,

@@ -53,7 +53,8 @@ public sealed partial class NftConnection : IDisposable
         });
         return error is null && generation is { } read
             ? read
-            : throw new NetlinkException("read generation", error ?? new KernelError(71, "no generation in the answer"));
+            : throw new NetlinkException(
+                "read generation", error ?? new KernelError(71, "no generation in the answer"));
     }
 
     public void Dispose() => socket.Dispose();
@@ -90,7 +91,8 @@ public sealed partial class NftConnection : IDisposable
 
             if (Digest(sequence, read, ref interrupted, out KernelError? error))
             {
-                return error ?? (interrupted ? new KernelError(KernelError.Eintr, "a commit fell into the dump") : null);
+                return error
+                    ?? (interrupted ? new KernelError(KernelError.Eintr, "a commit fell into the dump") : null);
             }
         }
     }

@@ -3,7 +3,9 @@ using System.Text;
 
 namespace Agent.Nftables;
 
-/// <summary>Elements of one set as sorted rows of equal length in one array: compact, and compared byte by byte.</summary>
+/// <summary>
+/// Elements of one set as sorted rows of equal length in one array: compact, and compared byte by byte.
+/// </summary>
 /// <remarks>
 /// <code>
 /// +-------------+--------------------------+------------------------------------------+
@@ -48,7 +50,8 @@ public sealed class NftElements : IEquatable<NftElements>
     };
 
     /// <summary>Rows that are in one and not in the other, by content.</summary>
-    /// <returns>Rows to delete from <paramref name="before"/>, and rows to add to reach <paramref name="after"/>.</returns>
+    /// <returns>Rows to delete from <paramref name="before"/>, and rows to add to reach
+    /// <paramref name="after"/>.</returns>
     public static (NftElements Removed, NftElements Added) Difference(NftElements before, NftElements after)
     {
         ArgumentNullException.ThrowIfNull(before);
@@ -201,6 +204,7 @@ public sealed class NftElements : IEquatable<NftElements>
     public static NftVerdict GetVerdict(ReadOnlySpan<byte> data)
     {
         string chain = GetName(data[4..]);
-        return new NftVerdict((NftVerdictCode)BinaryPrimitives.ReadInt32BigEndian(data), chain.Length == 0 ? null : chain);
+        return new NftVerdict(
+            (NftVerdictCode)BinaryPrimitives.ReadInt32BigEndian(data), chain.Length == 0 ? null : chain);
     }
 }

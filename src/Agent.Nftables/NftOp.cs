@@ -30,7 +30,9 @@ public abstract record NftOp(NftFamily Family, string Table)
 
     public sealed record DeleteChain(NftFamily Family, string Table, string Chain) : NftOp(Family, Table);
 
-    /// <summary>Deletes every rule of a chain. Refilled in the same batch no packet is lost (nftables-facts.md 2.3).</summary>
+    /// <summary>
+    /// Deletes every rule of a chain. Refilled in the same batch no packet is lost (nftables-facts.md 2.3).
+    /// </summary>
     public sealed record FlushChain(NftFamily Family, string Table, string Chain) : NftOp(Family, Table);
 
     /// <summary>Appends a rule.</summary>
@@ -41,10 +43,14 @@ public abstract record NftOp(NftFamily Family, string Table)
 
     public sealed record DeleteSet(NftFamily Family, string Table, string Set) : NftOp(Family, Table);
 
-    /// <summary>Adds rows of <paramref name="Elements"/>; the codec splits what exceeds one attribute (64 KiB).</summary>
-    public sealed record AddElements(NftFamily Family, string Table, NftSet Set, NftElements Elements) : NftOp(Family, Table);
+    /// <summary>
+    /// Adds rows of <paramref name="Elements"/>; the codec splits what exceeds one attribute (64 KiB).
+    /// </summary>
+    public sealed record AddElements(NftFamily Family, string Table, NftSet Set, NftElements Elements)
+        : NftOp(Family, Table);
 
-    public sealed record DeleteElements(NftFamily Family, string Table, NftSet Set, NftElements Elements) : NftOp(Family, Table);
+    public sealed record DeleteElements(NftFamily Family, string Table, NftSet Set, NftElements Elements)
+        : NftOp(Family, Table);
 
     public sealed record AddObject(NftFamily Family, string Table, NftObject Object) : NftOp(Family, Table);
 

@@ -1,12 +1,17 @@
 namespace Agent.Nftables;
 
-/// <summary>The steps from one ruleset to another, in an order that the kernel accepts and that loses no packet.</summary>
+/// <summary>
+/// The steps from one ruleset to another, in an order that the kernel accepts and that loses no packet.
+/// </summary>
 /// <remarks>
 /// A batch is atomic for control, not for packets (nftables-facts.md 2.3), hence three transactions:
 /// <list type="number">
-/// <item><description><see cref="Prepare"/> makes what nothing refers to yet; it may be cut into several.</description></item>
-/// <item><description><see cref="Switch"/> changes what packets meet: elements, and rules refilled in place. One transaction.</description></item>
-/// <item><description><see cref="Cleanup"/> removes what nothing refers to any more, a few milliseconds later.</description></item>
+/// <item><description><see cref="Prepare"/> makes what nothing refers to yet; it may be cut into
+/// several.</description></item>
+/// <item><description><see cref="Switch"/> changes what packets meet: elements, and rules refilled in place. One
+/// transaction.</description></item>
+/// <item><description><see cref="Cleanup"/> removes what nothing refers to any more, a few milliseconds
+/// later.</description></item>
 /// </list>
 /// A crash between them leaves garbage that the next plan removes, never a hole.
 /// </remarks>
@@ -86,7 +91,8 @@ public sealed class Plan
     {
         private readonly NftFamily family = after.Family;
         private readonly string table = after.Name;
-        private readonly Dictionary<string, NftSet> oldSets = before.Sets.ToDictionary(set => set.Name, StringComparer.Ordinal);
+        private readonly Dictionary<string, NftSet> oldSets = before.Sets.ToDictionary(
+            set => set.Name, StringComparer.Ordinal);
         private readonly Dictionary<string, NftChain> oldChains =
             before.Chains.ToDictionary(chain => chain.Name, StringComparer.Ordinal);
 

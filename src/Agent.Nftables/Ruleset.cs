@@ -68,7 +68,9 @@ public sealed record BaseHook(NftHook Hook, int Priority, string? Device = null)
 /// <summary>A base chain (with a hook) or a regular chain.</summary>
 public sealed record NftChain(string Name, BaseHook? Hook, ValueArray<NftRule> Rules);
 
-/// <summary>A rule: expressions in order, and a comment that <c>nft list</c> prints (at most 127 bytes of UTF-8).</summary>
+/// <summary>
+/// A rule: expressions in order, and a comment that <c>nft list</c> prints (at most 127 bytes of UTF-8).
+/// </summary>
 public sealed record NftRule(ValueArray<NftExpr> Exprs, string? Comment = null);
 
 /// <summary>A stateful object. Readings are not part of its value.</summary>
@@ -81,7 +83,8 @@ public abstract record NftObject(string Name)
     /// <param name="L3">NFPROTO_IPV4 (2), NFPROTO_IPV6 (10) or NFPROTO_INET (1).</param>
     /// <param name="L4">IANA protocol number.</param>
     /// <param name="Seconds">State (CTA_TIMEOUT_TCP_*, CTA_TIMEOUT_UDP_* ...) and its idle time.</param>
-    public sealed record CtTimeout(string Name, ushort L3, byte L4, ValueArray<CtTimeoutValue> Seconds) : NftObject(Name);
+    public sealed record CtTimeout(string Name, ushort L3, byte L4, ValueArray<CtTimeoutValue> Seconds)
+        : NftObject(Name);
 
     /// <summary>An object of a kind that this build does not write.</summary>
     public sealed record Opaque(string Name, uint Type) : NftObject(Name);

@@ -16,7 +16,8 @@ public readonly struct ValueArray<T>(ImmutableArray<T> items) : IEquatable<Value
 
     public T this[int index] => Items[index];
 
-    public bool Equals(ValueArray<T> other) => items == other.items || Items.AsSpan().SequenceEqual(other.Items.AsSpan());
+    public bool Equals(ValueArray<T> other) =>
+        items == other.items || Items.AsSpan().SequenceEqual(other.Items.AsSpan());
 
     public override bool Equals(object? obj) => obj is ValueArray<T> other && Equals(other);
 

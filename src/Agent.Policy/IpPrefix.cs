@@ -6,7 +6,9 @@ using System.Net.Sockets;
 
 namespace Agent.Policy;
 
-/// <summary>The two address families that a rule can speak of (semantics.md E08: one says nothing of the other).</summary>
+/// <summary>
+/// The two address families that a rule can speak of (semantics.md E08: one says nothing of the other).
+/// </summary>
 public enum IpFamily : byte
 {
     V4 = 4,
@@ -101,7 +103,8 @@ public readonly record struct IpPrefix : IComparable<IpPrefix>
     }
 
     public static IpPrefix Parse(string text) =>
-        TryParse(text, out IpPrefix prefix, out _) ? prefix : throw new FormatException($"'{text}' is not an address or prefix");
+        TryParse(text, out IpPrefix prefix, out _)
+            ? prefix : throw new FormatException($"'{text}' is not an address or prefix");
 
     public IPAddress Address => AddressOf(Family, Bits);
 

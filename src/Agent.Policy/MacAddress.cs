@@ -20,7 +20,8 @@ public readonly record struct MacAddress(ulong Bits)
         for (int i = 0; i < 17; i += 3)
         {
             if ((i < 15 && text[i + 2] != ':')
-                || !byte.TryParse(text.AsSpan(i, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte octet))
+                || !byte.TryParse(
+                    text.AsSpan(i, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte octet))
             {
                 return false;
             }
@@ -44,5 +45,6 @@ public readonly record struct MacAddress(ulong Bits)
         return bytes;
     }
 
-    public override string ToString() => string.Join(':', ToBytes().Select(b => b.ToString("x2", CultureInfo.InvariantCulture)));
+    public override string ToString() =>
+        string.Join(':', ToBytes().Select(b => b.ToString("x2", CultureInfo.InvariantCulture)));
 }

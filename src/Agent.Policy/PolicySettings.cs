@@ -82,7 +82,9 @@ public sealed record PolicySettings
     /// <summary>Destinations that no egress rule can block (semantics.md 5.3): the metadata server.</summary>
     public ImmutableArray<IpPrefix> MetadataAddresses { get; init; } = [IpPrefix.Parse("100.100.100.200")];
 
-    /// <summary>Packet marks that the fabric sets on balancer and probe traffic; such ingress is exempt (semantics.md 9.16).</summary>
+    /// <summary>
+    /// Packet marks that the fabric sets on balancer and probe traffic; such ingress is exempt (semantics.md 9.16).
+    /// </summary>
     public ImmutableArray<uint> TrustedMarks { get; init; } = [];
 
     /// <summary>

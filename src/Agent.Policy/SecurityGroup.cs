@@ -102,7 +102,9 @@ public sealed record GroupRule
 
     public PortRange? SourcePorts { get; init; }
 
-    /// <summary>Own side of a five-tuple rule: the destination on ingress, the source on egress. Null: every own address.</summary>
+    /// <summary>
+    /// Own side of a five-tuple rule: the destination on ingress, the source on egress. Null: every own address.
+    /// </summary>
     public IpPrefix? OwnSide { get; init; }
 
     public string Description { get; init; } = "";
@@ -117,7 +119,9 @@ public sealed record SecurityGroup
 
     public GroupType Type { get; init; } = GroupType.Basic;
 
-    /// <summary>Whether members may reach members whatever the rules say (semantics.md 2.2). Advanced: always Drop.</summary>
+    /// <summary>
+    /// Whether members may reach members whatever the rules say (semantics.md 2.2). Advanced: always Drop.
+    /// </summary>
     public Verdict InnerAccess { get; init; } = Verdict.Accept;
 
     public ImmutableArray<GroupRule> Rules { get; init; } = [];
@@ -134,7 +138,8 @@ public sealed record SecurityGroup
 
     public string Description { get; init; } = "";
 
-    public ImmutableSortedDictionary<string, string> Labels { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+    public ImmutableSortedDictionary<string, string> Labels { get; init; } =
+        ImmutableSortedDictionary<string, string>.Empty;
 }
 
 /// <summary>Prefixes of one family that rules name together (semantics.md 3.2). Empty matches nothing.</summary>

@@ -80,7 +80,8 @@ public class IpPrefixTests
             IpPrefix prefix = Random(random);
             Assert.True(prefix.Contains(prefix.Family, prefix.First) && prefix.Contains(prefix.Family, prefix.Last));
             Assert.True(prefix.First == 0 || !prefix.Contains(prefix.Family, prefix.First - 1));
-            Assert.True(prefix.Last == IpPrefix.Ceiling(prefix.Family) || !prefix.Contains(prefix.Family, prefix.Last + 1));
+            Assert.True(
+                prefix.Last == IpPrefix.Ceiling(prefix.Family) || !prefix.Contains(prefix.Family, prefix.Last + 1));
             Assert.False(prefix.Contains(prefix.Family == IpFamily.V4 ? IpFamily.V6 : IpFamily.V4, prefix.First));
             IpPrefix other = Random(random);
             bool inside = other.Family == prefix.Family && other.First >= prefix.First && other.Last <= prefix.Last;
@@ -91,7 +92,9 @@ public class IpPrefixTests
     [Fact]
     public void Prefixes_are_ordered_by_family_address_and_length()
     {
-        string[] ordered = ["0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/16", "10.0.0.0", "10.0.0.1", "255.255.255.255", "::/0", "::1", "fd00::/8"];
+        string[] ordered = [
+            "0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/16", "10.0.0.0", "10.0.0.1", "255.255.255.255", "::/0", "::1",
+            "fd00::/8"];
         var random = new Random(5);
         string[] shuffled = [.. ordered];
         random.Shuffle(shuffled);

@@ -6,7 +6,9 @@ using Agent.Policy;
 
 namespace Agent.Daemon.Config;
 
-/// <summary>Reads the configuration file: JSON with comments and trailing commas. Finds every fault, not the first.</summary>
+/// <summary>
+/// Reads the configuration file: JSON with comments and trailing commas. Finds every fault, not the first.
+/// </summary>
 internal static class ConfigReader
 {
     private static readonly JsonDocumentOptions Options = new()
@@ -29,7 +31,8 @@ internal static class ConfigReader
         }
         catch (JsonException e)
         {
-            faults.Add(new PolicyFault($"line {(e.LineNumber ?? 0) + 1}", "InvalidConfig", e.Message, "Correct the JSON."));
+            faults.Add(
+                new PolicyFault($"line {(e.LineNumber ?? 0) + 1}", "InvalidConfig", e.Message, "Correct the JSON."));
             return new ConfigResult(null, [.. faults]);
         }
 
@@ -142,7 +145,8 @@ internal static class ConfigReader
 
         if (Encoding.UTF8.GetByteCount(config.Socket) > 107)
         {
-            section.Fault("socket", "longer than the 107 bytes that a Unix socket path may have", "Choose a shorter path.");
+            section.Fault(
+                "socket", "longer than the 107 bytes that a Unix socket path may have", "Choose a shorter path.");
         }
 
         if (config.Listen.Length > 0 && config.Tls is null)
@@ -179,8 +183,10 @@ internal static class ConfigReader
                 text => IpPrefix.TryParse(text, out IpPrefix address, out _) && address.IsHost ? address : null),
             TrustedMarks = section.List("trusted_marks", defaults.TrustedMarks, "a packet mark, not 0",
                 text => Section.TryNumber(text, out uint mark) && mark != 0 ? mark : null),
-            PlatformBlockedTcpPorts = section.List("platform_blocked_tcp_ports", defaults.PlatformBlockedTcpPorts, "a port",
-                text => ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port > 0 ? port : null),
+            PlatformBlockedTcpPorts = section.List(
+                "platform_blocked_tcp_ports", defaults.PlatformBlockedTcpPorts, "a port",
+                text => ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port)
+                    && port > 0 ? port : null),
         };
         section.Finish();
         return settings;

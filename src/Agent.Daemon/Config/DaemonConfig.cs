@@ -7,7 +7,9 @@ namespace Agent.Daemon.Config;
 /// <summary>What happens to live sessions when a change takes something away (semantics.md 9.2).</summary>
 internal enum OnChange
 {
-    /// <summary>Every session is judged again by its next packet; what is no longer allowed stops with the commit.</summary>
+    /// <summary>
+    /// Every session is judged again by its next packet; what is no longer allowed stops with the commit.
+    /// </summary>
     Revalidate,
 
     /// <summary>Sessions that were allowed stay allowed until they end.</summary>

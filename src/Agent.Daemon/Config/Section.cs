@@ -7,8 +7,11 @@ using Agent.Policy;
 
 namespace Agent.Daemon.Config;
 
-/// <summary>One object of the configuration file, read key by key; what was not asked for is a fault at the end.</summary>
-internal sealed class Section(string path, JsonElement element, Dictionary<string, string> flags, List<PolicyFault> faults)
+/// <summary>
+/// One object of the configuration file, read key by key; what was not asked for is a fault at the end.
+/// </summary>
+internal sealed class Section(
+    string path, JsonElement element, Dictionary<string, string> flags, List<PolicyFault> faults)
 {
     private readonly HashSet<string> known = new(StringComparer.Ordinal);
 
@@ -18,7 +21,8 @@ internal sealed class Section(string path, JsonElement element, Dictionary<strin
     public bool Has(string key)
     {
         known.Add(key);
-        return TryFind(key, out _) || flags.Keys.Any(flag => flag.StartsWith($"{path}{key}.", StringComparison.Ordinal));
+        return TryFind(key, out _)
+            || flags.Keys.Any(flag => flag.StartsWith($"{path}{key}.", StringComparison.Ordinal));
     }
 
     public Section Child(string key)
@@ -71,7 +75,8 @@ internal sealed class Section(string path, JsonElement element, Dictionary<strin
         if (value.Length is 0 or > 31 || !char.IsAsciiLetter(value[0])
             || !value.All(c => char.IsAsciiLetterOrDigit(c) || c == '_'))
         {
-            Fault(key, $"'{value}' is not a table name", "Use 1 to 31 letters, digits and '_', beginning with a letter.");
+            Fault(key, $"'{value}' is not a table name",
+                "Use 1 to 31 letters, digits and '_', beginning with a letter.");
         }
 
         return value;
@@ -99,10 +104,12 @@ internal sealed class Section(string path, JsonElement element, Dictionary<strin
         key, fallback, $"a whole number from 0 to {max}",
         text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value <= max ? value : null);
 
-    public uint Mask(string key, uint fallback) => Parse(key, fallback, "consecutive bits, at least 4, such as 0xffff0000",
+    public uint Mask(string key, uint fallback) =>
+        Parse(key, fallback, "consecutive bits, at least 4, such as 0xffff0000",
         text => TryNumber(text, out uint value) && IsRun(value) ? value : null);
 
-    public UnixFileMode Mode(string key, UnixFileMode fallback) => Parse(key, fallback, "octal permission bits such as 0660",
+    public UnixFileMode Mode(string key, UnixFileMode fallback) =>
+        Parse(key, fallback, "octal permission bits such as 0660",
         text => text.Length is 3 or 4 && text.All(c => c is >= '0' and <= '7')
             ? (UnixFileMode)Convert.ToInt32(text, 8) : null);
 
@@ -121,7 +128,8 @@ internal sealed class Section(string path, JsonElement element, Dictionary<strin
         foreach (string text in texts)
         {
             string name = text.EndsWith('*') ? text[..^1] : text;
-            if (name.Length == 0 || Encoding.UTF8.GetByteCount(name) > 15 || name.Contains('*', StringComparison.Ordinal)
+            if (name.Length == 0 || Encoding.UTF8.GetByteCount(name) > 15
+                || name.Contains('*', StringComparison.Ordinal)
                 || name.Any(c => char.IsWhiteSpace(c) || c == '/'))
             {
                 Fault(key, $"'{text}' is not an interface name or a prefix with '*'", "Write tap7 or tap*.");
@@ -167,23 +175,29 @@ internal sealed class Section(string path, JsonElement element, Dictionary<strin
         {
             if (!known.Contains(property.Name))
             {
-                Fault(property.Name, "no such setting", $"Known here: {string.Join(", ", known.Order(StringComparer.Ordinal))}.");
+                Fault(property.Name, "no such setting",
+                    $"Known here: {string.Join(", ", known.Order(StringComparer.Ordinal))}.");
             }
         }
     }
 
-    public static bool TryNumber(string text, out uint value) => text.StartsWith("0x", StringComparison.OrdinalIgnoreCase)
+    public static bool TryNumber(string text, out uint value) =>
+        text.StartsWith("0x", StringComparison.OrdinalIgnoreCase)
         ? uint.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out value)
         : uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value);
 
     private static bool IsRun(uint mask)
     {
         int bits = System.Numerics.BitOperations.PopCount(mask);
-        return bits >= 4 && mask >> System.Numerics.BitOperations.TrailingZeroCount(mask) == (bits == 32 ? uint.MaxValue : (1u << bits) - 1);
+        return bits >= 4
+            && mask >> System.Numerics.BitOperations.TrailingZeroCount(mask)
+                == (bits == 32 ? uint.MaxValue : (1u << bits) - 1);
     }
 
     private static string Snake<T>(T value) where T : struct, Enum =>
-        string.Concat(value.ToString().Select((c, i) => char.IsUpper(c) ? (i > 0 ? "_" : "") + char.ToLowerInvariant(c) : c.ToString()));
+        string.Concat(
+            value.ToString()
+                .Select((c, i) => char.IsUpper(c) ? (i > 0 ? "_" : "") + char.ToLowerInvariant(c) : c.ToString()));
 
     private T Parse<T>(string key, T fallback, string what, Func<string, T?> parse) where T : struct
     {
@@ -243,7 +257,8 @@ internal sealed class Section(string path, JsonElement element, Dictionary<strin
             return null;
         }
 
-        return [.. value.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.String ? item.GetString()! : item.GetRawText())];
+        return [.. value.EnumerateArray()
+            .Select(item => item.ValueKind == JsonValueKind.String ? item.GetString()! : item.GetRawText())];
     }
 
     private bool TryFind(string key, out JsonElement value)

@@ -27,7 +27,8 @@ internal sealed record AgentState
     public DateTimeOffset? AppliedAt { get; init; }
 
     /// <summary>vNICs that do not follow the desired revision, by id.</summary>
-    public ImmutableSortedDictionary<string, string> Failed { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+    public ImmutableSortedDictionary<string, string> Failed { get; init; } =
+        ImmutableSortedDictionary<string, string>.Empty;
 
     public HostLinks Links { get; init; } = HostLinks.None;
 

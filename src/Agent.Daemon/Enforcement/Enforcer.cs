@@ -28,7 +28,9 @@ internal sealed class Enforcer(
 {
     private const int MaxAttempts = 20;
 
-    /// <summary>Messages that one preparing transaction may carry, so that others wait for a few milliseconds at most.</summary>
+    /// <summary>
+    /// Messages that one preparing transaction may carry, so that others wait for a few milliseconds at most.
+    /// </summary>
     private const int PrepareChunk = 2000;
 
     /// <summary>Timeout objects beyond which those that no vNIC uses are removed.</summary>
@@ -106,7 +108,8 @@ internal sealed class Enforcer(
     }
 
     /// <summary>Brings the kernel to the policy; returns when it is in force for every vNIC that can have it.</summary>
-    /// <exception cref="EnforcementFailedException">Nothing of it is in force; the previous ruleset is whole.</exception>
+    /// <exception cref="EnforcementFailedException">Nothing of it is in force; the previous ruleset is
+    /// whole.</exception>
     public EnforcementReport Enforce(PolicySnapshot policy, HostFacts host)
     {
         heldBack = heldBack.Clear();
@@ -276,8 +279,8 @@ internal sealed class Enforcer(
         // Nothing waits for a cleaning up: what is left is found again by the next plan.
         if (!progress && next is not null)
         {
-            throw new EnforcementFailedException(
-                $"the kernel refused the change: {string.Join("; ", refused.Refusals.Select(e => e.Error.ToString()))}");
+            string all = string.Join("; ", refused.Refusals.Select(refusal => refusal.Error.ToString()));
+            throw new EnforcementFailedException($"the kernel refused the change: {all}");
         }
     }
 

@@ -2,7 +2,9 @@ using Agent.Nftables;
 
 namespace Agent.Daemon.Enforcement;
 
-/// <summary>The seam to the kernel: read, commit conditionally. <c>KernelFirewall</c> here, a simulated one in the tests.</summary>
+/// <summary>
+/// The seam to the kernel: read, commit conditionally. <c>KernelFirewall</c> here, a simulated one in the tests.
+/// </summary>
 internal interface IFirewall
 {
     /// <summary>nf_tables' generation counter: changes with every commit of anyone in this namespace.</summary>

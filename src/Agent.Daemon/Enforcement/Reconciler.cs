@@ -20,7 +20,8 @@ internal abstract record AgentRequest
     /// <summary>A step of the desired state, and where its answer goes.</summary>
     public abstract record Apply(TaskCompletionSource<ApplyOutcome> Answer) : AgentRequest;
 
-    public sealed record ApplySnapshot(Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
+    public sealed record ApplySnapshot(
+        Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
         : Apply(Answer);
 
     public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
@@ -50,7 +51,9 @@ internal abstract record ApplyOutcome
     public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
 }
 
-/// <summary>The one loop: everything that changes what is enforced goes through it, one thing after the other.</summary>
+/// <summary>
+/// The one loop: everything that changes what is enforced goes through it, one thing after the other.
+/// </summary>
 internal sealed class Reconciler(
     Enforcer enforcer, StateFile stateFile, DaemonConfig config, TimeProvider clock, ILogger log, AgentMetrics metrics)
 {
@@ -236,7 +239,8 @@ internal sealed class Reconciler(
         {
             CompiledRuleset compiled = enforcer.Compile(policy, Host());
             return new ApplyOutcome.Accepted(
-                State with { Failed = compiled.Failed }, State.Desired, policy, null, validate, default, read.Warnings, Unchanged: true);
+                State with { Failed = compiled.Failed }, State.Desired, policy, null, validate, default, read.Warnings,
+                Unchanged: true);
         }
 
         ApplyOutcome outcome = Accept(
@@ -286,7 +290,8 @@ internal sealed class Reconciler(
         }
 
         TimeSpan persisted = clock.GetElapsedTime(started);
-        bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0 && State.Failed.IsEmpty;
+        bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0
+            && State.Failed.IsEmpty;
         Publish(State with { Desired = policy, DesiredHash = hash });
         Adopt(before, policy);
         EnforcementReport? report = TryEnforce(policy, hash);

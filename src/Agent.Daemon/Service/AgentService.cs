@@ -33,12 +33,15 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
     }
 
     public override async Task Sync(
-        IAsyncStreamReader<SyncRequest> requestStream, IServerStreamWriter<SyncResponse> responseStream, ServerCallContext context)
+        IAsyncStreamReader<SyncRequest> requestStream, IServerStreamWriter<SyncResponse> responseStream,
+        ServerCallContext context)
     {
         var assembler = new SnapshotAssembler(config.Limits);
-        await foreach (SyncRequest request in requestStream.ReadAllAsync(context.CancellationToken).ConfigureAwait(false))
+        await foreach (SyncRequest request in requestStream.ReadAllAsync(context.CancellationToken)
+            .ConfigureAwait(false))
         {
-            SyncResponse? response = await AnswerAsync(request, assembler, context.CancellationToken).ConfigureAwait(false);
+            SyncResponse? response = await AnswerAsync(request, assembler, context.CancellationToken)
+                .ConfigureAwait(false);
             if (response is not null)
             {
                 await responseStream.WriteAsync(response, context.CancellationToken).ConfigureAwait(false);
@@ -72,7 +75,8 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
             _ => throw new System.Diagnostics.UnreachableException(),
         };
 
-    private async Task<SyncResponse?> AnswerAsync(SyncRequest request, SnapshotAssembler assembler, CancellationToken cancel)
+    private async Task<SyncResponse?> AnswerAsync(
+        SyncRequest request, SnapshotAssembler assembler, CancellationToken cancel)
     {
         switch (request.MessageCase)
         {
@@ -80,7 +84,11 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
                 AgentState state = reconciler.State;
                 return new SyncResponse
                 {
-                    Held = new Held { Revision = state.Desired.Revision, StateHash = ByteString.CopyFrom(state.DesiredHash) },
+                    Held = new Held
+                    {
+                        Revision = state.Desired.Revision,
+                        StateHash = ByteString.CopyFrom(state.DesiredHash),
+                    },
                 };
             case SyncRequest.MessageOneofCase.SnapshotBegin:
                 return Refusal(assembler.Begin(request.SnapshotBegin));
@@ -89,10 +97,12 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
             case SyncRequest.MessageOneofCase.SnapshotEnd:
                 (Snapshot? snapshot, ImmutableArray<PolicyFault> faults) = assembler.End(request.SnapshotEnd);
                 return snapshot is null ? Refusal(faults) : await ApplyAsync(
-                    answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer), cancel)
+                    answer =>
+                        new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer), cancel)
                     .ConfigureAwait(false);
             case SyncRequest.MessageOneofCase.Delta:
-                return await ApplyAsync(answer => new AgentRequest.ApplyDelta(request.Delta, answer), cancel).ConfigureAwait(false);
+                return await ApplyAsync(answer => new AgentRequest.ApplyDelta(request.Delta, answer), cancel)
+                    .ConfigureAwait(false);
             default:
                 throw new RpcException(new Status(StatusCode.InvalidArgument, "empty message: set one of its fields"));
         }

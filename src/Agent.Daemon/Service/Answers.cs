@@ -58,7 +58,8 @@ internal static class Answers
         };
         foreach (PolicyFault fault in outcome.Faults)
         {
-            refused.Faults.Add(new Fault { Path = fault.Path, Code = fault.Code, Message = fault.Message, Remedy = fault.Remedy });
+            refused.Faults.Add(
+                new Fault { Path = fault.Path, Code = fault.Code, Message = fault.Message, Remedy = fault.Remedy });
         }
 
         return refused;

@@ -19,7 +19,9 @@ internal sealed record StateRecord(StateRecordKind Kind, uint Epoch, byte[] Payl
 /// <summary>The state file could not be used; it was set aside.</summary>
 internal sealed class StateDamagedException(string message) : Exception(message);
 
-/// <summary>The last accepted desired state on disk: a snapshot, then the deltas since. Survives a crash at any byte.</summary>
+/// <summary>
+/// The last accepted desired state on disk: a snapshot, then the deltas since. Survives a crash at any byte.
+/// </summary>
 /// <remarks>
 /// <code>
 /// file    "SGAGENT" version(1) record*
@@ -51,7 +53,8 @@ internal sealed class StateFile : IDisposable
 
     /// <summary>Reads every record, and opens the file for appending.</summary>
     /// <returns>Empty if there is no file.</returns>
-    /// <exception cref="StateDamagedException">The file was damaged or of another format; it now has another name.</exception>
+    /// <exception cref="StateDamagedException">The file was damaged or of another format; it now has another
+    /// name.</exception>
     public IReadOnlyList<StateRecord> Load()
     {
         if (!File.Exists(path))
@@ -63,7 +66,8 @@ internal sealed class StateFile : IDisposable
         var records = new List<StateRecord>();
         long end = Magic.Length;
         string? damage = bytes.AsSpan().StartsWith(Magic) ? null
-            : bytes.AsSpan().StartsWith(Magic.AsSpan(0, Magic.Length - 1)) ? "it is of a newer format" : "it is not a state file";
+            : bytes.AsSpan().StartsWith(Magic.AsSpan(0, Magic.Length - 1))
+                ? "it is of a newer format" : "it is not a state file";
         while (damage is null && end < bytes.Length)
         {
             int size = Parse(bytes.AsSpan((int)end), out StateRecord? record);

@@ -41,7 +41,8 @@ public abstract partial record NftExpr
                 }
             }
 
-            return sreg is { } from && dreg is { } to && op is OpNtoh or OpHton && length is { } bytes && size is { } unit
+            return sreg is { } from && dreg is { } to && op is OpNtoh or OpHton && length is { } bytes
+                && size is { } unit
                 ? new ByteOrder(from, to, op == OpHton, bytes, unit)
                 : null;
         }

@@ -29,7 +29,8 @@ public abstract partial record NftExpr
                 }
             }
 
-            return count is { } limit && flags <= NftConnlimitF.Inv ? new ConnLimit(limit, flags == NftConnlimitF.Inv) : null;
+            return count is { } limit && flags <= NftConnlimitF.Inv
+                ? new ConnLimit(limit, flags == NftConnlimitF.Inv) : null;
         }
     }
 }

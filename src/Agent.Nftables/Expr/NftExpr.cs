@@ -113,7 +113,8 @@ public abstract partial record NftExpr
     public sealed partial record Range(NftReg Sreg, bool Negated, ValueArray<byte> From, ValueArray<byte> To) : NftExpr;
 
     /// <summary>dreg = (sreg &amp; mask) ^ xor.</summary>
-    public sealed partial record Bitwise(NftReg Sreg, NftReg Dreg, ValueArray<byte> Mask, ValueArray<byte> Xor) : NftExpr;
+    public sealed partial record Bitwise(NftReg Sreg, NftReg Dreg, ValueArray<byte> Mask, ValueArray<byte> Xor)
+        : NftExpr;
 
     /// <summary>Swaps between host and network order, in units of <paramref name="Size"/> bytes.</summary>
     public sealed partial record ByteOrder(NftReg Sreg, NftReg Dreg, bool ToNetwork, uint Length, uint Size) : NftExpr;
@@ -139,7 +140,9 @@ public abstract partial record NftExpr
     /// <summary>Writes a field of the conntrack entry (mark) or of its template (zone).</summary>
     public sealed partial record CtSet(NftCtKey Key, NftReg Sreg) : NftExpr;
 
-    /// <summary>Counts in the rule itself. Its readings are lost with the rule: use objects for what must last.</summary>
+    /// <summary>
+    /// Counts in the rule itself. Its readings are lost with the rule: use objects for what must last.
+    /// </summary>
     public sealed partial record Counter : NftExpr;
 
     /// <summary>Runs a named object: a counter, or a conntrack timeout.</summary>
@@ -149,12 +152,15 @@ public abstract partial record NftExpr
     public sealed partial record ObjectMap(string Map, NftReg Sreg) : NftExpr;
 
     /// <summary>Matches while a rate is not exceeded.</summary>
-    public sealed partial record Limit(ulong Rate, ulong UnitSeconds, uint Burst, NftLimitType Type, bool Over) : NftExpr;
+    public sealed partial record Limit(ulong Rate, ulong UnitSeconds, uint Burst, NftLimitType Type, bool Over)
+        : NftExpr;
 
     /// <summary>Sends the packet to an NFLOG group.</summary>
     public sealed partial record Log(ushort Group, string? Prefix, uint SnapLength, ushort QueueThreshold) : NftExpr;
 
-    /// <summary>Matches while (or with <paramref name="Over"/> when more than) <paramref name="Count"/> sessions share the key.</summary>
+    /// <summary>
+    /// Matches while (or with <paramref name="Over"/> when more than) <paramref name="Count"/> sessions share the key.
+    /// </summary>
     public sealed partial record ConnLimit(uint Count, bool Over) : NftExpr;
 
     /// <summary>Takes the packet out of connection tracking.</summary>

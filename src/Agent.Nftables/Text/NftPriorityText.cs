@@ -41,7 +41,8 @@ internal static class NftPriorityText
             if (Math.Abs(distance) <= Reach && (only is null || only == hook.Hook))
             {
                 return distance == 0 ? name
-                    : string.Create(CultureInfo.InvariantCulture, $"{name} {(distance < 0 ? '-' : '+')} {Math.Abs(distance)}");
+                    : string.Create(
+                        CultureInfo.InvariantCulture, $"{name} {(distance < 0 ? '-' : '+')} {Math.Abs(distance)}");
             }
         }
 

@@ -46,7 +46,8 @@ internal sealed class NftRuleText(NftTable table)
         if (first is NftExpr.Cmp { Op: NftCmpOp.Gte } from && second is NftExpr.Cmp { Op: NftCmpOp.Lte } to
             && from.Sreg == to.Sreg && registers[from.Sreg.Word] is { } operand)
         {
-            Add($"{Take(operand)} {ValueOf(operand.Type, from.Data.AsSpan())}-{ValueOf(operand.Type, to.Data.AsSpan())}");
+            Add($"{Take(operand)} {ValueOf(operand.Type, from.Data.AsSpan())}"
+                + $"-{ValueOf(operand.Type, to.Data.AsSpan())}");
             return true;
         }
 
@@ -176,7 +177,8 @@ internal sealed class NftRuleText(NftTable table)
             return $"limit rate {over}{Text(limit.Rate)}/{unit}{packets}";
         }
 
-        return $"limit rate {over}{ByteUnits(limit.Rate)}/{unit}{(limit.Burst == 0 ? "" : $" burst {ByteUnits(limit.Burst)}")}";
+        string bytesBurst = limit.Burst == 0 ? "" : $" burst {ByteUnits(limit.Burst)}";
+        return $"limit rate {over}{ByteUnits(limit.Rate)}/{unit}{bytesBurst}";
     }
 
     private static string ByteUnits(ulong bytes)
@@ -213,7 +215,11 @@ internal sealed class NftRuleText(NftTable table)
         bool whole = found is { } field && field.Length == payload.Length;
         bool address = found is { Type: NftTextType.Ipv4 or NftTextType.Ipv6 } && found.Value.Length > payload.Length;
         registers[payload.Dreg.Word] = whole || address
-            ? new Operand(found!.Value.Name, found.Value.Type, (int)payload.Length) { Source = payload, FieldLength = (int)found.Value.Length }
+            ? new Operand(found!.Value.Name, found.Value.Type, (int)payload.Length)
+            {
+                Source = payload,
+                FieldLength = (int)found.Value.Length,
+            }
             : new Operand(NftFieldText.Raw(payload), NftTextType.Raw, (int)payload.Length) { Source = payload };
     }
 
@@ -370,7 +376,7 @@ internal sealed class NftRuleText(NftTable table)
 
         if (bits.Mask.Count != 4 || operand.Type is not (NftTextType.Mark or NftTextType.CtState or NftTextType.HostNumber))
         {
-            return $"{name} & 0x{Convert.ToHexStringLower(bits.Mask.AsSpan())}";
+            return $"{name} & {Hex(bits.Mask.AsSpan())}";
         }
 
         uint mask = MemoryMarshal.Read<uint>(bits.Mask.AsSpan());
@@ -385,7 +391,8 @@ internal sealed class NftRuleText(NftTable table)
     }
 
     /// <summary>The operand's name; the protocol match that it implies loses its text.</summary>
-    /// <remarks>Only a match with nothing but protocol matches behind it: a statement between them would move.</remarks>
+    /// <remarks>Only a match with nothing but protocol matches behind it: a statement between them would
+    /// move.</remarks>
     private string Take(Operand operand, bool concatenated = false)
     {
         if (operand.Source is NftExpr.Payload { Base: NftPayloadBase.Network } && operand.Type != NftTextType.Raw)
@@ -431,7 +438,9 @@ internal sealed class NftRuleText(NftTable table)
 
         internal ValueArray<byte>? Constant { get; init; }
 
-        /// <summary>Bytes of the whole header field; more than <see cref="Length"/> for a prefix of whole bytes.</summary>
+        /// <summary>
+        /// Bytes of the whole header field; more than <see cref="Length"/> for a prefix of whole bytes.
+        /// </summary>
         internal int FieldLength { get; init; }
     }
 }

@@ -5,7 +5,9 @@ using static Agent.Nftables.NftValueText;
 
 namespace Agent.Nftables;
 
-/// <summary>A ruleset in nft's language, as <c>nft -s list ruleset</c> (1.0.6) would print it and <c>nft -f</c> reads it.</summary>
+/// <summary>
+/// A ruleset in nft's language, as <c>nft -s list ruleset</c> (1.0.6) would print it and <c>nft -f</c> reads it.
+/// </summary>
 /// <remarks>
 /// Not printable parts become comments, so a text without "# not printable" says all. Two known differences to the
 /// kernel's own listing: a zone map is declared by typeof (nft has no type name for zones), and marks in concatenated
@@ -72,7 +74,13 @@ public static class NftText
             case NftObject.CtTimeout timeout when StateNames(timeout.L4) is { } names:
                 text.Append(CultureInfo.InvariantCulture, $"\tct timeout {one.Name} {{\n");
                 text.Append(CultureInfo.InvariantCulture, $"\t\tprotocol {(timeout.L4 == 6 ? "tcp" : "udp")}\n");
-                text.Append(timeout.L3 switch { 2 => "\t\tl3proto ip\n", 10 => "\t\tl3proto ip6\n", _ => "\t\tl3proto inet\n" });
+                text.Append(
+                    timeout.L3 switch
+                    {
+                        2 => "\t\tl3proto ip\n",
+                        10 => "\t\tl3proto ip6\n",
+                        _ => "\t\tl3proto inet\n"
+                    });
                 IEnumerable<string> states = timeout.Seconds
                     .Where(state => state.State >= 1 && state.State <= names.Length)
                     .Select(state => $"{names[state.State - 1]} : {Text(state.Seconds)}");
@@ -230,7 +238,8 @@ public static class NftText
         foreach (NftRule rule in chain.Rules)
         {
             string? printed = NftRuleText.Print(table, rule);
-            text.Append(CultureInfo.InvariantCulture, $"\t\t{printed ?? "# not printable: " + string.Join(' ', rule.Exprs)}\n");
+            text.Append(
+                CultureInfo.InvariantCulture, $"\t\t{printed ?? "# not printable: " + string.Join(' ', rule.Exprs)}\n");
         }
 
         text.Append("\t}\n\n");

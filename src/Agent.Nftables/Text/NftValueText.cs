@@ -97,8 +97,15 @@ internal static class NftValueText
         },
         (NftTextType.TcpFlags, 1) => Flags(value[0], TcpFlagNames, ","),
         (NftTextType.Number, 1) => Text(value[0]),
-        _ => "0x" + Convert.ToHexStringLower(value),
+        _ => Hex(value),
     };
+
+    /// <summary>A number as long as it may be, without leading zeros.</summary>
+    internal static string Hex(ReadOnlySpan<byte> value)
+    {
+        string digits = Convert.ToHexStringLower(value).TrimStart('0');
+        return digits.Length == 0 ? "0x0" : "0x" + digits;
+    }
 
     /// <summary>"10.0.0.0/8", "80-90", or the value alone.</summary>
     internal static string RangeOf(NftTextType type, ReadOnlySpan<byte> first, ReadOnlySpan<byte> last)
@@ -226,12 +233,19 @@ internal static class NftValueText
     {
         0 => "echo-reply",
         3 => "destination-unreachable",
+        4 => "source-quench",
         5 => "redirect",
         8 => "echo-request",
         9 => "router-advertisement",
         10 => "router-solicitation",
         11 => "time-exceeded",
         12 => "parameter-problem",
+        13 => "timestamp-request",
+        14 => "timestamp-reply",
+        15 => "info-request",
+        16 => "info-reply",
+        17 => "address-mask-request",
+        18 => "address-mask-reply",
         _ => Text(type),
     };
 
@@ -243,11 +257,18 @@ internal static class NftValueText
         4 => "parameter-problem",
         128 => "echo-request",
         129 => "echo-reply",
+        130 => "mld-listener-query",
+        131 => "mld-listener-report",
+        132 => "mld-listener-done",
         133 => "nd-router-solicit",
         134 => "nd-router-advert",
         135 => "nd-neighbor-solicit",
         136 => "nd-neighbor-advert",
         137 => "nd-redirect",
+        138 => "router-renumbering",
+        141 => "ind-neighbor-solicit",
+        142 => "ind-neighbor-advert",
+        143 => "mld2-listener-report",
         _ => Text(type),
     };
 }

@@ -30,7 +30,9 @@ internal sealed class ElementReader
         rows = new NftElements.Builder(set.RowBytes);
     }
 
-    /// <summary>What an element had and a row cannot say: a timeout, a foreign verdict. Null if there was none.</summary>
+    /// <summary>
+    /// What an element had and a row cannot say: a timeout, a foreign verdict. Null if there was none.
+    /// </summary>
     internal string? Unexpected { get; private set; }
 
     /// <summary>Reads the element list of one NEWSETELEM.</summary>
@@ -168,7 +170,9 @@ internal sealed class ElementReader
     private void Pair()
     {
         // At one key the end of the range below comes before the start of the range above.
-        bounds.Sort((a, b) => a.Key.AsSpan().SequenceCompareTo(b.Key) is not 0 and int order ? order : b.IsEnd.CompareTo(a.IsEnd));
+        bounds.Sort(
+            (a, b) =>
+                a.Key.AsSpan().SequenceCompareTo(b.Key) is not 0 and int order ? order : b.IsEnd.CompareTo(a.IsEnd));
         Span<byte> last = stackalloc byte[keyBytes];
         for (int i = 0; i < bounds.Count; i++)
         {

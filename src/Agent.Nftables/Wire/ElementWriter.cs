@@ -18,7 +18,8 @@ internal static class ElementWriter
 
     /// <returns>The number of messages written.</returns>
     internal static int Write(
-        NlWriter writer, ushort op, NlmF flags, uint sequence, NftFamily family, string table, NftSet set, NftElements rows)
+        NlWriter writer, ushort op, NlmF flags, uint sequence, NftFamily family, string table, NftSet set,
+        NftElements rows)
     {
         int messages = 0;
         int index = 0;

@@ -42,7 +42,8 @@ internal static class ObjectCodec
         }
         else
         {
-            throw new ArgumentException($"object '{value.Name}' is of a kind that this build does not write", nameof(value));
+            throw new ArgumentException(
+                $"object '{value.Name}' is of a kind that this build does not write", nameof(value));
         }
 
         writer.EndNest(data);

@@ -6,7 +6,9 @@ namespace Agent.Nftables.Wire;
 /// <summary>Rules: facing write and read.</summary>
 internal static class RuleCodec
 {
-    /// <summary>NFT_USERDATA_MAXLEN is 256; the length of a user data value is one byte; nft reads 128 with the zero.</summary>
+    /// <summary>
+    /// NFT_USERDATA_MAXLEN is 256; the length of a user data value is one byte; nft reads 128 with the zero.
+    /// </summary>
     private const int CommentBytesMax = 127;
 
     internal static void Write(NlWriter writer, string table, string chain, NftRule rule)

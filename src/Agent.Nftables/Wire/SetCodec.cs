@@ -87,7 +87,8 @@ internal static class SetCodec
 
         bool interval = (read.Flags & NftSetFlag.Interval) != 0;
         return new NftSet(
-            name, key, interval, kind, read.Size, read.Counters, NftElements.Empty(NftElements.RowLength(key, interval, kind)))
+            name, key, interval, kind, read.Size, read.Counters,
+            NftElements.Empty(NftElements.RowLength(key, interval, kind)))
         {
             Unexpected = read.Unexpected,
         };

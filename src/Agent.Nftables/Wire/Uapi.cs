@@ -326,7 +326,9 @@ internal static class NftConnlimitF
     internal const uint Inv = 1;
 }
 
-/// <summary>Types of nft's own user data (libnftnl udata.h): type u8, length u8, value; integers in host order.</summary>
+/// <summary>
+/// Types of nft's own user data (libnftnl udata.h): type u8, length u8, value; integers in host order.
+/// </summary>
 internal static class NftnlUdata
 {
     internal const byte RuleComment = 0;

@@ -23,7 +23,8 @@ internal static class WireValues
         return number switch
         {
             >= FirstWord and < FirstWord + Words => new NftReg((byte)(number - FirstWord)),
-            >= FirstWide and < FirstWide + Words / WordsPerWide => new NftReg((byte)((number - FirstWide) * WordsPerWide)),
+            >= FirstWide and < FirstWide + Words / WordsPerWide =>
+                new NftReg((byte)((number - FirstWide) * WordsPerWide)),
             _ => throw new NetlinkFormatException($"register {number}"),
         };
     }

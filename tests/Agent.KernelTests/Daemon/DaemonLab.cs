@@ -38,7 +38,9 @@ internal sealed class DaemonLab : IAsyncDisposable
 
     public Guest E3 => Network.Guests["e3"];
 
-    /// <summary>The three guests of the scenarios; the tables are anybody's, so that a restart has no reason to write.</summary>
+    /// <summary>
+    /// The three guests of the scenarios; the tables are anybody's, so that a restart has no reason to write.
+    /// </summary>
     public static Task<DaemonLab> StartUnprotectedAsync() => StartAsync(c => c["protect_tables"] = false);
 
     public static async Task<DaemonLab> StartAsync(
@@ -110,9 +112,11 @@ internal sealed class DaemonLab : IAsyncDisposable
     /// <summary>Everything that nft sees, with handles: an object that was made anew has another one.</summary>
     public string Listing() => Network.Host.Exec("nft", "-a", "list", "ruleset");
 
-    public static Flood StartFlood(NetworkEndpoint from, NetworkEndpoint to, int perSecond, FloodDirections directions) =>
+    public static Flood StartFlood(
+        NetworkEndpoint from, NetworkEndpoint to, int perSecond, FloodDirections directions) =>
         Flood.StartUdp(
-            new UdpPath(from, new IPEndPoint(from.V4, PortNumbers.Next()), to, new IPEndPoint(to.V4, PortNumbers.Next())),
+            new UdpPath(
+                from, new IPEndPoint(from.V4, PortNumbers.Next()), to, new IPEndPoint(to.V4, PortNumbers.Next())),
             perSecond, directions);
 
     public Task<bool> UdpArrivesAsync(NetworkEndpoint from, NetworkEndpoint to, bool expected) => Probe.UdpArrivesAsync(
@@ -125,7 +129,8 @@ internal sealed class DaemonLab : IAsyncDisposable
         return double.Parse(line.Split(' ')[1], CultureInfo.InvariantCulture);
     }
 
-    public static Task UntilAsync(string what, Func<bool> happened) => UntilAsync(what, () => Task.FromResult(happened()));
+    public static Task UntilAsync(string what, Func<bool> happened) =>
+        UntilAsync(what, () => Task.FromResult(happened()));
 
     public static async Task UntilAsync(string what, Func<Task<bool>> happened)
     {

@@ -40,10 +40,12 @@ public class CommitTests
     public void A_set_of_65536_elements_loads_and_reads_back(bool interval)
     {
         using NftConnection nft = Namespace.Clean();
-        NftSet set = Samples.Set("big", [NftType.Ipv4Addr], interval, NftSetKind.MarkMap, interval ? null : 65536, false);
+        NftSet set = Samples.Set(
+            "big", [NftType.Ipv4Addr], interval, NftSetKind.MarkMap, interval ? null : 65536, false);
         set = set with { Elements = Addresses(set, 65536) };
         CommitOutcome.Committed done = Commit(
-            nft, AddTable, new NftOp.AddSet(Inet, Samples.Table, set), new NftOp.AddElements(Inet, Samples.Table, set, set.Elements));
+            nft, AddTable, new NftOp.AddSet(Inet, Samples.Table, set),
+            new NftOp.AddElements(Inet, Samples.Table, set, set.Elements));
         Assert.True(done.Bytes > 1 << 20 && done.Messages > 10);
         NftTable read = Assert.Single(nft.ReadRuleset(Tables).Ruleset.Tables);
         Assert.Equal(set, Assert.Single(read.Sets));
@@ -122,7 +124,8 @@ public class CommitTests
         using NftConnection nft = Namespace.Clean();
         NftSet set = Samples.Set("s", [NftType.Ipv4Addr], false, NftSetKind.Set, null, false);
         NftElements all = Addresses(set, 500);
-        Commit(nft, AddTable, new NftOp.AddSet(Inet, Samples.Table, set), new NftOp.AddElements(Inet, Samples.Table, set, all));
+        Commit(nft, AddTable, new NftOp.AddSet(Inet, Samples.Table, set),
+            new NftOp.AddElements(Inet, Samples.Table, set, all));
         using var stop = new CancellationTokenSource();
         Task churn = Task.Run(
             () =>
@@ -176,7 +179,8 @@ public class CommitTests
     public void Counters_of_elements_and_objects_are_read()
     {
         using NftConnection nft = Namespace.Clean();
-        NftSet set = Samples.Set("hits", [NftType.Ipv4Addr], false, NftSetKind.Set, 16, true, [127, 0, 0, 2], [127, 0, 0, 3]);
+        NftSet set = Samples.Set(
+            "hits", [NftType.Ipv4Addr], false, NftSetKind.Set, 16, true, [127, 0, 0, 2], [127, 0, 0, 3]);
         Commit(
             nft,
             AddTable,
@@ -186,7 +190,8 @@ public class CommitTests
             new NftOp.AddChain(Inet, Samples.Table, "out", new BaseHook(NftHook.Output, 0)),
             new NftOp.AddRule(Inet, Samples.Table, "out", Samples.Rule(
             [
-                .. Samples.IsV4, new NftExpr.ObjectRef(1, "total"), new NftExpr.Payload(NftPayloadBase.Network, 16, 4, NftReg.R0),
+                .. Samples.IsV4, new NftExpr.ObjectRef(1, "total"),
+                new NftExpr.Payload(NftPayloadBase.Network, 16, 4, NftReg.R0),
                 new NftExpr.Lookup("hits", NftReg.R0),
             ])));
         Namespace.Run("ip", "link set lo up");

@@ -8,7 +8,8 @@ namespace Agent.KernelTests.Nftables;
 /// <summary>A compiled policy with everything that the compiler has, in the kernel, as nft and as we read it.</summary>
 public class CompiledRulesetTests
 {
-    private static readonly (NftFamily, string)[] Tables = [(NftFamily.Inet, "sg_agent"), (NftFamily.Netdev, "sg_agent")];
+    private static readonly (NftFamily, string)[] Tables =
+        [(NftFamily.Inet, "sg_agent"), (NftFamily.Netdev, "sg_agent")];
 
     public CompiledRulesetTests() => Namespace.MustBeThrowaway();
 
@@ -30,15 +31,31 @@ public class CompiledRulesetTests
             AssertChains(table, items);
             AssertSets(table, items);
             string[] objects = [.. table.Objects.Select(one => one.Name)];
-            Assert.Equal(objects, Named(items, "counter", table).Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
+            Assert.Equal(
+                objects, Named(items, "counter", table).Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
         }
     }
+
+    /// <summary>Rule by rule, and the devices of hooks, which the JSON of nft 1.0.6 leaves out.</summary>
+    [Fact]
+    public void Nft_lists_a_compiled_policy_as_we_print_it()
+    {
+        using NftConnection nft = Namespace.Clean();
+        string[] expected = Chains(NftText.Print(Committed(nft)));
+        Assert.Contains(expected, chain => chain.Contains("device \"tap-one\"", StringComparison.Ordinal));
+        Assert.Equal(expected, Chains(Namespace.Run("nft", "-s list ruleset")));
+    }
+
+    /// <summary>nft lists hooked chains after the others.</summary>
+    private static string[] Chains(string text) =>
+        [.. TextTests.Rules(text).Split("chain ").Select(chain => chain.Trim()).Order(StringComparer.Ordinal)];
 
     [Fact]
     public void The_policy_uses_all_that_the_compiler_has()
     {
         NftTable inet = RulesetCompiler.Compile(RichPolicy.Request()).Ruleset.Tables[0];
-        string[] parts = ["host4", "host6", "net4", "net6", "_class", "_own4", "_own6", "_port", "_range", "_proto", "_any"];
+        string[] parts =
+            ["host4", "host6", "net4", "net6", "_class", "_own4", "_own6", "_port", "_range", "_proto", "_any"];
         Assert.All(parts, part => Assert.Contains(inet.Sets, set => set.Name.Contains(part, StringComparison.Ordinal)));
         Assert.Contains(inet.Sets, set => set.Key.Count == 4); // ports of both sides
         Assert.Contains(inet.Chains, chain => chain.Name == "infra_to");
@@ -62,7 +79,9 @@ public class CompiledRulesetTests
     private static void AssertChains(NftTable table, JsonElement[] items)
     {
         JsonElement[] chains = Named(items, "chain", table);
-        Assert.Equal(table.Chains.Select(chain => chain.Name), chains.Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            table.Chains.Select(chain => chain.Name), chains.Select(one => Text(one, "name"))
+                .Order(StringComparer.Ordinal));
         foreach (NftChain chain in table.Chains)
         {
             JsonElement listed = chains.Single(one => Text(one, "name") == chain.Name);
@@ -70,15 +89,17 @@ public class CompiledRulesetTests
             if (chain.Hook is { } attached)
             {
                 Assert.Equal(attached.Hook.ToString().ToLowerInvariant(), hook.GetString());
-                Assert.Equal((attached.Priority, "accept"), (listed.GetProperty("prio").GetInt32(), Text(listed, "policy")));
-                Assert.Equal(attached.Device, listed.TryGetProperty("dev", out JsonElement device) ? device.GetString() : null);
+                Assert.Equal(
+                    (attached.Priority, "accept"), (listed.GetProperty("prio").GetInt32(), Text(listed, "policy")));
             }
 
             JsonElement[] rules = [.. Named(items, "rule", table).Where(one => Text(one, "chain") == chain.Name)];
             Assert.Equal(chain.Rules.Count, rules.Length);
             for (int i = 0; i < rules.Length; i++)
             {
-                Assert.Equal(chain.Rules[i].Comment, rules[i].TryGetProperty("comment", out JsonElement text) ? text.GetString() : null);
+                Assert.Equal(
+                    chain.Rules[i].Comment, rules[i].TryGetProperty("comment", out JsonElement text)
+                        ? text.GetString() : null);
                 Assert.Equal(VerdictOf(chain.Rules[i]), VerdictOf(rules[i]));
             }
         }
@@ -102,7 +123,8 @@ public class CompiledRulesetTests
     private static void AssertSets(NftTable table, JsonElement[] items)
     {
         JsonElement[] sets = [.. Named(items, "set", table), .. Named(items, "map", table)];
-        Assert.Equal(table.Sets.Select(set => set.Name), sets.Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            table.Sets.Select(set => set.Name), sets.Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
         foreach (NftSet set in table.Sets)
         {
             JsonElement listed = sets.Single(one => Text(one, "name") == set.Name);
@@ -114,9 +136,12 @@ public class CompiledRulesetTests
                 && flags.EnumerateArray().Any(flag => flag.GetString() == "interval"));
             Assert.Equal(set.Size, listed.TryGetProperty("size", out JsonElement size) ? size.GetUInt32() : null);
             Assert.Equal(set.Counters, listed.TryGetProperty("stmt", out _));
-            JsonElement[] elements = listed.TryGetProperty("elem", out JsonElement list) ? [.. list.EnumerateArray()] : [];
+            JsonElement[] elements = listed.TryGetProperty("elem", out JsonElement list)
+                ? [.. list.EnumerateArray()] : [];
             Assert.Equal(set.Elements.Count, elements.Length);
-            Assert.Equal(Wanted(set).Order(StringComparer.Ordinal), elements.Select(one => Listed(set, one)).Order(StringComparer.Ordinal));
+            Assert.Equal(
+                Wanted(set).Order(StringComparer.Ordinal), elements.Select(one => Listed(set, one))
+                    .Order(StringComparer.Ordinal));
         }
     }
 

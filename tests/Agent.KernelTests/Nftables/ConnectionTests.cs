@@ -25,8 +25,10 @@ public class ConnectionTests
     }
 
     internal static string Describe(Ruleset ruleset) => string.Join('\n', ruleset.Tables.SelectMany(table =>
-        table.Chains.SelectMany(chain => chain.Rules.Select(rule => $"{chain.Name} {chain.Hook}: {string.Join(" ; ", rule.Exprs)}"))
+        table.Chains.SelectMany(
+            chain => chain.Rules.Select(rule => $"{chain.Name} {chain.Hook}: {string.Join(" ; ", rule.Exprs)}"))
             .Concat(table.Sets.SelectMany(set => Enumerable.Range(0, set.Elements.Count)
-                .Select(i => $"{set.Name} {set.Unexpected} {set.Kind} {set.Size} {Convert.ToHexString(set.Elements[i])}")))
+                .Select(i =>
+                    $"{set.Name} {set.Unexpected} {set.Kind} {set.Size} {Convert.ToHexString(set.Elements[i])}")))
             .Concat(table.Objects.Select(one => one.ToString()))));
 }

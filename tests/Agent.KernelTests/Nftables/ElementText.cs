@@ -6,7 +6,9 @@ using Agent.Nftables;
 
 namespace Agent.KernelTests.Nftables;
 
-/// <summary>Keys of elements, from our rows and from nft's JSON, in one form: fields joined by " . ", each first-last.</summary>
+/// <summary>
+/// Keys of elements, from our rows and from nft's JSON, in one form: fields joined by " . ", each first-last.
+/// </summary>
 internal static class ElementText
 {
     public static string Key(NftSet set, byte[] row)
@@ -16,7 +18,8 @@ internal static class ElementText
         foreach (NftType type in set.Key)
         {
             string first = Field(set, type, row.AsSpan(at));
-            fields.Add(set.Interval ? $"{first}-{Field(set, type, row.AsSpan(set.KeyBytes + at))}" : $"{first}-{first}");
+            fields.Add(
+                set.Interval ? $"{first}-{Field(set, type, row.AsSpan(set.KeyBytes + at))}" : $"{first}-{first}");
             at += set.Key.Count == 1 ? 0 : NftSet.PaddedLength(type);
         }
 
@@ -26,14 +29,16 @@ internal static class ElementText
     public static string Key(NftSet set, JsonElement key)
     {
         JsonElement value = Unwrapped(key);
-        JsonElement[] fields = value.ValueKind == JsonValueKind.Object && value.TryGetProperty("concat", out JsonElement list)
+        JsonElement[] fields = value.ValueKind == JsonValueKind.Object
+            && value.TryGetProperty("concat", out JsonElement list)
             ? [.. list.EnumerateArray()] : [value];
         return string.Join(" . ", fields.Zip(set.Key, (field, type) => Range(field, type)));
     }
 
     /// <summary>Elements that count are wrapped together with their counter.</summary>
     private static JsonElement Unwrapped(JsonElement key) =>
-        key.ValueKind == JsonValueKind.Object && key.TryGetProperty("elem", out JsonElement inner) ? inner.GetProperty("val") : key;
+        key.ValueKind == JsonValueKind.Object && key.TryGetProperty("elem", out JsonElement inner)
+            ? inner.GetProperty("val") : key;
 
     private static string Range(JsonElement field, NftType type)
     {

@@ -14,12 +14,16 @@ public class IntervalTests
     private const uint Epoch = 0x00010000;
     private const string Device = "tap0";
 
-    private static readonly (NftFamily, string)[] Tables = [(NftFamily.Inet, "sg_agent"), (NftFamily.Netdev, "sg_agent")];
+    private static readonly (NftFamily, string)[] Tables =
+        [(NftFamily.Inet, "sg_agent"), (NftFamily.Netdev, "sg_agent")];
 
-    /// <summary>Nested, adjacent, equal, at both ends of the space, and single addresses inside and at their edges.</summary>
+    /// <summary>
+    /// Nested, adjacent, equal, at both ends of the space, and single addresses inside and at their edges.
+    /// </summary>
     private static readonly string[] Prefixes =
     [
-        "10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/17", "10.1.128.0/17", "10.1.2.0/24", "10.1.2.0/25", "10.1.2.3", "10.1.2.0",
+        "10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/17", "10.1.128.0/17", "10.1.2.0/24", "10.1.2.0/25", "10.1.2.3",
+        "10.1.2.0",
         "10.1.2.255", "10.0.0.0", "10.255.255.255", "11.0.0.0/8", "0.0.0.0/1", "128.0.0.0/1", "255.255.255.255",
         "255.255.255.254/31", "0.0.0.0/31", "192.168.0.0/16", "9.255.255.255", "0.0.0.0/0",
         "2001:db8::/32", "2001:db8:1::/48", "2001:db8:1::/49", "2001:db8:1:8000::/49", "2001:db8:1::7", "2001:db8::",
@@ -97,7 +101,8 @@ public class IntervalTests
                     Ct = new CtInput(CtState.New),
                 });
                 Assert.True(
-                    trace.Verdict == (accepted ? HookVerdict.Accept : HookVerdict.Drop), $"{story}: {tuple} accepted={accepted}\n{trace}");
+                    trace.Verdict == (accepted ? HookVerdict.Accept : HookVerdict.Drop),
+                    $"{story}: {tuple} accepted={accepted}\n{trace}");
             }
         }
     }
@@ -136,7 +141,8 @@ public class IntervalTests
     }
 
     private static CompileRequest Request(PolicySnapshot policy) =>
-        new(policy, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default with { NetdevHooksByName = false }, Epoch);
+        new(policy, PolicySettings.Default, CompilerSettings.Default,
+            HostFacts.Default with { NetdevHooksByName = false }, Epoch);
 
     private static PolicySnapshot Start()
     {
@@ -186,7 +192,8 @@ public class IntervalTests
                 vnic => vnic.Id),
         };
 
-        static System.Collections.Immutable.ImmutableSortedDictionary<string, T> ById<T>(T[] items, Func<T, string> id) =>
+        static System.Collections.Immutable.ImmutableSortedDictionary<string, T> ById<T>(T[] items,
+            Func<T, string> id) =>
             System.Collections.Immutable.ImmutableSortedDictionary.CreateRange(
                 StringComparer.Ordinal, items.Select(item => KeyValuePair.Create(id(item), item)));
     }

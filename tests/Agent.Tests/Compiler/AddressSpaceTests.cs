@@ -26,7 +26,9 @@ public class AddressSpaceTests
             IReadOnlyList<Segment> cut = AddressSpace.Cut(prefixes);
             foreach (UInt128 address in Window(family, atTop))
             {
-                int[] expected = [.. prefixes.Where(one => one.Prefix.Contains(family, address)).Select(one => one.Tag).Distinct().Order()];
+                int[] expected = [
+                    .. prefixes.Where(one => one.Prefix.Contains(family, address)).Select(one => one.Tag).Distinct()
+                    .Order()];
                 Segment? host = Find(space.Hosts, address);
                 bool isHost = prefixes.Any(one => one.Prefix.IsHost && one.Prefix.First == address);
                 Assert.Equal(isHost, host is not null);
@@ -81,7 +83,8 @@ public class AddressSpaceTests
         for (int i = 1; i < segments.Count; i++)
         {
             Assert.False(
-                segments[i - 1].Last + 1 == segments[i].First && segments[i - 1].Signature.Equals(segments[i].Signature),
+                segments[i - 1].Last + 1 == segments[i].First && segments[i - 1]
+                    .Signature.Equals(segments[i].Signature),
                 $"{segments[i - 1]} and {segments[i]} are one");
         }
     }
@@ -91,7 +94,9 @@ public class AddressSpaceTests
         for (int i = 0; i < segments.Count; i++)
         {
             Assert.True(segments[i].First <= segments[i].Last);
-            Assert.True(i == 0 || segments[i - 1].Last < segments[i].First, $"{segments[Math.Max(0, i - 1)]} before {segments[i]}");
+            Assert.True(
+                i == 0 || segments[i - 1].Last < segments[i].First,
+                $"{segments[Math.Max(0, i - 1)]} before {segments[i]}");
         }
     }
 

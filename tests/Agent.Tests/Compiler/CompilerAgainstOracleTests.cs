@@ -7,7 +7,9 @@ using Agent.Tests.Evaluator;
 
 namespace Agent.Tests.Compiler;
 
-/// <summary>Meaning survives lowering: random policies, packets at every edge, and two judges that share no code.</summary>
+/// <summary>
+/// Meaning survives lowering: random policies, packets at every edge, and two judges that share no code.
+/// </summary>
 public sealed class CompilerAgainstOracleTests
 {
     private const uint Epoch = 0x00010000;
@@ -20,20 +22,25 @@ public sealed class CompilerAgainstOracleTests
 
     private static readonly string[] Protocols =
     [
-        "all -1/-1", "tcp 1/65535", "tcp 22/22", "tcp 80/443", "tcp 440/450", "tcp ports:ports", "udp 53/53", "udp 1000/2000",
+        "all -1/-1", "tcp 1/65535", "tcp 22/22", "tcp 80/443", "tcp 440/450", "tcp ports:ports", "udp 53/53",
+        "udp 1000/2000",
         "icmp -1/-1", "icmpv6 -1/-1", "gre -1/-1", "50 -1/-1", "6 -1/-1", "tcp 8000/8003", "udp ports:ports",
     ];
 
-    private static readonly string[] Options = ["", "", "", "", " sport=1024/65535", " own=10.0.0.8", " own=10.0.0.0/28", " own=2001:db8::8"];
+    private static readonly string[] Options =
+        ["", "", "", "", " sport=1024/65535", " own=10.0.0.8", " own=10.0.0.0/28", " own=2001:db8::8"];
 
     private static readonly string[] Addresses =
     [
-        "10.0.0.8", "10.0.0.9", "10.1.2.3", "10.1.2.4", "10.1.3.1", "10.2.0.1", "192.0.2.1", "192.0.2.200", "100.64.0.1",
-        "8.8.8.8", "10.9.0.1", "10.9.0.2", "100.100.100.200", "2001:db8::8", "2001:db8::9", "2001:db8:1::7", "2001:db8:1::8", "2001:db9::1",
+        "10.0.0.8", "10.0.0.9", "10.1.2.3", "10.1.2.4", "10.1.3.1", "10.2.0.1", "192.0.2.1", "192.0.2.200",
+        "100.64.0.1",
+        "8.8.8.8", "10.9.0.1", "10.9.0.2", "100.100.100.200", "2001:db8::8", "2001:db8::9", "2001:db8:1::7",
+        "2001:db8:1::8", "2001:db9::1",
         "255.255.255.255", "0.0.0.1", "10.7.7.7",
     ];
 
-    private static readonly ushort[] Ports = [0, 1, 21, 22, 23, 25, 53, 79, 80, 443, 444, 450, 999, 1000, 1023, 1024, 2000, 2001, 8000, 8003, 8004, 65535];
+    private static readonly ushort[] Ports =
+        [0, 1, 21, 22, 23, 25, 53, 79, 80, 443, 444, 450, 999, 1000, 1023, 1024, 2000, 2001, 8000, 8003, 8004, 65535];
 
     [Theory]
     [InlineData(1, 150)]
@@ -53,7 +60,8 @@ public sealed class CompilerAgainstOracleTests
     [Fact]
     public void Scenario_policies_compile_to_their_verdicts()
     {
-        foreach (Scenario scenario in Scenarios.All.Where(s => s.Settings is null || s.Settings == PolicySettings.Default))
+        foreach (Scenario scenario in Scenarios.All.Where(
+            s => s.Settings is null || s.Settings == PolicySettings.Default))
         {
             _ = RulesetCompiler.Compile(Request(scenario.Snapshot));
         }
@@ -71,10 +79,12 @@ public sealed class CompilerAgainstOracleTests
     internal static CompileRequest Request(PolicySnapshot policy) =>
         new(policy, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, Epoch);
 
-    internal static string[] Rules(Random random) => [.. Enumerable.Range(0, random.Next(0, 12)).Select(_ => string.Create(
+    internal static string[] Rules(Random random) =>
+        [.. Enumerable.Range(0, random.Next(0, 12)).Select(_ => string.Create(
         CultureInfo.InvariantCulture,
         $"{(random.Next(2) == 0 ? "in" : "out")} {random.Next(1, 5)} {(random.Next(2) == 0 ? "drop" : "accept")} "
-            + $"{Protocols[random.Next(Protocols.Length)]} {Remotes[random.Next(Remotes.Length)]}{Options[random.Next(Options.Length)]}"))];
+            + $"{Protocols[random.Next(Protocols.Length)]} {Remotes[random.Next(Remotes.Length)]}"
+            + $"{Options[random.Next(Options.Length)]}"))];
 
     internal static PolicySnapshot Snapshot(Random random, string[] rules)
     {
@@ -91,9 +101,12 @@ public sealed class CompilerAgainstOracleTests
         string[] second = [.. valid.Where((_, i) => i % 2 == 1)];
         builder = advanced
             ? builder.Advanced("a", [.. first.Where(NoGroup)]).Advanced("b", [.. second.Where(NoGroup)])
-            : builder.Group("a", GroupType.Basic, random.Next(2) == 0 ? Verdict.Accept : Verdict.Drop, ["10.7.7.7"], first)
+            : builder.Group(
+                "a", GroupType.Basic, random.Next(2) == 0 ? Verdict.Accept : Verdict.Drop, ["10.7.7.7"], first)
                 .Basic("b", random.Next(2) == 0 ? Verdict.Accept : Verdict.Drop, second);
-        return builder.Nic("one", "10.0.0.8 10.0.0.9 2001:db8::8 2001:db8::9", "a b", vnic => vnic with { SourceDestinationCheck = false })
+        return builder.Nic(
+            "one", "10.0.0.8 10.0.0.9 2001:db8::8 2001:db8::9", "a b", vnic =>
+                vnic with { SourceDestinationCheck = false })
             .Nic("two", "10.2.0.1", "a").Build();
     }
 
@@ -134,7 +147,8 @@ public sealed class CompilerAgainstOracleTests
             Trace trace = RulesetEvaluator.Evaluate(ruleset, Input(vnic, direction, tuple, stale, reply));
             Assert.True(
                 trace.Verdict == (expected == Verdict.Accept ? HookVerdict.Accept : HookVerdict.Drop),
-                $"{direction} {tuple} stale={stale} reply={reply}: expected {expected}\n{string.Join('\n', rules)}\n{trace}");
+                $"{direction} {tuple} stale={stale} reply={reply}: expected {expected}\n"
+                    + $"{string.Join('\n', rules)}\n{trace}");
             if (expected == Verdict.Accept)
             {
                 Assert.Equal(Epoch, trace.CtMark & CompilerSettings.Default.EpochMask);
@@ -149,7 +163,8 @@ public sealed class CompilerAgainstOracleTests
         {
             IpPrefix from = IpPrefix.Parse(Addresses[random.Next(Addresses.Length)]);
             IpPrefix to = IpPrefix.Parse(Addresses[random.Next(Addresses.Length)]);
-            byte protocol = (byte[])[6, 6, 6, 17, 17, 1, 58, 47, 50, 132] is var all ? all[random.Next(all.Length)] : (byte)0;
+            byte protocol = (byte[])[6, 6, 6, 17, 17, 1, 58, 47, 50, 132] is var all
+                ? all[random.Next(all.Length)] : (byte)0;
             if (from.Family != to.Family)
             {
                 continue;
@@ -157,7 +172,8 @@ public sealed class CompilerAgainstOracleTests
 
             bool ports = IpProtocol.HasPorts(protocol);
             return new PacketTuple(from.Family, from.Bits, to.Bits, protocol,
-                ports ? Ports[random.Next(Ports.Length)] : (ushort)0, ports ? Ports[random.Next(Ports.Length)] : (ushort)0);
+                ports ? Ports[random.Next(Ports.Length)] : (ushort)0, ports
+                    ? Ports[random.Next(Ports.Length)] : (ushort)0);
         }
     }
 

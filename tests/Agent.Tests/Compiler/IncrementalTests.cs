@@ -26,7 +26,9 @@ public class IncrementalTests
             CompiledRuleset? previous = null;
             for (int step = 0; step < 15; step++)
             {
-                CompileRequest request = CompilerAgainstOracleTests.Request(policy) with { HeldBack = HeldBack(policy, previous, random) };
+                CompileRequest request = CompilerAgainstOracleTests.Request(
+                    policy) with
+                { HeldBack = HeldBack(policy, previous, random) };
                 CompiledRuleset scratch = RulesetCompiler.Compile(request);
                 CompiledRuleset incremental = RulesetCompiler.Compile(request with { Previous = previous });
                 Assert.Equal(NftText.Print(scratch.Ruleset), NftText.Print(incremental.Ruleset));
@@ -42,7 +44,8 @@ public class IncrementalTests
                     RandomStates.Change(next, random);
                 }
 
-                policy = DeltaReader.Apply(policy, RandomStates.Between(state, next, random), PolicyLimits.Unlimited).Policy!;
+                policy = DeltaReader.Apply(policy, RandomStates.Between(state, next, random), PolicyLimits.Unlimited)
+                    .Policy!;
                 state = next;
             }
         }
@@ -68,11 +71,15 @@ public class IncrementalTests
     public void Only_what_a_change_touches_is_compiled_again()
     {
         PolicySnapshot before = new Evaluator.PolicyBuilder().Basic("a", "in 1 accept tcp 22/22 10.0.0.0/8")
-            .Basic("b", "in 1 accept tcp 80/80 10.0.0.0/8").Nic("one", "10.0.0.1", "a").Nic("two", "10.0.0.2", "b").Build();
+            .Basic("b", "in 1 accept tcp 80/80 10.0.0.0/8").Nic("one", "10.0.0.1", "a").Nic("two", "10.0.0.2", "b")
+            .Build();
         CompiledRuleset first = RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(before));
-        SecurityGroup changed = before.Groups["b"] with { Rules = [Evaluator.PolicyBuilder.Rule("r1", "in 1 accept tcp 81/81 10.0.0.0/8")] };
+        SecurityGroup changed = before.Groups[
+            "b"] with
+        { Rules = [Evaluator.PolicyBuilder.Rule("r1", "in 1 accept tcp 81/81 10.0.0.0/8")] };
         PolicySnapshot after = before with { Groups = before.Groups.SetItem("b", changed) };
-        CompiledRuleset second = RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(after) with { Previous = first });
+        CompiledRuleset second = RulesetCompiler.Compile(
+            CompilerAgainstOracleTests.Request(after) with { Previous = first });
         string profile = CompiledRuleset.ProfileOf(before.Vnics["one"]);
         Assert.Same(first.Profiles[profile], second.Profiles[profile]);
         profile = CompiledRuleset.ProfileOf(before.Vnics["two"]);
@@ -98,7 +105,8 @@ public class IncrementalTests
         {
             if (previous is not null && random.Next(6) == 0)
             {
-                PolicySnapshot? rules = random.Next(2) == 0 ? previous.Profiles.GetValueOrDefault(profile)?.Source.Policy : null;
+                PolicySnapshot? rules = random.Next(2) == 0
+                    ? previous.Profiles.GetValueOrDefault(profile)?.Source.Policy : null;
                 held = held.Add(profile, (rules, "refused"));
             }
         }

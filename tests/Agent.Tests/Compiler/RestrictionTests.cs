@@ -13,8 +13,10 @@ public class RestrictionTests
 {
     private static readonly string[] Addresses =
     [
-        "10.0.0.1", "10.0.0.2", "10.1.2.3", "10.1.2.4", "10.1.2.5", "10.1.3.1", "10.2.0.1", "192.0.2.1", "192.0.2.200", "172.16.0.1",
-        "8.8.8.8", "8.8.4.4", "10.91.0.1", "2001:db8::1", "2001:db8::2", "2001:db8:1::7", "2001:db8:1::8", "2001:db8:2::1",
+        "10.0.0.1", "10.0.0.2", "10.1.2.3", "10.1.2.4", "10.1.2.5", "10.1.3.1", "10.2.0.1", "192.0.2.1", "192.0.2.200",
+        "172.16.0.1",
+        "8.8.8.8", "8.8.4.4", "10.91.0.1", "2001:db8::1", "2001:db8::2", "2001:db8:1::7", "2001:db8:1::8",
+        "2001:db8:2::1",
         "2001:db8:91::1", "fd00::1", "2600::1", "100.100.100.200",
     ];
 
@@ -29,7 +31,8 @@ public class RestrictionTests
         .Group("peers", GroupType.Basic, Verdict.Accept, ["10.9.0.1", "10.9.1.0/24"])
         .Group("strangers", GroupType.Basic, Verdict.Accept, ["10.8.0.1"])
         .Basic("web", Verdict.Accept,
-            "in 1 accept tcp 80/80 10.0.0.0/8", "in 2 accept tcp ports:ports list:pl4", "in 3 accept udp 53/53 group:peers",
+            "in 1 accept tcp 80/80 10.0.0.0/8", "in 2 accept tcp ports:ports list:pl4",
+            "in 3 accept udp 53/53 group:peers",
             "in 50 drop tcp 23/23 0.0.0.0/0", "out 1 drop tcp 4000/5000 0.0.0.0/0")
         .Nic("one", "10.0.0.8 2001:db8::8", "web").Build();
 
@@ -70,21 +73,28 @@ public class RestrictionTests
     public static TheoryData<string, Func<PolicySnapshot, PolicySnapshot>> Harmless => new()
     {
         { "nothing", policy => policy with { Revision = 9 } },
-        { "a rule more that accepts", policy => Rules(policy, rules => rules.Add(Rule("in 1 accept tcp 443/443 0.0.0.0/0"))) },
+        { "a rule more that accepts",
+            policy => Rules(policy, rules => rules.Add(Rule("in 1 accept tcp 443/443 0.0.0.0/0"))) },
         { "a drop rule less", policy => Rules(policy, rules => rules.RemoveAt(3)) },
         { "another id", policy => Rules(policy, rules => rules.SetItem(0, rules[0] with { Id = "other" })) },
         { "a description", policy => Rules(policy, rules => rules.SetItem(0, rules[0] with { Description = "text" })) },
-        { "a priority that overtakes nothing", policy => Rules(policy, rules => rules.SetItem(0, rules[0] with { Priority = 9 })) },
-        { "a drop that is never reached", policy => Rules(policy, rules => rules.Add(Rule("in 9 drop tcp 80/80 10.1.0.0/16"))) },
-        { "a drop of what is dropped", policy => Rules(policy, rules => rules.Add(Rule("in 1 drop tcp 24/24 0.0.0.0/0"))) },
-        { "a member more of a peer group", policy => Members(policy, "peers", members => members.Add(IpPrefix.Parse("10.9.9.9"))) },
+        { "a priority that overtakes nothing",
+            policy => Rules(policy, rules => rules.SetItem(0, rules[0] with { Priority = 9 })) },
+        { "a drop that is never reached",
+            policy => Rules(policy, rules => rules.Add(Rule("in 9 drop tcp 80/80 10.1.0.0/16"))) },
+        { "a drop of what is dropped",
+            policy => Rules(policy, rules => rules.Add(Rule("in 1 drop tcp 24/24 0.0.0.0/0"))) },
+        { "a member more of a peer group",
+            policy => Members(policy, "peers", members => members.Add(IpPrefix.Parse("10.9.9.9"))) },
         { "a member of a group that nobody names", policy => Members(policy, "strangers", members => members.Clear()) },
         { "a group more that nobody uses", policy => policy with
             { Groups = policy.Groups.Add("new", new SecurityGroup { Id = "new", VpcId = PolicyBuilder.Vpc }) } },
-        { "other timeouts", policy => Nic(policy, vnic => vnic with { Timeouts = new SessionTimeouts { UdpSeconds = 60 } }) },
+        { "other timeouts",
+            policy => Nic(policy, vnic => vnic with { Timeouts = new SessionTimeouts { UdpSeconds = 60 } }) },
         { "a vNIC more", policy => policy with { Vnics = policy.Vnics.Add("two", policy.Vnics["one"] with
             { Id = "two", InterfaceName = "tap-two", Addresses = [IpPrefix.Parse("10.0.0.9")] }) } },
-        { "a prefix more in the list", policy => policy with { PrefixLists = policy.PrefixLists.SetItem("pl4", policy.PrefixLists["pl4"] with
+        { "a prefix more in the list",
+            policy => policy with { PrefixLists = policy.PrefixLists.SetItem("pl4", policy.PrefixLists["pl4"] with
             { Entries = policy.PrefixLists["pl4"].Entries.Add(IpPrefix.Parse("203.0.113.0/24")) }) } },
     };
 
@@ -98,13 +108,19 @@ public class RestrictionTests
         { "a rule less that accepts", policy => Rules(policy, rules => rules.RemoveAt(0)) },
         { "a drop rule above", policy => Rules(policy, rules => rules.Add(Rule("in 1 drop tcp 80/80 10.77.0.1/32"))) },
         { "a drop rule outwards", policy => Rules(policy, rules => rules.Add(Rule("out 1 drop icmp -1/-1 8.8.8.8"))) },
-        { "one port less", policy => Rules(policy, rules => rules.SetItem(2, rules[2] with { SourcePorts = new PortRange(1, 65535) })) },
+        { "one port less",
+            policy =>
+                Rules(policy, rules => rules.SetItem(2, rules[2] with { SourcePorts = new PortRange(1, 65535) })) },
         { "a member less", policy => Members(policy, "peers", members => members.Remove(IpPrefix.Parse("10.9.0.1"))) },
-        { "a prefix less in the list", policy => policy with { PrefixLists = policy.PrefixLists.SetItem("pl4", policy.PrefixLists["pl4"] with
+        { "a prefix less in the list",
+            policy => policy with { PrefixLists = policy.PrefixLists.SetItem("pl4", policy.PrefixLists["pl4"] with
             { Entries = [IpPrefix.Parse("192.0.2.0/24")] }) } },
-        { "a port less in the list", policy => policy with { PortLists = policy.PortLists.SetItem("ports", policy.PortLists["ports"] with
+        { "a port less in the list",
+            policy => policy with { PortLists = policy.PortLists.SetItem("ports", policy.PortLists["ports"] with
             { Entries = [new PortRange(22, 22), new PortRange(8000, 8999)] }) } },
-        { "an own side", policy => Rules(policy, rules => rules.SetItem(0, rules[0] with { OwnSide = IpPrefix.Parse("10.0.0.9") })) },
+        { "an own side",
+            policy =>
+                Rules(policy, rules => rules.SetItem(0, rules[0] with { OwnSide = IpPrefix.Parse("10.0.0.9") })) },
         { "no inner access", policy => policy with { Groups = policy.Groups.SetItem("web", policy.Groups["web"] with
             { InnerAccess = Verdict.Drop }) } },
         { "another type", policy => policy with { Groups = policy.Groups.SetItem("web", policy.Groups["web"] with
@@ -113,7 +129,8 @@ public class RestrictionTests
         { "another address", policy => Nic(policy, vnic => vnic with { Addresses = [IpPrefix.Parse("10.0.0.77")] }) },
         { "another MAC", policy => Nic(policy, vnic => vnic with { Mac = new MacAddress(0x02_00_00_00_00_99) }) },
         { "another interface", policy => Nic(policy, vnic => vnic with { InterfaceName = "tap-new" }) },
-        { "a source check", policy => Nic(policy, vnic => vnic with { SourceDestinationCheck = !vnic.SourceDestinationCheck }) },
+        { "a source check",
+            policy => Nic(policy, vnic => vnic with { SourceDestinationCheck = !vnic.SourceDestinationCheck }) },
     };
 
     [Theory]
@@ -155,11 +172,13 @@ public class RestrictionTests
         Assert.All(others, other =>
             Assert.True(Restriction.Between(before, RulesetCompiler.Compile(request with { PolicySettings = other }))));
         Assert.True(Restriction.Between(
-            before, RulesetCompiler.Compile(request with { Settings = request.Settings with { ManagedInterfaces = ["x*"] } })));
+            before, RulesetCompiler.Compile(
+                request with { Settings = request.Settings with { ManagedInterfaces = ["x*"] } })));
         Assert.False(Restriction.Between(before, before.WithEpoch(0x00030000)));
     }
 
-    private static CompiledRuleset Compile(PolicySnapshot policy) => RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(policy));
+    private static CompiledRuleset Compile(PolicySnapshot policy) =>
+        RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(policy));
 
     private static string? FindLoss(PolicySnapshot before, PolicySnapshot after, Random random)
     {
@@ -194,12 +213,21 @@ public class RestrictionTests
 
     private static GroupRule Rule(string text) => PolicyBuilder.Rule("new", text);
 
-    private static PolicySnapshot Rules(PolicySnapshot policy, Func<ImmutableArray<GroupRule>, ImmutableArray<GroupRule>> change) =>
-        policy with { Groups = policy.Groups.SetItem("web", policy.Groups["web"] with { Rules = change(policy.Groups["web"].Rules) }) };
+    private static PolicySnapshot Rules(
+        PolicySnapshot policy, Func<ImmutableArray<GroupRule>, ImmutableArray<GroupRule>> change) =>
+        policy with
+        {
+            Groups = policy.Groups.SetItem(
+            "web", policy.Groups["web"] with { Rules = change(policy.Groups["web"].Rules) })
+        };
 
     private static PolicySnapshot Members(
         PolicySnapshot policy, string group, Func<ImmutableSortedSet<IpPrefix>, ImmutableSortedSet<IpPrefix>> change) =>
-        policy with { Groups = policy.Groups.SetItem(group, policy.Groups[group] with { Members = change(policy.Groups[group].Members) }) };
+        policy with
+        {
+            Groups = policy.Groups.SetItem(
+            group, policy.Groups[group] with { Members = change(policy.Groups[group].Members) })
+        };
 
     private static PolicySnapshot Nic(PolicySnapshot policy, Func<Vnic, Vnic> change) =>
         policy with { Vnics = policy.Vnics.SetItem("one", change(policy.Vnics["one"])) };

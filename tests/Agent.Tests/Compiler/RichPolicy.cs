@@ -22,7 +22,8 @@ public static class RichPolicy
         .Prefixes("pl4", IpFamily.V4, "10.1.2.0/24", "10.1.2.128/25", "192.0.2.0/24", "8.8.8.8")
         .Prefixes("pl6", IpFamily.V6, "2001:db8:1::/64", "2001:db9::1")
         .Ports("ports", "22/22", "8000/9000")
-        .Group("peers", GroupType.Basic, Verdict.Accept, ["10.1.2.3", "10.9.0.0/31", "2001:db8:1::7", "2001:db8:5::/52"])
+        .Group("peers", GroupType.Basic, Verdict.Accept,
+            ["10.1.2.3", "10.9.0.0/31", "2001:db8:1::7", "2001:db8:5::/52"])
         .Basic("web",
             "in 1 accept tcp 80/80 0.0.0.0/0",
             "in 1 accept tcp 80/80 ::/0",

@@ -56,7 +56,9 @@ public class AssemblerTests
             case "port_list_count": end.PortListCount++; break;
             case "vnic_count": end.VnicCount--; break;
             case "member_count": end.MemberCount++; break;
-            default: end.StateHash = ByteString.CopyFrom([.. end.StateHash.Span[..31], (byte)(end.StateHash[31] ^ 1)]); break;
+            default:
+                end.StateHash = ByteString.CopyFrom(
+                [.. end.StateHash.Span[..31], (byte)(end.StateHash[31] ^ 1)]); break;
         }
 
         (Snapshot? assembled, IReadOnlyList<PolicyFault> faults) = Assemble(whole, end);
@@ -101,13 +103,16 @@ public class AssemblerTests
     public void A_part_before_the_beginning_and_an_end_without_one_are_refused()
     {
         var assembler = new SnapshotAssembler(PolicyLimits.Default);
-        Assert.Equal(("snapshot_chunk", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.Add(new SnapshotChunk()))));
-        Assert.Equal(("snapshot_end", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.End(new SnapshotEnd()).Faults)));
+        Assert.Equal(
+            ("snapshot_chunk", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.Add(new SnapshotChunk()))));
+        Assert.Equal(
+            ("snapshot_end", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.End(new SnapshotEnd()).Faults)));
 
         // An end is one end, also when it was refused.
         assembler.Begin(new SnapshotBegin { Revision = 1 });
         assembler.End(new SnapshotEnd());
-        Assert.Equal(("snapshot_end", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.End(new SnapshotEnd()).Faults)));
+        Assert.Equal(
+            ("snapshot_end", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.End(new SnapshotEnd()).Faults)));
 
         static (string, string) Of(PolicyFault fault) => (fault.Path, fault.Code);
     }

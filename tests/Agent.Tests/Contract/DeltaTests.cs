@@ -60,7 +60,8 @@ public class DeltaTests
     }
 
     [Fact]
-    public void Every_field_survives_the_writing() => Assert.Equal(Messages.Valid(), SnapshotWriter.Write(Read(Messages.Valid())));
+    public void Every_field_survives_the_writing() =>
+        Assert.Equal(Messages.Valid(), SnapshotWriter.Write(Read(Messages.Valid())));
 
     [Theory]
     [InlineData(6ul, 9ul)]
@@ -128,7 +129,8 @@ public class DeltaTests
             Revision = 8,
             Members = { new MemberChange { GroupId = "web", Add = { "10.0.0.1", "x" }, Remove = { "10.0.0.1/8" } } },
         });
-        Assert.Equal(["members[web].add[1]", "members[web].remove[0]"], result.Faults.Select(fault => fault.Path).Order());
+        Assert.Equal(
+            ["members[web].add[1]", "members[web].remove[0]"], result.Faults.Select(fault => fault.Path).Order());
     }
 
     [Fact]
@@ -149,7 +151,9 @@ public class DeltaTests
     public void A_member_costs_one_hash_however_many_there_are()
     {
         Snapshot large = Messages.Valid();
-        large.Group("web").Members.AddRange(Enumerable.Range(0, 60_000).Select(i => $"10.{128 + i / 65536}.{i / 256 % 256}.{i % 256}"));
+        large.Group("web")
+            .Members.AddRange(
+                Enumerable.Range(0, 60_000).Select(i => $"10.{128 + i / 65536}.{i / 256 % 256}.{i % 256}"));
         PolicySnapshot policy = Read(large);
         _ = StateHash.Of(policy);
         long before = StateHash.MemberHashes;

@@ -27,7 +27,8 @@ public class FaultTests
         new(Codes.PortRange, "groups[web].rules[r1].port_range", s => s.Rule("r1").PortRange = "80"),
         new(Codes.PortRange, "groups[web].rules[r1].port_range", s => s.Rule("r1").PortRange = "+80/ 80"),
         new(Codes.PortRange, "groups[web].rules[r1].port_range", s => s.Rule("r1").PortRange = "1/65536"),
-        new(Codes.SourcePortRange, "groups[web].rules[r2].source_port_range", s => s.Rule("r2").SourcePortRange = "9/1"),
+        new(Codes.SourcePortRange, "groups[web].rules[r2].source_port_range", s => s.Rule("r2")
+            .SourcePortRange = "9/1"),
         new(Codes.PortMismatch, "groups[web].rules[r1].port_range", s => s.Rule("r1").Protocol = "icmp"),
         new(Codes.PortMismatch, "groups[web].rules[r4].source_port_range", s => s.Group("web").Rules.Add(
             Extra("gre", rule => rule.SourcePortRange = "1/2"))),
@@ -55,7 +56,8 @@ public class FaultTests
         new(Codes.Policy, "groups[web].inner_access_policy", s => s.Group("web").InnerAccessPolicy = (V1.Policy)9),
         new(Codes.Priority, "groups[web].rules[r1].priority", s => s.Rule("r1").Priority = 101),
         new(Codes.Description, "groups[web].rules[r1].description", s => s.Rule("r1").Description = "two\nlines"),
-        new(Codes.Description, "groups[web].rules[r1].description", s => s.Rule("r1").Description = new string('x', 513)),
+        new(Codes.Description, "groups[web].rules[r1].description", s => s.Rule("r1")
+            .Description = new string('x', 513)),
         new(Codes.MissingSource, "groups[web].rules[r1].cidr", s => s.Rule("r1").ClearRemote()),
         new(Codes.MissingDest, "groups[web].rules[r3].cidr", s => s.Rule("r3").ClearRemote()),
         new(Codes.GroupRuleLimit, "groups[web].rules", s => s.Group("web").Rules.Add(Enumerable.Range(0, 20).Select(i =>
@@ -76,7 +78,8 @@ public class FaultTests
         new(Codes.GroupNotFound, "vnics[v1].group_ids", s => s.Vnic("v1").GroupIds.Add("gone")),
         new(Codes.GroupNotFound, "vnics[v1].group_ids", s => s.Vnic("v1").GroupIds.Clear()),
         new(Codes.GroupId, "groups[a b].id", s => s.Groups.Add(new V1.SecurityGroup { Id = "a b", VpcId = "vpc-1" })),
-        new(Codes.InnerAccess, "groups[adv].inner_access_policy", s => s.Group("adv").InnerAccessPolicy = V1.Policy.Accept),
+        new(Codes.InnerAccess, "groups[adv].inner_access_policy", s => s.Group("adv")
+            .InnerAccessPolicy = V1.Policy.Accept),
         new(Codes.MultiGroupType, "vnics[v1].group_ids", s => s.Vnic("v1").GroupIds.Add("adv")),
         new(Codes.VpcMismatch, "vnics[v1].group_ids", s => s.Vnic("v1").VpcId = "vpc-2"),
         new(Codes.GroupsPerVnic, "vnics[v1].group_ids", s =>
@@ -88,7 +91,8 @@ public class FaultTests
             }
         }),
         new(Codes.RulesPerVnic, "vnics[v1].group_ids", s => s.List("pl4").MaxEntries = 250),
-        new(Codes.MembersPerGroup, "groups[web].members", s => s.Group("web").Members.Add(["10.5.0.1", "10.5.0.2", "10.5.0.3"])),
+        new(Codes.MembersPerGroup, "groups[web].members", s => s.Group("web")
+            .Members.Add(["10.5.0.1", "10.5.0.2", "10.5.0.3"])),
         new(Codes.Id, "prefix_lists[].id", s => s.PrefixLists.Add(new V1.PrefixList { Family = V1.IpFamily.Ipv4 })),
         new(Codes.Id, "port_lists[a/b].id", s => s.PortLists.Add(new V1.PortList { Id = "a/b" })),
         new(Codes.Duplicate, "prefix_lists[pl6]", s => s.PrefixLists.Add(s.List("pl6").Clone())),
@@ -152,7 +156,8 @@ public class FaultTests
     }
 
     [Fact]
-    public void Every_code_has_a_test() => Assert.Empty(typeof(Codes).GetFields(BindingFlags.Static | BindingFlags.Public)
+    public void Every_code_has_a_test() =>
+        Assert.Empty(typeof(Codes).GetFields(BindingFlags.Static | BindingFlags.Public)
         .Select(field => (string)field.GetRawConstantValue()!)
         .Except(Faults.Select(fault => fault.Code)).Except(DeltaTests.Codes).Except(AssemblerTests.Codes));
 
@@ -174,7 +179,9 @@ public class FaultTests
         SnapshotResult result = SnapshotReader.Read(snapshot, Limits);
         Assert.Null(result.Policy);
         Assert.True(together.Length >= 10);
-        Assert.Empty(together.Select(fault => (fault.Path, fault.Code)).Except(result.Faults.Select(one => (one.Path, one.Code))));
+        Assert.Empty(
+            together.Select(fault => (fault.Path, fault.Code))
+                .Except(result.Faults.Select(one => (one.Path, one.Code))));
     }
 
     [Fact]
@@ -223,8 +230,11 @@ public class FaultTests
         var snapshot = new Snapshot
         {
             Revision = 1,
-            Groups = { new V1.SecurityGroup { Id = "g", VpcId = "v", Rules = { Extra("all", rule => rule.Cidr = "::/0") } } },
-            Vnics = { new V1.Vnic { Id = "n", InterfaceName = "tap0", Mac = "02:00:00:00:00:01", VpcId = "v", GroupIds = { "g" } } },
+            Groups =
+                { new V1.SecurityGroup { Id = "g", VpcId = "v",
+                    Rules = { Extra("all", rule => rule.Cidr = "::/0") } } },
+            Vnics = { new V1.Vnic { Id = "n", InterfaceName = "tap0", Mac = "02:00:00:00:00:01", VpcId = "v",
+                GroupIds = { "g" } } },
         };
         PolicySnapshot policy = SnapshotReader.Read(snapshot, Limits).Policy!;
         SecurityGroup group = policy.Groups["g"];

@@ -11,20 +11,26 @@ internal static class Messages
         Groups = { Advanced(), Peers(), Web() },
         PrefixLists =
         {
-            new PrefixList { Id = "pl4", Family = IpFamily.Ipv4, MaxEntries = 4, Name = "offices", Entries = { "10.1.2.0/24", "192.0.2.1" } },
-            new PrefixList { Id = "pl6", Family = IpFamily.Ipv6, MaxEntries = 2, Name = "v6", Entries = { "2001:db8:1::/48" } },
+            new PrefixList { Id = "pl4", Family = IpFamily.Ipv4, MaxEntries = 4, Name = "offices",
+                Entries = { "10.1.2.0/24", "192.0.2.1" } },
+            new PrefixList { Id = "pl6", Family = IpFamily.Ipv6, MaxEntries = 2, Name = "v6",
+                Entries = { "2001:db8:1::/48" } },
         },
-        PortLists = { new PortList { Id = "ports", MaxEntries = 5, Name = "services", Entries = { "22/22", "8000/9000" } } },
+        PortLists =
+            { new PortList { Id = "ports", MaxEntries = 5, Name = "services", Entries = { "22/22", "8000/9000" } } },
         Vnics = { Nic(), AdvancedNic() },
     };
 
-    public static SecurityGroup Group(this Snapshot snapshot, string id) => snapshot.Groups.First(group => group.Id == id);
+    public static SecurityGroup Group(this Snapshot snapshot, string id) =>
+        snapshot.Groups.First(group => group.Id == id);
 
-    public static Rule Rule(this Snapshot snapshot, string id) => snapshot.Group("web").Rules.First(rule => rule.Id == id);
+    public static Rule Rule(this Snapshot snapshot, string id) =>
+        snapshot.Group("web").Rules.First(rule => rule.Id == id);
 
     public static Vnic Vnic(this Snapshot snapshot, string id) => snapshot.Vnics.First(vnic => vnic.Id == id);
 
-    public static PrefixList List(this Snapshot snapshot, string id) => snapshot.PrefixLists.First(list => list.Id == id);
+    public static PrefixList List(this Snapshot snapshot, string id) =>
+        snapshot.PrefixLists.First(list => list.Id == id);
 
     private static SecurityGroup Web() => new()
     {
@@ -91,7 +97,8 @@ internal static class Messages
         Addresses = { "10.0.0.8", "2001:db8::8" },
         DelegatedPrefixes = { "10.64.0.0/20" },
         GroupIds = { "web" },
-        Timeouts = new SessionTimeouts { TcpEstablishedSeconds = 300, TcpClosedAndTimeWaitSeconds = 5, UdpSeconds = 60 },
+        Timeouts =
+            new SessionTimeouts { TcpEstablishedSeconds = 300, TcpClosedAndTimeWaitSeconds = 5, UdpSeconds = 60 },
         DisableSourceDestinationCheck = true,
     };
 
@@ -103,6 +110,7 @@ internal static class Messages
         VpcId = "vpc-1",
         Addresses = { "10.0.0.9" },
         GroupIds = { "adv" },
-        Timeouts = new SessionTimeouts { TcpEstablishedSeconds = 910, TcpClosedAndTimeWaitSeconds = 3, UdpSeconds = 30 },
+        Timeouts =
+            new SessionTimeouts { TcpEstablishedSeconds = 910, TcpClosedAndTimeWaitSeconds = 3, UdpSeconds = 30 },
     };
 }

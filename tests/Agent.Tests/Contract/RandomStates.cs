@@ -8,7 +8,8 @@ namespace Agent.Tests.Contract;
 internal static class RandomStates
 {
     private static readonly string[] Prefixes4 =
-        ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "10.1.2.4", "192.0.2.0/25", "172.16.0.0/12", "8.8.8.8"];
+        ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "10.1.2.4", "192.0.2.0/25", "172.16.0.0/12",
+            "8.8.8.8"];
 
     private static readonly string[] Prefixes6 =
         ["2001:db8::/32", "2001:db8:1::/48", "2001:db8:1::7", "2001:db8:1::/64", "fd00::/8"];
@@ -56,7 +57,9 @@ internal static class RandomStates
         }
     }
 
-    /// <summary>A delta from one state to the other, each group's members sent in one of the ways that there are.</summary>
+    /// <summary>
+    /// A delta from one state to the other, each group's members sent in one of the ways that there are.
+    /// </summary>
     public static Delta Between(Snapshot from, Snapshot to, Random random)
     {
         var delta = new Delta { BaseRevision = from.Revision, Revision = to.Revision };
@@ -163,7 +166,8 @@ internal static class RandomStates
     }
 
     private static void Difference<T>(
-        IEnumerable<T> from, IEnumerable<T> to, Func<T, string> id, RepeatedField<T> upsert, RepeatedField<string> remove)
+        IEnumerable<T> from, IEnumerable<T> to, Func<T, string> id, RepeatedField<T> upsert,
+        RepeatedField<string> remove)
         where T : class, Google.Protobuf.IDeepCloneable<T>
     {
         Dictionary<string, T> before = from.ToDictionary(id);
@@ -199,7 +203,13 @@ internal static class RandomStates
         PrefixList? list = snapshot.PrefixLists.FirstOrDefault(one => one.Id == id);
         if (list is null)
         {
-            list = new PrefixList { Id = id, Family = v6 ? IpFamily.Ipv6 : IpFamily.Ipv4, MaxEntries = 9, Name = "list" };
+            list = new PrefixList
+            {
+                Id = id,
+                Family = v6 ? IpFamily.Ipv6 : IpFamily.Ipv4,
+                MaxEntries = 9,
+                Name = "list"
+            };
             snapshot.PrefixLists.Add(list);
         }
         else if (random.Next(5) == 0 && !snapshot.Groups.Any(group => group.Rules.Any(rule => rule.PrefixListId == id)))
@@ -258,7 +268,8 @@ internal static class RandomStates
             Addresses = { $"10.0.0.{digit}", $"2001:db8::{digit}" },
             DelegatedPrefixes = { $"10.9{digit}.0.0/16", $"2001:db8:9{digit}::/48" },
             GroupIds = { group },
-            Timeouts = new SessionTimeouts { TcpEstablishedSeconds = 910, TcpClosedAndTimeWaitSeconds = 3, UdpSeconds = 30 },
+            Timeouts =
+                new SessionTimeouts { TcpEstablishedSeconds = 910, TcpClosedAndTimeWaitSeconds = 3, UdpSeconds = 30 },
             DisableSourceDestinationCheck = random.Next(3) == 0,
         });
     }

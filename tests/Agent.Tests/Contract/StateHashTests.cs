@@ -75,7 +75,8 @@ public class StateHashTests
         ["Vnic.timeouts"] = s => s.Vnic("v1").Timeouts = null,
         ["Vnic.disable_source_destination_check"] = s => s.Vnic("v1").DisableSourceDestinationCheck = false,
         ["SessionTimeouts.tcp_established_seconds"] = s => s.Vnic("v1").Timeouts.TcpEstablishedSeconds = 301,
-        ["SessionTimeouts.tcp_closed_and_time_wait_seconds"] = s => s.Vnic("v1").Timeouts.TcpClosedAndTimeWaitSeconds = 6,
+        ["SessionTimeouts.tcp_closed_and_time_wait_seconds"] = s =>
+            s.Vnic("v1").Timeouts.TcpClosedAndTimeWaitSeconds = 6,
         ["SessionTimeouts.udp_seconds"] = s => s.Vnic("v1").Timeouts.UdpSeconds = 61,
     };
 

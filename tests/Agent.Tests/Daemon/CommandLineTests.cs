@@ -8,7 +8,8 @@ public class CommandLineTests
     [Fact]
     public void Flags_are_read()
     {
-        CommandLine line = CommandLine.Parse(["--config", "/a.json", "--set", "table=x", "--check-config", "--set", "grpc.socket=/s"]);
+        CommandLine line = CommandLine.Parse(
+            ["--config", "/a.json", "--set", "table=x", "--check-config", "--set", "grpc.socket=/s"]);
         Assert.Equal("/a.json", line.ConfigPath);
         Assert.Equal(["table=x", "grpc.socket=/s"], line.Overrides);
         Assert.True(line.CheckOnly);

@@ -6,17 +6,21 @@ namespace Agent.Tests.Daemon;
 public class ConfigReaderTests
 {
     /// <summary>Every key with a value that is not its default, and where it must arrive.</summary>
-    private static readonly (string Key, string Json, string Flag, Func<DaemonConfig, object?> Read, object Expected)[] Keys =
+    private static readonly (string Key, string Json, string Flag, Func<DaemonConfig, object?> Read,
+        object Expected)[] Keys =
     [
         ("state_directory", "\"/srv/state\"", "/srv/state", c => c.StateDirectory, "/srv/state"),
         ("grpc.socket", "\"/run/x.sock\"", "/run/x.sock", c => c.Grpc.Socket, "/run/x.sock"),
-        ("grpc.socket_mode", "\"0600\"", "0600", c => c.Grpc.SocketMode, UnixFileMode.UserRead | UnixFileMode.UserWrite),
+        ("grpc.socket_mode", "\"0600\"", "0600", c => c.Grpc.SocketMode,
+            UnixFileMode.UserRead | UnixFileMode.UserWrite),
         ("grpc.socket_group", "\"net\"", "net", c => c.Grpc.SocketGroup, "net"),
         ("metrics.listen", "\"[::1]:9000\"", "[::1]:9000", c => c.Metrics.Listen, "[::1]:9000"),
         ("table", "\"other\"", "other", c => c.Compiler.Table, "other"),
-        ("managed_interfaces", "[\"veth*\", \"gw0\"]", "veth*, gw0", c => string.Join('|', c.Compiler.ManagedInterfaces), "veth*|gw0"),
+        ("managed_interfaces", "[\"veth*\", \"gw0\"]", "veth*, gw0",
+            c => string.Join('|', c.Compiler.ManagedInterfaces), "veth*|gw0"),
         ("epoch_mask", "\"0x000ff000\"", "0x000ff000", c => c.Compiler.EpochMask, 0xff000u),
-        ("semantics.egress_inner", "\"inner_first\"", "inner_first", c => c.Semantics.EgressInner, EgressInner.InnerFirst),
+        ("semantics.egress_inner", "\"inner_first\"", "inner_first", c => c.Semantics.EgressInner,
+            EgressInner.InnerFirst),
         ("semantics.metadata_addresses", "[\"192.0.2.1\", \"fd00::1\"]", "192.0.2.1,fd00::1",
             c => string.Join('|', c.Semantics.MetadataAddresses), "192.0.2.1|fd00::1"),
         ("semantics.trusted_marks", "[7, \"0x10\"]", "7,0x10", c => string.Join('|', c.Semantics.TrustedMarks), "7|16"),
@@ -36,7 +40,8 @@ public class ConfigReaderTests
     [MemberData(nameof(KeyNames))]
     public void A_key_arrives_from_the_file_and_from_the_command_line(string name)
     {
-        (string key, string json, string flag, Func<DaemonConfig, object?> read, object expected) = Keys.Single(one => one.Key == name);
+        (string key, string json, string flag, Func<DaemonConfig, object?> read, object expected) = Keys.Single(
+            one => one.Key == name);
         Assert.NotEqual(expected, read(new DaemonConfig()));
         Assert.Equal(expected, read(Accepted(Json(key, json))));
         Assert.Equal(expected, read(Accepted("", $"{key}={flag}")));
@@ -59,7 +64,9 @@ public class ConfigReaderTests
             """);
         Assert.Equal(("127.0.0.1:9443", ""), (config.Grpc.Listen, config.Grpc.Socket));
         Assert.Equal(new TlsConfig(file, file, file), config.Grpc.Tls);
-        config = Accepted("", "grpc.listen=127.0.0.1:9443", $"grpc.tls.certificate={file}", $"grpc.tls.key={file}", $"grpc.tls.client_ca={file}");
+        config = Accepted(
+            "", "grpc.listen=127.0.0.1:9443", $"grpc.tls.certificate={file}", $"grpc.tls.key={file}",
+            $"grpc.tls.client_ca={file}");
         Assert.Equal(file, config.Grpc.Tls!.ClientCa);
         Directory.Delete(folder, recursive: true);
     }
@@ -124,7 +131,8 @@ public class ConfigReaderTests
     [InlineData("{ \"semantics\": { \"trusted_marks\": [0] } }", "semantics.trusted_marks")]
     [InlineData("{ \"semantics\": { \"trusted_marks\": [\" 7\"] } }", "semantics.trusted_marks")]
     [InlineData("{ \"semantics\": { \"platform_blocked_tcp_ports\": [0] } }", "semantics.platform_blocked_tcp_ports")]
-    [InlineData("{ \"semantics\": { \"platform_blocked_tcp_ports\": [65536] } }", "semantics.platform_blocked_tcp_ports")]
+    [InlineData(
+        "{ \"semantics\": { \"platform_blocked_tcp_ports\": [65536] } }", "semantics.platform_blocked_tcp_ports")]
     [InlineData("{ \"semantics\": { \"x\": 1 } }", "semantics.x")]
     [InlineData("{ \"limits\": { \"groups_per_vnic\": 0 } }", "limits.groups_per_vnic")]
     [InlineData("{ \"limits\": { \"groups_per_vnic\": 1.5 } }", "limits.groups_per_vnic")]
@@ -141,8 +149,11 @@ public class ConfigReaderTests
     {
         ConfigResult result = ConfigReader.Read(text, []);
         Assert.Null(result.Config);
-        Assert.Contains(result.Faults, fault => fault.Path == path || (path == "line" && fault.Path.StartsWith(path, StringComparison.Ordinal)));
-        Assert.All(result.Faults, fault => Assert.True(fault.Message.Length > 0 && fault.Remedy.Length > 0, $"{fault}"));
+        Assert.Contains(
+            result.Faults, fault =>
+                fault.Path == path || (path == "line" && fault.Path.StartsWith(path, StringComparison.Ordinal)));
+        Assert.All(
+            result.Faults, fault => Assert.True(fault.Message.Length > 0 && fault.Remedy.Length > 0, $"{fault}"));
     }
 
     [Fact]
@@ -165,7 +176,8 @@ public class ConfigReaderTests
     public void All_faults_are_told_at_once()
     {
         ConfigResult result = ConfigReader.Read(
-            "{ \"state_directory\": \"x\", \"table\": \"\", \"grpc\": { \"socket_mode\": \"9\", \"y\": 1 }, \"z\": 1 }", ["q=1", "metrics.listen=no"]);
+            "{ \"state_directory\": \"x\", \"table\": \"\", \"grpc\": { \"socket_mode\": \"9\", \"y\": 1 }, \"z\": 1 }",
+            ["q=1", "metrics.listen=no"]);
         Assert.Equal(
             ["grpc.socket_mode", "grpc.y", "metrics.listen", "q", "state_directory", "table", "z"],
             result.Faults.Select(fault => fault.Path).Order(StringComparer.Ordinal));

@@ -147,7 +147,8 @@ public sealed class StateFileTests : IDisposable
     [Fact]
     public void A_delta_without_a_snapshot_before_it_is_damage()
     {
-        File.WriteAllBytes(FileName, [.. "SGAGENT\u0001"u8, .. StateFile.Format(new StateRecord(StateRecordKind.Delta, 1, [1, 2]))]);
+        File.WriteAllBytes(
+            FileName, [.. "SGAGENT\u0001"u8, .. StateFile.Format(new StateRecord(StateRecordKind.Delta, 1, [1, 2]))]);
         using var file = new StateFile(folder);
         Assert.Contains("no snapshot", Assert.Throws<StateDamagedException>(file.Load).Message);
     }
@@ -190,5 +191,6 @@ public sealed class StateFileTests : IDisposable
     }
 
     private static (int Kind, uint Epoch, string Text)[] Texts(IReadOnlyList<StateRecord> records) =>
-        [.. records.Select(record => ((int)record.Kind, record.Epoch, System.Text.Encoding.UTF8.GetString(record.Payload)))];
+        [.. records.Select(
+            record => ((int)record.Kind, record.Epoch, System.Text.Encoding.UTF8.GetString(record.Payload)))];
 }

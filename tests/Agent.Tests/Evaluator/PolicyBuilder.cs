@@ -35,7 +35,8 @@ public sealed class PolicyBuilder
             Type = type,
             InnerAccess = inner,
             Members = [.. members.Select(IpPrefix.Parse)],
-            Rules = [.. rules.Select((text, i) => Rule(string.Create(CultureInfo.InvariantCulture, $"r{i + 1}"), text))],
+            Rules = [
+                .. rules.Select((text, i) => Rule(string.Create(CultureInfo.InvariantCulture, $"r{i + 1}"), text))],
         });
         return this;
     }

@@ -6,7 +6,9 @@ using Agent.Policy;
 
 namespace Agent.Tests.Evaluator;
 
-/// <summary>Writes small rulesets by hand, in the vocabulary of nft(8). Register 0 unless a name says otherwise.</summary>
+/// <summary>
+/// Writes small rulesets by hand, in the vocabulary of nft(8). Register 0 unless a name says otherwise.
+/// </summary>
 internal static class ProgramBuilder
 {
     private static readonly NftReg R = NftReg.R0;
@@ -108,7 +110,9 @@ internal static class ProgramBuilder
             Ct = new CtInput(CtState.New, Zone: 3),
         };
 
-    /// <summary>Evaluates a forward chain of these rules, with a drop behind the last one that must be reached.</summary>
+    /// <summary>
+    /// Evaluates a forward chain of these rules, with a drop behind the last one that must be reached.
+    /// </summary>
     public static HookVerdict Verdict(NftRule[] rules, HookInput input, params NftSet[] sets) =>
         RulesetEvaluator.Evaluate(Program([Forward(rules)], sets), input).Verdict;
 

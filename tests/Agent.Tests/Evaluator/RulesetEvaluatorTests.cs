@@ -39,7 +39,8 @@ public class RulesetEvaluatorTests
         ];
         Trace trace = RulesetEvaluator.Evaluate(Program(chains), Packet());
         Assert.Equal(HookVerdict.Accept, trace.Verdict);
-        Assert.Equal(["forward #0", "outer #0", "inner #0", "forward #1"], trace.Steps.Select(s => $"{s.Chain} #{s.Rule}"));
+        Assert.Equal(
+            ["forward #0", "outer #0", "inner #0", "forward #1"], trace.Steps.Select(s => $"{s.Chain} #{s.Rule}"));
         Assert.Equal(BitConverter.ToUInt32([1, 0, 0, 0]), trace.Mark);
     }
 
@@ -138,9 +139,11 @@ public class RulesetEvaluatorTests
     [Fact]
     public void Payload_loads_from_every_base()
     {
-        var shape = new PacketShape { SourceMac = new MacAddress(0x020000000001), DestinationMac = new MacAddress(0x02fe) };
+        var shape =
+            new PacketShape { SourceMac = new MacAddress(0x020000000001), DestinationMac = new MacAddress(0x02fe) };
         HookInput input = Packet(shape: shape);
-        Assert.True(Matches(input, new NftExpr.Payload(NftPayloadBase.LinkLayer, 6, 6, NftReg.R0), Is(2, 0, 0, 0, 0, 1)));
+        Assert.True(
+            Matches(input, new NftExpr.Payload(NftPayloadBase.LinkLayer, 6, 6, NftReg.R0), Is(2, 0, 0, 0, 0, 1)));
         Assert.True(Matches(input, SourceAddress, Is(Ip("192.0.2.1"))));
         Assert.True(Matches(input, DestinationAddress, Is(Ip("10.0.0.1"))));
         Assert.True(Matches(input, DestinationPort(), Is(Port(80))));
@@ -195,8 +198,10 @@ public class RulesetEvaluatorTests
     {
         ValueArray<byte> from = Port(1024).ToValueArray();
         ValueArray<byte> to = Port(2047).ToValueArray();
-        Assert.Equal(inside, Matches(Packet(port: port), DestinationPort(), new NftExpr.Range(NftReg.R0, false, from, to)));
-        Assert.Equal(!inside, Matches(Packet(port: port), DestinationPort(), new NftExpr.Range(NftReg.R0, true, from, to)));
+        Assert.Equal(
+            inside, Matches(Packet(port: port), DestinationPort(), new NftExpr.Range(NftReg.R0, false, from, to)));
+        Assert.Equal(
+            !inside, Matches(Packet(port: port), DestinationPort(), new NftExpr.Range(NftReg.R0, true, from, to)));
     }
 
     [Theory]
@@ -259,7 +264,8 @@ public class RulesetEvaluatorTests
     public void Verdict_maps_dispatch_by_interface()
     {
         NftSet map = Set("from", [NftType.IfName], false, NftSetKind.VerdictMap,
-            [.. Name("tap-e1", 16), .. Verdict(NftVerdict.Jump("e1"))], [.. Name("tap-e9", 16), .. Verdict(NftVerdict.Drop)]);
+            [.. Name("tap-e1", 16), .. Verdict(NftVerdict.Jump("e1"))],
+            [.. Name("tap-e9", 16), .. Verdict(NftVerdict.Drop)]);
         Ruleset program = Program(
             [Forward(Rule(Meta(NftMetaKey.IifName), new NftExpr.LookupVerdict("from", NftReg.R0)), Rule(Drop)),
                 Chain("e1", Rule(Accept))], [map]);

@@ -47,7 +47,8 @@ public static class Scenarios
     private static Scenario In(
         string id, PolicyBuilder policy, string source, byte protocol, ushort port, Verdict expected,
         VerdictReason reason, ushort sourcePort = 40000, string destination = "10.0.0.1") =>
-        new(id, policy.Build(), "e1", Ingress, Packet(source, destination, protocol, sourcePort, port), expected, reason);
+        new(id, policy.Build(), "e1", Ingress, Packet(source, destination, protocol, sourcePort, port), expected,
+            reason);
 
     /// <summary>A packet that e1 sends.</summary>
     private static Scenario Out(
@@ -221,9 +222,11 @@ public static class Scenarios
             source: "fe80::ff:fe00:1");
         yield return Out("E20 other link-local", open, "fe80::9", Udp, 9, Drop, VerdictReason.Spoof,
             source: "fe80::ff:fe00:2");
-        yield return Out("E20 unspecified", open, "255.255.255.255", Udp, 9, Drop, VerdictReason.Spoof, source: "0.0.0.0");
+        yield return Out(
+            "E20 unspecified", open, "255.255.255.255", Udp, 9, Drop, VerdictReason.Spoof, source: "0.0.0.0");
         yield return Out("E20 DAD", open, "ff02::1", Icmpv6, 0, Accept, VerdictReason.Default, source: "::");
-        yield return Out("E20 off", Policy.Basic("A").Nic("e1", E1, "A", v => v with { SourceDestinationCheck = false }),
+        yield return Out(
+            "E20 off", Policy.Basic("A").Nic("e1", E1, "A", v => v with { SourceDestinationCheck = false }),
             Internet, Udp, 9, Accept, VerdictReason.Default, source: "172.16.0.1");
     }
 }

@@ -83,18 +83,21 @@ public class UapiTests
         Type[] classes =
         [
             .. typeof(NlWriter).Assembly.GetTypes().Where(type => type.IsAbstract && type.IsSealed
-                && type.Namespace is "Agent.Netlink" or "Agent.Netlink.Route" && type.Name is not ("LinkCodec" or "NlmFAck" or "HostFile")),
+                && type.Namespace is "Agent.Netlink" or "Agent.Netlink.Route"
+                && type.Name is not ("LinkCodec" or "NlmFAck" or "HostFile")),
             .. typeof(NftExpr).Assembly.GetTypes().Where(type => type.IsAbstract && type.IsSealed
                 && type.Namespace == "Agent.Nftables.Wire" && type.Name.StartsWith("Nf", StringComparison.Ordinal)
                 && type.Name != "NfMessage"),
         ];
         foreach (Type type in classes)
         {
-            foreach (FieldInfo field in type.GetFields(BindingFlags.NonPublic | BindingFlags.Public | BindingFlags.Static)
+            foreach (FieldInfo field in type.GetFields(
+                BindingFlags.NonPublic | BindingFlags.Public | BindingFlags.Static)
                 .Where(field => field.IsLiteral))
             {
                 string name = type.Name == "NftObjectType" ? "NftObject" : type.Name;
-                yield return ($"{type.Name}.{field.Name}", Normal(name + field.Name), Convert.ToInt64(field.GetRawConstantValue()));
+                yield return ($"{type.Name}.{field.Name}", Normal(name + field.Name),
+                    Convert.ToInt64(field.GetRawConstantValue()));
             }
         }
     }
@@ -106,7 +109,8 @@ public class UapiTests
         foreach (string header in Headers)
         {
             string text = File.ReadAllText(Path.Combine("/usr/include", header));
-            foreach (Match match in Regex.Matches(text, @"\b(?:NLM|NFNL|NFT|NFTA|NFPROTO|RTM|RTNLGRP|IFLA|IFF|IF|NLMSG|NLMSGERR)_[A-Z0-9_]+\b"))
+            foreach (Match match in Regex.Matches(
+                text, @"\b(?:NLM|NFNL|NFT|NFTA|NFPROTO|RTM|RTNLGRP|IFLA|IFF|IF|NLMSG|NLMSGERR)_[A-Z0-9_]+\b"))
             {
                 names.TryAdd(Normal(match.Value), match.Value);
             }

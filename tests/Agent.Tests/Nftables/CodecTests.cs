@@ -48,7 +48,8 @@ public class CodecTests
             (group, prefix, snap, threshold) => (NftExpr)new NftExpr.Log(group, prefix, snap, threshold)),
         Gen.Select(Gen.UInt, Gen.Bool, (count, over) => (NftExpr)new NftExpr.ConnLimit(count, over)),
         Data.Select(data => (NftExpr)new NftExpr.Opaque(
-            "exotic", ValueArray.Create<byte>([8, 0, 1, 0, .. data.Take(4), .. new byte[Math.Max(0, 4 - data.Count)]]))));
+            "exotic",
+            ValueArray.Create<byte>([8, 0, 1, 0, .. data.Take(4), .. new byte[Math.Max(0, 4 - data.Count)]]))));
 
     [Fact]
     public void Every_expression_is_written_and_read_the_same() => Expr.Array[0, 6].Sample(exprs =>
@@ -61,7 +62,8 @@ public class CodecTests
     [Fact]
     public void The_generator_knows_every_kind_of_expression()
     {
-        var all = typeof(NftExpr).GetNestedTypes().Where(type => type.IsSubclassOf(typeof(NftExpr))).Select(type => type.Name);
+        var all = typeof(NftExpr).GetNestedTypes().Where(type => type.IsSubclassOf(typeof(NftExpr)))
+            .Select(type => type.Name);
         var made = new HashSet<string>();
         Expr.Sample(expr =>
         {
@@ -134,7 +136,8 @@ public class CodecTests
                 Span<byte> row = rows.Add();
                 System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(row, sorted[i]);
                 bool top = i + 2 >= sorted.Length && (seed & 2) != 0;
-                System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(row[4..], top ? uint.MaxValue : sorted[i + 1] - 1);
+                System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(
+                    row[4..], top ? uint.MaxValue : sorted[i + 1] - 1);
             }
 
             NftElements elements = rows.Build();
@@ -144,7 +147,9 @@ public class CodecTests
     [Fact]
     public void A_long_list_is_split_below_64_KiB()
     {
-        NftSet set = Samples.Set("big", [NftType.Ipv4Addr, NftType.InetProto, NftType.InetService], true, NftSetKind.VerdictMap, null, false);
+        NftSet set = Samples.Set(
+            "big", [NftType.Ipv4Addr, NftType.InetProto, NftType.InetService], true, NftSetKind.VerdictMap, null,
+            false);
         var rows = new NftElements.Builder(set.RowBytes);
         for (int i = 0; i < 20_000; i++)
         {
@@ -155,7 +160,8 @@ public class CodecTests
 
         var writer = new NlWriter();
         NftElements elements = rows.Build();
-        int messages = ElementWriter.Write(writer, NftMsg.NewSetElem, NlmF.Create, 1, NftFamily.Inet, "t", set, elements);
+        int messages = ElementWriter.Write(
+            writer, NftMsg.NewSetElem, NlmF.Create, 1, NftFamily.Inet, "t", set, elements);
         Assert.Equal(messages, writer.MessageCount);
         var reader = new ElementReader(set, counting: false);
         foreach (NlMessage message in new NlMessages(writer.Written))

@@ -58,13 +58,16 @@ public class GoldenTests
         Matches("objects.nft", NftText.Print(new Ruleset([table])));
     }
 
-    /// <summary>Every expression of a compiled policy, by what shapes its bytes: only numbers and names may differ.</summary>
+    /// <summary>
+    /// Every expression of a compiled policy, by what shapes its bytes: only numbers and names may differ.
+    /// </summary>
     [Fact]
     public void Everything_that_the_compiler_writes_is_in_the_golden_rules()
     {
         HashSet<string> golden = [.. GoldenRules().SelectMany(one => one.Rule.Exprs).Select(Shape)];
         IEnumerable<string> written = RulesetCompiler.Compile(RichPolicy.Request()).Ruleset.Tables
-            .SelectMany(table => table.Chains).SelectMany(chain => chain.Rules).SelectMany(rule => rule.Exprs).Select(Shape);
+            .SelectMany(table => table.Chains).SelectMany(chain => chain.Rules).SelectMany(rule => rule.Exprs)
+            .Select(Shape);
         Assert.Empty(written.Distinct().Where(shape => !golden.Contains(shape)).Order());
     }
 
@@ -95,13 +98,15 @@ public class GoldenTests
 
     /// <summary>
     /// Without those that nft lowers otherwise: it adds steps to a MAC address in an inet table and to the protocol in
-    /// an interval key; for `notrack`, which the compiler does not use, it leaves the empty list out. The comment is not part of the expressions. Two more differences have no rule here: nft loads
-    /// neighbouring fields (two ports) at once and a prefix of whole bytes as that many bytes; the compiler loads each
-    /// field by itself, and masks. Both are accepted, mean the same, and are listed by nft as written.
+    /// an interval key; for `notrack`, which the compiler does not use, it leaves the empty list out. The comment is
+    /// not part of the expressions. Two more differences have no rule here: nft loads neighbouring fields (two ports)
+    /// at once and a prefix of whole bytes as that many bytes; the compiler loads each field by itself, and masks. Both
+    /// are accepted, mean the same, and are listed by nft as written.
     /// </summary>
     internal static IEnumerable<(string Text, NftRule Rule)> GoldenRules() =>
         Samples.InetRules().Where(one => !one.Text.Contains("@bindings", StringComparison.Ordinal)
-            && !one.Text.Contains("@boxes", StringComparison.Ordinal) && one.Text != "notrack" && one.Rule.Comment is null);
+            && !one.Text.Contains("@boxes", StringComparison.Ordinal) && one.Text != "notrack"
+            && one.Rule.Comment is null);
 
     internal static string RepositoryRoot()
     {

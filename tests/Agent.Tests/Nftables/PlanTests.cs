@@ -110,10 +110,12 @@ public class PlanTests
             HashSet<string> old = [.. before.Tables.SelectMany(table => table.Chains.Select(chain => chain.Name)
                 .Concat(table.Sets.Select(set => set.Name)))];
             Assert.All(plan.Prepare, op => Assert.True(
-                op is NftOp.AddChain or NftOp.AddRule or NftOp.AddSet or NftOp.AddElements or NftOp.AddObject or NftOp.AddTable, $"{op}"));
+                op is NftOp.AddChain or NftOp.AddRule or NftOp.AddSet or NftOp.AddElements or NftOp.AddObject
+                    or NftOp.AddTable, $"{op}"));
             Assert.All(plan.Prepare, op => Assert.DoesNotContain(op.ObjectName, op is NftOp.AddTable ? [] : old));
             Assert.All(plan.Cleanup, op => Assert.True(
-                op is NftOp.FlushChain or NftOp.DeleteChain or NftOp.DeleteSet or NftOp.DeleteObject or NftOp.DeleteElements, $"{op}"));
+                op is NftOp.FlushChain or NftOp.DeleteChain or NftOp.DeleteSet or NftOp.DeleteObject
+                    or NftOp.DeleteElements, $"{op}"));
             Assert.DoesNotContain(plan.Switch, op => op is NftOp.DeleteTable or NftOp.DeleteChain or NftOp.DeleteSet);
         }
     }
@@ -125,7 +127,8 @@ public class PlanTests
         SecurityGroup peers = RichPolicy.Snapshot.Groups["peers"];
         PolicySnapshot after = RichPolicy.Snapshot with
         {
-            Groups = RichPolicy.Snapshot.Groups.SetItem("peers", peers with { Members = peers.Members.Add(IpPrefix.Parse("10.55.0.1")) }),
+            Groups = RichPolicy.Snapshot.Groups.SetItem(
+                "peers", peers with { Members = peers.Members.Add(IpPrefix.Parse("10.55.0.1")) }),
         };
         Plan plan = Plan.Between(before, Compile(after));
         Assert.Empty(plan.Prepare);
@@ -141,7 +144,8 @@ public class PlanTests
         SecurityGroup peers = RichPolicy.Snapshot.Groups["peers"];
         PolicySnapshot after = RichPolicy.Snapshot with
         {
-            Groups = RichPolicy.Snapshot.Groups.SetItem("peers", peers with { Members = peers.Members.Add(IpPrefix.Parse("10.77.0.0/24")) }),
+            Groups = RichPolicy.Snapshot.Groups.SetItem(
+                "peers", peers with { Members = peers.Members.Add(IpPrefix.Parse("10.77.0.0/24")) }),
         };
         Assert.True(Plan.Between(Compile(RichPolicy.Snapshot), Compile(after)).EditsIntervals);
     }
@@ -152,7 +156,8 @@ public class PlanTests
         Ruleset desired = Compile(RichPolicy.Snapshot);
         NftTable table = desired.Tables[0];
         NftSet odd = table.Sets[0] with { Counters = !table.Sets[0].Counters };
-        var observed = new Ruleset([table with { Sets = table.Sets.Skip(1).Prepend(odd).ToValueArray() }, desired.Tables[1]]);
+        var observed = new Ruleset(
+            [table with { Sets = table.Sets.Skip(1).Prepend(odd).ToValueArray() }, desired.Tables[1]]);
         Plan plan = Plan.Between(observed, desired);
         Assert.Empty(plan.Prepare);
         Assert.IsType<NftOp.DeleteTable>(plan.Switch[0]);
@@ -181,7 +186,8 @@ public class PlanTests
 
     private static Ruleset Compile(Snapshot state) => Compile(DeltaTests.Read(state));
 
-    private static Ruleset Compile(PolicySnapshot policy) => RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(policy)).Ruleset;
+    private static Ruleset Compile(PolicySnapshot policy) =>
+        RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(policy)).Ruleset;
 
     private static void AssertSameJudgements(Ruleset expected, Ruleset actual, string when)
     {
@@ -194,7 +200,8 @@ public class PlanTests
                     HookInput input = Input(into ? packet : packet.Reversed, device, into);
                     Trace wanted = RulesetEvaluator.Evaluate(expected, input);
                     Trace found = RulesetEvaluator.Evaluate(actual, input);
-                    Assert.True(wanted.Verdict == found.Verdict, $"{when}: {device} {packet}\nwas {wanted}\nis {found}");
+                    Assert.True(
+                        wanted.Verdict == found.Verdict, $"{when}: {device} {packet}\nwas {wanted}\nis {found}");
                 }
             }
         }

@@ -10,7 +10,8 @@ namespace Agent.Tests.Simulation;
 public class EnforcerTests
 {
     private static readonly PolicySnapshot First = Policy(1, web: ["in 1 accept tcp 80/80 0.0.0.0/0"]);
-    private static readonly PolicySnapshot Wider = Policy(2, web: ["in 1 accept tcp 80/80 0.0.0.0/0", "in 1 accept tcp 443/443 0.0.0.0/0"]);
+    private static readonly PolicySnapshot Wider = Policy(
+        2, web: ["in 1 accept tcp 80/80 0.0.0.0/0", "in 1 accept tcp 443/443 0.0.0.0/0"]);
     private static readonly PolicySnapshot Narrower = Policy(3, web: []);
 
     private readonly SimulatedFirewall kernel = new();
@@ -89,7 +90,8 @@ public class EnforcerTests
     [Fact]
     public void An_epoch_that_the_state_file_remembers_is_not_used_again()
     {
-        var enforcer = new Enforcer(kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
+        var enforcer = new Enforcer(
+            kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
         Assert.False(enforcer.Adopt(0x00070000));
         enforcer.Enforce(First, HostFacts.Default);
         Assert.True(enforcer.Epoch > 0x00070000, $"{enforcer.Epoch:x}");
@@ -135,7 +137,8 @@ public class EnforcerTests
         Enforcer enforcer = Start();
         enforcer.Enforce(First, HostFacts.Default);
         kernel.Refuses = op => op.ObjectName == WebProfile + "_in_port" ? "not supported" : null;
-        PolicySnapshot next = Policy(2, web: ["in 1 accept tcp 8080/8080 0.0.0.0/0"], data: ["in 1 accept tcp 5432/5432 10.0.0.0/8"]);
+        PolicySnapshot next = Policy(
+            2, web: ["in 1 accept tcp 8080/8080 0.0.0.0/0"], data: ["in 1 accept tcp 5432/5432 10.0.0.0/8"]);
         enforcer.Enforce(next, HostFacts.Default);
         Assert.Equal(["one"], enforcer.Enforced!.Failed.Keys);
         Assert.Contains("not supported", enforcer.Enforced.Failed["one"]);
@@ -145,7 +148,9 @@ public class EnforcerTests
         // And it stays with the rules it has, however many policies come, until one is taken.
         for (ulong revision = 3; revision < 6; revision++)
         {
-            enforcer.Enforce(Policy(revision, web: [$"in 1 accept tcp {8080 + revision}/{8080 + revision} 0.0.0.0/0"]), HostFacts.Default);
+            enforcer.Enforce(
+                Policy(revision, web: [$"in 1 accept tcp {8080 + revision}/{8080 + revision} 0.0.0.0/0"]),
+                HostFacts.Default);
             Assert.Equal(["one"], enforcer.Enforced!.Failed.Keys);
             AssertRules(WebProfile, First);
         }
@@ -163,7 +168,8 @@ public class EnforcerTests
         Enforcer enforcer = Start();
         enforcer.Enforce(First, HostFacts.Default);
         PolicySnapshot next = new PolicyBuilder()
-            .Basic("web", "in 1 accept tcp 81/81 0.0.0.0/0").Basic("data").Basic("new", "in 1 accept tcp 22/22 0.0.0.0/0")
+            .Basic("web", "in 1 accept tcp 81/81 0.0.0.0/0").Basic("data")
+            .Basic("new", "in 1 accept tcp 22/22 0.0.0.0/0")
             .Nic("one", "10.0.0.1", "web").Nic("two", "10.0.0.2", "data").Nic("three", "10.0.0.3", "new").Build(2);
         string profile = CompiledRuleset.ProfileOf(next.Vnics["three"]);
         kernel.Refuses = op => op.ObjectName.StartsWith(profile, StringComparison.Ordinal) ? "no" : null;
@@ -194,7 +200,8 @@ public class EnforcerTests
         kernel.Refuses = op => op.ObjectName == "guard_tap-one" && op is NftOp.AddRule or NftOp.AddChain ? "no" : null;
         PolicySnapshot next = First with
         {
-            Vnics = First.Vnics.SetItem("one", First.Vnics["one"] with { DelegatedPrefixes = [IpPrefix.Parse("10.9.0.0/24")] }),
+            Vnics = First.Vnics.SetItem(
+                "one", First.Vnics["one"] with { DelegatedPrefixes = [IpPrefix.Parse("10.9.0.0/24")] }),
         };
         enforcer.Enforce(next, HostFacts.Default);
         Assert.Equal(["one"], enforcer.Enforced!.Failed.Keys);
@@ -265,7 +272,8 @@ public class EnforcerTests
     public void A_crash_between_the_rules_and_the_epoch_is_finished_by_the_next_process()
     {
         // An interval map is edited in place: the epoch moves in a transaction of its own behind it.
-        PolicySnapshot before = Policy(1, web: ["in 1 accept tcp 80/80 group:data"], members: ["10.5.0.0/24", "10.6.0.0/24"]);
+        PolicySnapshot before = Policy(
+            1, web: ["in 1 accept tcp 80/80 group:data"], members: ["10.5.0.0/24", "10.6.0.0/24"]);
         PolicySnapshot after = Policy(2, web: ["in 1 accept tcp 80/80 group:data"], members: ["10.5.0.0/24"]);
         Enforcer enforcer = Start();
         enforcer.Enforce(before, HostFacts.Default);
@@ -274,7 +282,8 @@ public class EnforcerTests
         int commits = 0;
         kernel.BeforeCommit = () =>
         {
-            if (EpochReader.Find(kernel.Ruleset, CompilerSettings.Default) == epoch && SealMark.IsOn(kernel.Ruleset, CompilerSettings.Default))
+            if (EpochReader.Find(kernel.Ruleset, CompilerSettings.Default) == epoch
+                && SealMark.IsOn(kernel.Ruleset, CompilerSettings.Default))
             {
                 throw new CrashException();
             }
@@ -292,7 +301,8 @@ public class EnforcerTests
         AssertHolds(next, after);
     }
 
-    internal static PolicySnapshot Policy(ulong revision, string[] web, string[]? data = null, string[]? members = null) =>
+    internal static PolicySnapshot Policy(
+        ulong revision, string[] web, string[]? data = null, string[]? members = null) =>
         new PolicyBuilder()
             .Basic("web", Verdict.Drop, web)
             .Group("data", GroupType.Basic, Verdict.Drop, members ?? [], data ?? [])
@@ -302,7 +312,8 @@ public class EnforcerTests
 
     private Enforcer Start(out bool adopted)
     {
-        var enforcer = new Enforcer(kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
+        var enforcer = new Enforcer(
+            kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
         adopted = enforcer.Adopt(0);
         return enforcer;
     }

@@ -16,7 +16,8 @@ internal sealed class KernelModel
     private KernelModel(Dictionary<(NftFamily Family, string Name), Table> tables) => this.tables = tables;
 
     /// <summary>The ruleset in canonical order.</summary>
-    public Ruleset Ruleset => new(tables.OrderBy(pair => pair.Key.Family).ThenBy(pair => pair.Key.Name, StringComparer.Ordinal)
+    public Ruleset Ruleset =>
+        new(tables.OrderBy(pair => pair.Key.Family).ThenBy(pair => pair.Key.Name, StringComparer.Ordinal)
         .Select(pair => pair.Value.ToValue(pair.Key.Family, pair.Key.Name)).ToValueArray());
 
     /// <summary>Applies all operations, or none.</summary>
@@ -84,7 +85,8 @@ internal sealed class KernelModel
 
         public NftTable ToValue(NftFamily family, string name) => new(family, name,
             chains.OrderBy(pair => pair.Key, StringComparer.Ordinal)
-                .Select(pair => new NftChain(pair.Key, pair.Value.Hook, pair.Value.Rules.ToValueArray())).ToValueArray(),
+                .Select(pair => new NftChain(pair.Key, pair.Value.Hook, pair.Value.Rules.ToValueArray()))
+                .ToValueArray(),
             sets.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => pair.Value).ToValueArray(),
             objects.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => pair.Value).ToValueArray());
 
@@ -95,7 +97,8 @@ internal sealed class KernelModel
             NftOp.FlushChain flush => Flush(flush.Chain),
             NftOp.AddRule add => AddRule(add),
             NftOp.AddSet add => sets.TryAdd(add.Set.Name, Emptied(add.Set)) ? null : "exists",
-            NftOp.DeleteSet delete => IsUsed(delete.Set) ? "set is in use" : sets.Remove(delete.Set) ? null : "no such set",
+            NftOp.DeleteSet delete =>
+                IsUsed(delete.Set) ? "set is in use" : sets.Remove(delete.Set) ? null : "no such set",
             NftOp.AddElements add => AddElements(add),
             NftOp.DeleteElements delete => DeleteElements(delete),
             NftOp.AddObject add => objects.TryAdd(add.Object.Name, add.Object) ? null : "exists",
@@ -106,7 +109,8 @@ internal sealed class KernelModel
 
         private static NftSet Emptied(NftSet set) => set with { Elements = NftElements.Empty(set.RowBytes) };
 
-        private string? DeleteChain(string name) => !chains.TryGetValue(name, out (BaseHook? Hook, List<NftRule> Rules) chain) ? "no such chain"
+        private string? DeleteChain(string name) =>
+            !chains.TryGetValue(name, out (BaseHook? Hook, List<NftRule> Rules) chain) ? "no such chain"
             : chain.Rules.Count > 0 ? "chain has rules"
             : IsUsed(name) ? "chain is in use"
             : chains.Remove(name) ? null : "";
@@ -145,7 +149,8 @@ internal sealed class KernelModel
                 return "no such set";
             }
 
-            string? missing = Rows(add.Elements).SelectMany(row => Names(set, row)).FirstOrDefault(name => !Exists(name));
+            string? missing = Rows(add.Elements).SelectMany(row => Names(set, row))
+                .FirstOrDefault(name => !Exists(name));
             if (missing is not null)
             {
                 return $"names {missing}, which is not there";
@@ -207,7 +212,8 @@ internal sealed class KernelModel
             return builder.Build();
         }
 
-        private bool Exists(string name) => chains.ContainsKey(name) || sets.ContainsKey(name) || objects.ContainsKey(name);
+        private bool Exists(string name) =>
+            chains.ContainsKey(name) || sets.ContainsKey(name) || objects.ContainsKey(name);
 
         private bool IsUsed(string name) =>
             chains.Values.Any(chain => chain.Rules.Any(rule => rule.Exprs.SelectMany(Names).Contains(name)))

@@ -81,7 +81,8 @@ public sealed class ReconcilerTests : IAsyncDisposable
         await AcceptedAsync(Messages.Valid());
         await AssertSettledAsync();
         Ruleset before = kernel.Ruleset;
-        byte[] file = await File.ReadAllBytesAsync(Path.Combine(folder, "state"), TestContext.Current.CancellationToken);
+        byte[] file = await File.ReadAllBytesAsync(
+            Path.Combine(folder, "state"), TestContext.Current.CancellationToken);
         Snapshot bad = Messages.Valid();
         bad.Revision = 8;
         bad.Rule("r1").Priority = 101;
@@ -89,7 +90,8 @@ public sealed class ReconcilerTests : IAsyncDisposable
         ApplyOutcome.Refused refused = await RefusedAsync(bad);
         Assert.Equal(["groups[web].rules[r1].priority", "vnics[v1].mac"], refused.Faults.Select(fault => fault.Path));
         Assert.Equal(before, kernel.Ruleset);
-        Assert.Equal(file, await File.ReadAllBytesAsync(Path.Combine(folder, "state"), TestContext.Current.CancellationToken));
+        Assert.Equal(
+            file, await File.ReadAllBytesAsync(Path.Combine(folder, "state"), TestContext.Current.CancellationToken));
     }
 
     [Fact]
@@ -97,7 +99,9 @@ public sealed class ReconcilerTests : IAsyncDisposable
     {
         Start();
         ApplyOutcome.Accepted dry = Assert.IsType<ApplyOutcome.Accepted>(await Now.Loop.ApplyAsync(
-            answer => new AgentRequest.ApplySnapshot(Messages.Valid(), DryRun: true, NextRevision: false, answer), TestContext.Current.CancellationToken));
+            answer =>
+                new AgentRequest.ApplySnapshot(Messages.Valid(), DryRun: true, NextRevision: false, answer),
+                TestContext.Current.CancellationToken));
         Assert.Equal(7ul, dry.After.Revision);
         Assert.Equal(0ul, Now.Loop.State.Desired.Revision);
         Assert.False(File.Exists(Path.Combine(folder, "state")));
@@ -113,7 +117,9 @@ public sealed class ReconcilerTests : IAsyncDisposable
         next.Revision = 0;
         next.Rule("r1").PortRange = "81/81";
         ApplyOutcome outcome = await Now.Loop.ApplyAsync(
-            answer => new AgentRequest.ApplySnapshot(next, DryRun: false, NextRevision: true, answer), TestContext.Current.CancellationToken);
+            answer =>
+                new AgentRequest.ApplySnapshot(next, DryRun: false, NextRevision: true, answer),
+                TestContext.Current.CancellationToken);
         Assert.Equal(8ul, Assert.IsType<ApplyOutcome.Accepted>(outcome).State.AppliedRevision);
     }
 
@@ -142,7 +148,8 @@ public sealed class ReconcilerTests : IAsyncDisposable
         Start();
         await AcceptedAsync(Messages.Valid());
         ApplyOutcome outcome = await Now.Loop.ApplyAsync(
-            answer => new AgentRequest.ApplyDelta(Member(3, 9, "10.0.9.77"), answer), TestContext.Current.CancellationToken);
+            answer =>
+                new AgentRequest.ApplyDelta(Member(3, 9, "10.0.9.77"), answer), TestContext.Current.CancellationToken);
         ApplyOutcome.Refused refused = Assert.IsType<ApplyOutcome.Refused>(outcome);
         Assert.Equal("StaleBaseRevision", Assert.Single(refused.Faults).Code);
         Assert.Equal(7ul, refused.State.Desired.Revision);
@@ -203,13 +210,16 @@ public sealed class ReconcilerTests : IAsyncDisposable
         Start();
         await IdleAsync();
         NftChain forward = kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "sg_forward");
-        Assert.Contains("iifname \"tap*\" goto drop_from_closed", forward.Rules.Select(rule => NftText.Print(kernel.Ruleset.Tables[0], rule)));
+        Assert.Contains(
+            "iifname \"tap*\" goto drop_from_closed",
+            forward.Rules.Select(rule => NftText.Print(kernel.Ruleset.Tables[0], rule)));
     }
 
     [Fact]
     public async Task A_state_of_a_newer_format_is_refused_not_misread()
     {
-        await File.WriteAllTextAsync(Path.Combine(folder, "state"), "SGAGENT\u0002...", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            Path.Combine(folder, "state"), "SGAGENT\u0002...", TestContext.Current.CancellationToken);
         Start();
         Assert.Contains("newer", Assert.Single(Now.Loop.State.Alarms));
         Assert.True(File.Exists(Path.Combine(folder, "state.damaged")));
@@ -372,7 +382,8 @@ public sealed class ReconcilerTests : IAsyncDisposable
     }
 
     private async Task<ApplyOutcome.Accepted> AcceptedAsync(Delta delta) => Assert.IsType<ApplyOutcome.Accepted>(
-        await Now.Loop.ApplyAsync(answer => new AgentRequest.ApplyDelta(delta, answer), TestContext.Current.CancellationToken));
+        await Now.Loop.ApplyAsync(
+            answer => new AgentRequest.ApplyDelta(delta, answer), TestContext.Current.CancellationToken));
 
     private async Task<ApplyOutcome.Refused> RefusedAsync(Snapshot snapshot) =>
         Assert.IsType<ApplyOutcome.Refused>(await ApplyAsync(snapshot));
@@ -384,7 +395,9 @@ public sealed class ReconcilerTests : IAsyncDisposable
     private async Task SendAsync(AgentRequest request) =>
         await Now.Loop.Requests.WriteAsync(request, TestContext.Current.CancellationToken);
 
-    /// <summary>The loop serves one request after the other, cleaning up included: an answer says all before is done.</summary>
+    /// <summary>
+    /// The loop serves one request after the other, cleaning up included: an answer says all before is done.
+    /// </summary>
     private async Task IdleAsync() => await Now.Loop.ApplyAsync(
         answer => new AgentRequest.ApplySnapshot(Messages.Valid(), DryRun: true, NextRevision: true, answer),
         TestContext.Current.CancellationToken);
@@ -411,8 +424,10 @@ public sealed class ReconcilerTests : IAsyncDisposable
         {
             file = new StateFile(folder);
             Metrics = new AgentMetrics(Prometheus.Metrics.NewCustomRegistry(), "test", "simulated");
-            var enforcer = new Enforcer(kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
-            Loop = new Reconciler(enforcer, file, new DaemonConfig(), TimeProvider.System, NullLogger.Instance, Metrics);
+            var enforcer = new Enforcer(
+                kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
+            Loop = new Reconciler(
+                enforcer, file, new DaemonConfig(), TimeProvider.System, NullLogger.Instance, Metrics);
         }
 
         public Reconciler Loop { get; }

@@ -72,7 +72,8 @@ public class SimulationTests
                 RandomStates.Change(next, random);
             }
 
-            policy = DeltaReader.Apply(policy, RandomStates.Between(state, next, random), PolicyLimits.Unlimited).Policy!;
+            policy = DeltaReader.Apply(policy, RandomStates.Between(state, next, random), PolicyLimits.Unlimited)
+                .Policy!;
             state = next;
             Enforce();
         }
@@ -123,7 +124,8 @@ public class SimulationTests
 
         private void Start()
         {
-            enforcer = new Enforcer(kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
+            enforcer = new Enforcer(
+                kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
             enforcer.Adopt(0);
         }
 
