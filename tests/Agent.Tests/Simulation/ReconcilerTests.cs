@@ -194,7 +194,7 @@ public sealed class ReconcilerTests : IAsyncDisposable
         Start();
         Assert.Equal(0ul, Now.Loop.State.Desired.Revision);
         Assert.Contains("kept as", Assert.Single(Now.Loop.State.Alarms));
-        await SendAsync(new AgentRequest.LinksChanged(["tap1"]));
+        await SendAsync(new AgentRequest.LinksChanged(new HostLinks(HostLinks.None.Indexes.Add("tap1", 7))));
         await SendAsync(new AgentRequest.AuditDue());
         await IdleAsync();
         Assert.Equal(before, kernel.Ruleset);
@@ -360,7 +360,7 @@ public sealed class ReconcilerTests : IAsyncDisposable
     private void Start()
     {
         running = new Process(folder, kernel);
-        running.Loop.Start([], "test", "simulated");
+        running.Loop.Start(HostLinks.None, "test", "simulated");
         running.Begin();
     }
 

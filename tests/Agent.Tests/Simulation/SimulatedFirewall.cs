@@ -37,6 +37,11 @@ internal sealed class SimulatedFirewall : IFirewall
 
     public (Ruleset Ruleset, uint Generation) Read() => (kernel.Ruleset, generation);
 
+    /// <summary>What was asked to be unmarked, in order.</summary>
+    public List<(uint Mask, uint Value, uint Clear)> Unmarked { get; } = [];
+
+    public void Unmark(uint mask, uint value, uint clear) => Unmarked.Add((mask, value, clear));
+
     public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint planned)
     {
         BeforeCommit();
