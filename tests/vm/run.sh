@@ -14,6 +14,8 @@ LIMIT=${VM_LIMIT:-900}
 # How many times slower than this machine the tests expect to be.
 SLOW=${SG_TEST_SLOW:-4}
 
+MACHINES=()
+
 . "$HERE/kernels.sh"
 . "$HERE/image.sh"
 
@@ -56,9 +58,9 @@ no_timer_check mitigations=off edd=off tsc=reliable random.trust_cpu=on $3"
 # Signs of a kernel in trouble, whatever the tests say.
 TROUBLE='Kernel panic|Oops:|BUG:|kernel BUG at|WARNING: CPU|possible recursive locking|circular locking|inconsistent lock'
 
-# judge SERIES LOG: why this run is no success, or nothing.
+# judge LOG: why this run is no success, or nothing.
 judge() {
-    local log=$2
+    local log=$1
     if grep -qE "$TROUBLE" "$log"; then
         echo "the kernel complained: $(grep -m1 -E "$TROUBLE" "$log")"
     elif ! grep -q 'Total: [0-9]*, Errors: ' "$log"; then
@@ -70,34 +72,52 @@ judge() {
 
 # show SERIES LOG: all lines of the console to the log; failures, the summary and now and then the progress to us.
 show() {
-    local line done=0
+    local line done=0 up=''
+    : >"$2"
     while IFS= read -r line; do
         line=${line//$'\r'/}
         printf '%s\n' "$line" >>"$2"
         case $line in
+        *'vm: Linux'*)
+            up=1
+            printf 'vm %s | %s\n' "$1" "vm: ${line##*vm: }"
+            ;;
         *'[FINISHED]'*)
             done=$((done + 1))
             [ $((done % 25)) -ne 0 ] || echo "vm $1 | $done tests done"
             ;;
         *'[STARTING]'* | '') ;;
-        *) printf 'vm %s | %s\n' "$1" "$line" ;;
+        *) [ -z "$up" ] || printf 'vm %s | %s\n' "$1" "$line" ;;
         esac
     done
 }
 
-# One machine from start to verdict.
+# All machines side by side: half of the time they wait for packets that must not come.
 run() {
-    local series=$1 log="$ROOT/artifacts/vm/$1.log" why
-    : >"$log"
-    start "$series" "$IMAGE" '' </dev/null 2>&1 | show "$series" "$log"
-    why=$(judge "$series" "$log")
-    [ -z "$why" ] && return
-    echo "vm $series: $why (console: ${log#"$ROOT/"})" >&2
-    return 1
+    local series log why status=0 consoles=()
+    trap 'kill "${MACHINES[@]}" 2>/dev/null' EXIT
+    trap 'exit 1' INT TERM
+    for series in "$@"; do
+        exec {console}< <(start "$series" "$IMAGE" '' </dev/null 2>&1)
+        MACHINES+=($!)
+        show "$series" "$ROOT/artifacts/vm/$series.log" <&"$console" &
+        consoles+=($!)
+    done
+    wait "${consoles[@]}"
+
+    for series in "$@"; do
+        log="$ROOT/artifacts/vm/$series.log"
+        why=$(judge "$log")
+        if [ -n "$why" ]; then
+            echo "vm $series: $why (console: ${log#"$ROOT/"})" >&2
+            status=1
+        fi
+    done
+    return "$status"
 }
 
 main() {
-    local shell='' series status=0 jobs=()
+    local shell='' series
     if [ "${1:-}" = --shell ]; then
         shell=1
         shift
@@ -118,14 +138,7 @@ main() {
         start "$1" "$IMAGE" vm.shell
     fi
 
-    for series in "$@"; do
-        run "$series" &
-        jobs+=($!)
-    done
-    for job in "${jobs[@]}"; do
-        wait "$job" || status=1
-    done
-    return "$status"
+    run "$@"
 }
 
 main "$@"

@@ -44,12 +44,12 @@ public sealed class StatusTests
 
         lab.Network.Unplug(lab.E2);
         await SeenAsync("tap-e2", VnicState.Absent);
-        lab.Network.Plug(lab.E2);
         lock (seen)
         {
             seen.Clear();
         }
 
+        lab.Network.Plug(lab.E2);
         await SeenAsync("tap-e2", VnicState.Enforced);
         AgentStatus status = await lab.StatusAsync();
         VnicStatus e2 = status.Vnics.Single(v => v.VnicId == "eni-e2");
