@@ -41,11 +41,13 @@ internal sealed class CompileVerb : Verb
         {
             NetdevHooksByName = call.Parsed.GetValue(allDevices),
             PresentInterfaces = Present(),
+            TimeoutProtocols = [],
         };
         uint firstEpoch = settings.EpochMask & ~(settings.EpochMask - 1);
         CompiledRuleset compiled = RulesetCompiler.Compile(
             new CompileRequest(policy, PolicySettings.Default, settings, host, firstEpoch));
-        string text = NftText.Print(compiled.Ruleset);
+        string text = "# Idle times of sessions are left out: nft has no text for those of every protocol.\n"
+            + NftText.Print(compiled.Ruleset);
         if (call.Json)
         {
             call.Out.Raw(Json.Document(json =>

@@ -100,6 +100,7 @@ internal sealed class ExplainVerb : Verb
         "metadata" => "platform: the metadata server is always reachable",
         "platform" => "platform: this port is blocked for every guest",
         "spoof" => "source check: the source is not an address of the vNIC",
+        "not-own-address" => "destination check: the destination is not an address of the vNIC",
         "no-policy" => "no policy: the vNIC is closed",
         string other => other,
     };

@@ -125,8 +125,8 @@ public sealed class SgctlTests
         "DROP  tap1 ingress  tcp 10.9.9.9:5 -> 10.0.0.5:81\n  decided by   no rule: the default of the group's type\n"
         + "  passed over  sg-web/http: another destination port\n")]
     [InlineData("eni-1 ingress tcp [2001:db8::1]:7 [2001:db8::5]:80",
-        "DROP  eni-1 ingress  tcp [2001:db8::1]:7 -> [2001:db8::5]:80\n  decided by   no rule: the default of the group's type\n"
-        + "  passed over  sg-web/http: another address family\n")]
+        "DROP  eni-1 ingress  tcp [2001:db8::1]:7 -> [2001:db8::5]:80\n"
+        + "  decided by  destination check: the destination is not an address of the vNIC\n")]
     [InlineData("eni-1 egress icmp 10.0.0.6 10.0.0.1", "DROP  eni-1 egress  icmp 10.0.0.6 -> 10.0.0.1\n  decided by  source check: the source is not an address of the vNIC\n")]
     public async Task Explain_judges_a_file(string question, string expected)
     {

@@ -249,11 +249,18 @@ public sealed class ZoneTests
         Chains = table.Chains.Where(chain => chain.Hook is null or { Priority: < -400 }).ToValueArray(),
     }).ToValueArray());
 
+    private static string AddressOf(string device) => device switch
+    {
+        "tap-a1" => "10.0.0.5",
+        "tap-a2" => "10.0.0.6",
+        _ => "10.0.1.5",
+    };
+
     private static HookInput Input(NftHook hook, string from, string to) => new()
     {
         Family = NftFamily.Inet,
         Hook = hook,
-        Packet = PacketBytes.Of(PacketTuple.Of("10.0.0.5", "10.0.1.5", IpProtocol.Udp, 4000, 5000)),
+        Packet = PacketBytes.Of(PacketTuple.Of("10.0.0.5", AddressOf(to), IpProtocol.Udp, 4000, 5000)),
         InInterface = from,
         OutInterface = to,
         InIndex = from.Length == 0 ? 0u : 3,

@@ -52,6 +52,11 @@ public class FaultTests
             Extra("icmpv6", rule => rule.PrefixListId = "pl4"))),
         new(Codes.ListFamily, "prefix_lists[pl4].entries[2]", s => s.List("pl4").Entries.Add("2001:db8::/64")),
         new(Codes.SameCidr, "groups[web].rules[r1].own_cidr", s => s.Rule("r1").OwnCidr = "10.0.0.0/8"),
+        new(Codes.AddressOverlap, "vnics[v2].addresses", s =>
+        {
+            s.Vnic("v2").VpcId = s.Group("adv").VpcId = "vpc-2";
+            s.Vnic("v2").Addresses[0] = "10.0.0.8";
+        }),
         new(Codes.Policy, "groups[web].rules[r1].policy", s => s.Rule("r1").Policy = (V1.Policy)9),
         new(Codes.Policy, "groups[web].inner_access_policy", s => s.Group("web").InnerAccessPolicy = (V1.Policy)9),
         new(Codes.Priority, "groups[web].rules[r1].priority", s => s.Rule("r1").Priority = 101),

@@ -217,10 +217,10 @@ public class EnforcerTests
         enforcer.Enforce(First, HostFacts.Default);
         enforcer.Cleanup();
         Ruleset before = kernel.Ruleset;
-        kernel.Refuses = op => op.ObjectName.StartsWith("sg_", StringComparison.Ordinal) ? "no" : null;
+        kernel.Refuses = op => op.ObjectName == "stamp" ? "no" : null;
         Assert.Throws<EnforcementFailedException>(() => enforcer.Enforce(Narrower, HostFacts.Default));
-        Assert.Equal(before.Tables[0].Chains.Single(chain => chain.Name == "sg_forward"),
-            kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "sg_forward"));
+        Assert.Equal(before.Tables[0].Chains.Single(chain => chain.Name == "stamp"),
+            kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "stamp"));
         AssertRules(WebProfile, First);
     }
 
