@@ -115,7 +115,7 @@ public sealed class CompiledRuleset
         foreach (Vnic vnic in Request.Policy.Vnics.Values)
         {
             string name = Names.OfInterface(vnic.InterfaceName);
-            if (objectName == $"vnic_{name}_out" || objectName == $"vnic_{name}_in" || VnicGuard.Owns(vnic, objectName))
+            if (VnicChains.Owns(name, objectName) || VnicGuard.Owns(vnic, objectName))
             {
                 return (null, vnic.Id);
             }

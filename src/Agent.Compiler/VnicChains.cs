@@ -32,6 +32,12 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
     private readonly OwnAddresses[] own = vnic.SourceDestinationCheck
         ? [OwnAddresses.Of(vnic, IpFamily.V4), OwnAddresses.Of(vnic, IpFamily.V6)] : [];
 
+    /// <param name="name">The interface's part of names.</param>
+    /// <param name="objectName">Of a chain or set.</param>
+    public static bool Owns(string name, string objectName) => objectName == $"vnic_{name}_out"
+        || objectName == $"vnic_{name}_in" || objectName == $"sent_{name}" || objectName == $"limit_{name}"
+        || objectName == $"over_{name}";
+
     public IEnumerable<NftSet> Sets => own.Select(addresses => addresses.Set).OfType<NftSet>();
 
     private int MaxSessions => host.SessionLimits ? vnic.MaxSessions ?? settings.MaxSessionsPerVnic : 0;

@@ -27,6 +27,7 @@ public sealed partial class ReadmeTests
     public async Task Every_metric_is_in_the_table()
     {
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "0", "0");
+        ConntrackMetrics.Add(metrics.Registry);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names = Help().Matches(Encoding.UTF8.GetString(page.ToArray())).Select(match => match.Groups[1].Value);
@@ -63,8 +64,8 @@ public sealed partial class ReadmeTests
     // An unknown key in each section makes the reader say which keys it knows there.
     private static IEnumerable<string> KnownSettings()
     {
-        string[] sections = ["grpc", "grpc.tls", "metrics", "semantics", "limits"];
-        const string Text = """{"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0},"semantics":{"?":0},"limits":{"?":0}}""";
+        string[] sections = ["grpc", "grpc.tls", "metrics", "semantics", "limits", "conntrack", "sessions"];
+        const string Text = """{"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0},"semantics":{"?":0},"limits":{"?":0},"conntrack":{"?":0},"sessions":{"?":0}}""";
         foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
         {
             string prefix = fault.Path[..^1];

@@ -46,8 +46,7 @@ internal sealed class CompileVerb : Verb
         uint firstEpoch = settings.EpochMask & ~(settings.EpochMask - 1);
         CompiledRuleset compiled = RulesetCompiler.Compile(
             new CompileRequest(policy, PolicySettings.Default, settings, host, firstEpoch));
-        string text = "# Idle times of sessions are left out: nft has no text for those of every protocol.\n"
-            + NftText.Print(compiled.Ruleset);
+        string text = NftText.Print(compiled.Ruleset);
         if (call.Json)
         {
             call.Out.Raw(Json.Document(json =>
@@ -64,7 +63,7 @@ internal sealed class CompileVerb : Verb
         }
         else
         {
-            call.Out.Raw(text);
+            call.Out.Raw("# Idle times of sessions are left out: nft has no text for those of every protocol.\n" + text);
             foreach ((string id, string reason) in compiled.Failed)
             {
                 call.Error.Line(($"vNIC {id} is closed: ", Screen.Bad), (reason, Screen.Plain));

@@ -197,7 +197,7 @@ public class EnforcerTests
         Enforcer enforcer = Start();
         enforcer.Enforce(First, HostFacts.Default);
         uint epoch = enforcer.Epoch;
-        kernel.Refuses = op => op.ObjectName == "guard_tap-one" && op is NftOp.AddRule or NftOp.AddChain ? "no" : null;
+        kernel.Refuses = op => op.ObjectName == "guard4_tap-one" && op is NftOp.AddRule or NftOp.AddChain ? "no" : null;
         PolicySnapshot next = First with
         {
             Vnics = First.Vnics.SetItem(

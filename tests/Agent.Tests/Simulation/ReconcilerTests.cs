@@ -209,7 +209,7 @@ public sealed class ReconcilerTests : IAsyncDisposable
         await File.WriteAllTextAsync(Path.Combine(folder, "state"), "rubbish", TestContext.Current.CancellationToken);
         Start();
         await IdleAsync();
-        NftChain forward = kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "sg_forward");
+        NftChain forward = kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "live");
         Assert.Contains(
             "iifname \"tap*\" goto drop_from_closed",
             forward.Rules.Select(rule => NftText.Print(kernel.Ruleset.Tables[0], rule)));
@@ -252,7 +252,7 @@ public sealed class ReconcilerTests : IAsyncDisposable
         await AcceptedAsync(Messages.Valid());
         await AssertSettledAsync();
         Ruleset before = kernel.Ruleset;
-        kernel.Refuses = op => op.ObjectName is "sg_forward" or "admit" ? "no" : null;
+        kernel.Refuses = op => op.ObjectName is "live" or "stamp" ? "no" : null;
         Snapshot next = Messages.Valid();
         next.Revision = 8;
         next.Rule("r1").PortRange = "81/81";
@@ -260,8 +260,8 @@ public sealed class ReconcilerTests : IAsyncDisposable
         Assert.Null(done.Report);
         Assert.Equal((8ul, 7ul), (done.State.Desired.Revision, done.State.AppliedRevision));
         Assert.Equal(["v1", "v2"], done.State.Failed.Keys);
-        Assert.Equal(before.Tables[0].Chains.Single(chain => chain.Name == "sg_forward"),
-            kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "sg_forward"));
+        Assert.Equal(before.Tables[0].Chains.Single(chain => chain.Name == "live"),
+            kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "live"));
 
         kernel.Refuses = _ => null;
         next.Revision = 9;
@@ -408,7 +408,10 @@ public sealed class ReconcilerTests : IAsyncDisposable
         await IdleAsync();
         AgentState state = Now.Loop.State;
         Ruleset expected = RulesetCompiler.Compile(new CompileRequest(
-            state.Desired, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, state.Epoch)).Ruleset;
+            state.Desired, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, state.Epoch)
+        {
+            KeptTimes = SessionTimes.Find(kernel.Ruleset, CompilerSettings.Default),
+        }).Ruleset;
         Assert.Equal(NftText.Print(expected), NftText.Print(kernel.Ruleset));
         Assert.Equal(expected, kernel.Ruleset);
     }
