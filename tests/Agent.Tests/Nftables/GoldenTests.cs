@@ -78,6 +78,9 @@ public class GoldenTests
         NftExpr.Bitwise bits => $"bitwise {bits.Sreg} {bits.Dreg} {bits.Mask.Count} bytes",
         NftExpr.Immediate value => $"immediate {value.Dreg} {value.Data.Count} bytes",
         NftExpr.VerdictIs verdict => $"verdict {verdict.Verdict.Code}",
+        NftExpr.Payload load => $"payload {load.Base} {load.Dreg}",
+        NftExpr.Range range => $"range {range.Sreg}", // nft itself sends it for "!=" only
+        NftExpr.ConnLimit limit => $"connlimit {limit.Over}",
         NftExpr.Lookup lookup => $"lookup {lookup.Sreg} {lookup.Negated}",
         NftExpr.LookupData lookup => $"map {lookup.Sreg} {lookup.Dreg}",
         NftExpr.LookupVerdict lookup => $"verdict map {lookup.Sreg}",

@@ -209,7 +209,7 @@ public sealed class ReconcilerTests : IAsyncDisposable
         await File.WriteAllTextAsync(Path.Combine(folder, "state"), "rubbish", TestContext.Current.CancellationToken);
         Start();
         await IdleAsync();
-        NftChain forward = kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "live");
+        NftChain forward = kernel.Ruleset.Tables[0].Chains.Single(chain => chain.Name == "sg_forward");
         Assert.Contains(
             "iifname \"tap*\" goto drop_from_closed",
             forward.Rules.Select(rule => NftText.Print(kernel.Ruleset.Tables[0], rule)));
