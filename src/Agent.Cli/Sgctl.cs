@@ -17,8 +17,7 @@ internal static class Sgctl
 
     public static string Version { get; } =
         typeof(Sgctl).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
-            ?.InformationalVersion.Split('+')[0]
-            ?? "0";
+            ?.InformationalVersion.Split('+')[0] ?? "0";
 
     public static async Task<int> RunAsync(string[] args, Surroundings around)
     {

@@ -167,7 +167,7 @@ internal static class Exprs
     /// <summary><c>icmpv6 type FIRST-LAST</c> without the protocol test.</summary>
     public static IEnumerable<NftExpr> IcmpTypeIn(byte first, byte last) =>
         [new NftExpr.Payload(NftPayloadBase.Transport, 0, 1, R0),
-        new NftExpr.Range(R0, Negated: false, [first], [last])];
+            new NftExpr.Range(R0, Negated: false, [first], [last])];
 
     /// <summary><c>tcp flags and (fin, syn, rst, ack) == syn</c>: opens a connection (RFC 9293 section 3.5).</summary>
     public static IEnumerable<NftExpr> BareSyn() =>

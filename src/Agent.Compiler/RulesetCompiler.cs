@@ -385,8 +385,8 @@ public static class RulesetCompiler
         private void Open(Vnic vnic)
         {
             string profile = CompiledRuleset.ProfileOf(vnic);
-            bool unbridged = request.Host.Bridge != BridgeLayer.Open &&"
-                + $" request.Host.BridgePorts.Contains(vnic.InterfaceName);
+            bool unbridged = request.Host.Bridge != BridgeLayer.Open
+                && request.Host.BridgePorts.Contains(vnic.InterfaceName);
             string? reason = request.ClosedVnics.GetValueOrDefault(vnic.Id)
                 ?? closedProfiles.GetValueOrDefault(profile);
             bool zoneless = policy.Vpcs.ContainsKey(vnic.VpcId) && !zones.ContainsKey(vnic.VpcId);

@@ -41,8 +41,8 @@ public sealed class PolicyOracle
         ArgumentNullException.ThrowIfNull(vnic);
         return direction == Direction.Egress && IsSpoofed(vnic, packet)
             ? Decided(Verdict.Drop, VerdictReason.Spoof)
-            : direction == Direction.Ingress && vnic.SourceDestinationCheck &&"
-                + $" !Owns(vnic, packet.Family, packet.Destination)
+            : direction == Direction.Ingress && vnic.SourceDestinationCheck
+                && !Owns(vnic, packet.Family, packet.Destination)
             ? Decided(Verdict.Drop, VerdictReason.NotOwnAddress)
             : JudgeSession(vnic, direction, packet, context);
     }

@@ -30,7 +30,10 @@ public static class RulesetEvaluator
                 return trace.Verdict == HookVerdict.Unknown
                     ? trace
                     : first! with
-                        { Verdict = HookVerdict.Unknown, UnknownReason = "a rate limit, or the kernel's age, decides" };
+                    {
+                        Verdict = HookVerdict.Unknown,
+                        UnknownReason = "a rate limit, or the kernel's age, decides",
+                    };
             }
 
             first ??= trace;

@@ -165,8 +165,8 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
     private void Number(Trail trail, ulong max, Node node)
     {
         if (node is Scalar { Kind: ScalarKind.Number or ScalarKind.Plain or ScalarKind.Text } scalar
-            && ulong.TryParse(scalar.Text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong value) &&"
-            + $" value <= max)
+            && ulong.TryParse(scalar.Text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong value)
+            && value <= max)
         {
             json.WriteNumberValue(value);
             return;

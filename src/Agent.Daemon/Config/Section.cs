@@ -103,8 +103,8 @@ internal sealed class Section(
 
     public int NumberOrZero(string key, int fallback, int max) => Parse(
         key, fallback, $"a whole number from 0 to {max}",
-        text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value <= max ?
-        value : null);
+        text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value <= max
+            ? value : null);
 
     public uint Mask(string key, uint fallback) =>
         Parse(key, fallback, "consecutive bits, at least 4, such as 0xffff0000",

@@ -373,9 +373,9 @@ internal sealed class Reconciler(
         }
 
         Publish(State with { Links = links });
-        if (!enforcer.Kernel.NetdevHooksByName &&"
-            + $"before.Indexes.Any(
-            link => links.Indexes.GetValueOrDefault(link.Key, link.Value) != link.Value))
+        if (!enforcer.Kernel.NetdevHooksByName
+            && before.Indexes.Any(
+                link => links.Indexes.GetValueOrDefault(link.Key, link.Value) != link.Value))
         {
             enforcer.Distrust(); // what was hooked to a device went with it, silently
         }
@@ -468,8 +468,7 @@ internal sealed class Reconciler(
         return enforcer.Kernel with
         {
             Bridge = enforcer.Kernel.Bridge == BridgeLayer.Open && !bridged
-                ? BridgeLayer.Closed
-                : enforcer.Kernel.Bridge,
+                ? BridgeLayer.Closed : enforcer.Kernel.Bridge,
             Bridges = State.Links.Bridges,
             BridgePorts = State.Links.BridgePorts,
             PresentInterfaces = State.Links.Names,

@@ -120,8 +120,8 @@ internal static class Answers
                 .SequenceEqual(b.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal))
             && a.Labels.SequenceEqual(b.Labels)
             && a with { Members = b.Members, Rules = b.Rules, Labels = b.Labels } == b,
-        (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries) &&"
-            + $" a with { Entries = b.Entries } == b,
+        (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries)
+            && a with { Entries = b.Entries } == b,
         (Policy.PortList a, Policy.PortList b) => a.Entries.OrderBy(range => (range.First, range.Last))
             .SequenceEqual(b.Entries.OrderBy(range => (range.First, range.Last)))
             && a with { Entries = b.Entries } == b,

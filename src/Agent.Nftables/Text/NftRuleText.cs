@@ -277,8 +277,8 @@ internal sealed class NftRuleText(NftTable table)
         bool zeroXor = !operand.Bits.Xor.AsSpan().ContainsAnyExcept((byte)0);
         bool zero = !value.ContainsAnyExcept((byte)0);
         string name = Take(operand);
-        if (zeroXor && zero && operand.Type is NftTextType.CtState or NftTextType.CtStatus &&"
-            + $" cmp.Op is NftCmpOp.Eq or NftCmpOp.Neq)
+        if (zeroXor && zero && operand.Type is NftTextType.CtState or NftTextType.CtStatus
+            && cmp.Op is NftCmpOp.Eq or NftCmpOp.Neq)
         {
             return $"{name} {(cmp.Op == NftCmpOp.Neq ? "" : "! ")}{ValueOf(operand.Type, mask)}";
         }
