@@ -69,7 +69,9 @@ internal sealed class StatusVerb(GlobalOptions options)
         }
 
         string since = status.AppliedAt is null ? ""
-            : " since " + status.AppliedAt.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture) + " UTC";
+            : " since "
+                + status.AppliedAt.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)
+                + " UTC";
         return status.DesiredRevision == status.AppliedRevision ? $"{status.AppliedRevision}, enforced{since}"
             : $"{status.DesiredRevision} desired, {status.AppliedRevision} enforced{since}";
     }
