@@ -48,7 +48,8 @@ public sealed class DaemonProcess : IAsyncDisposable
         this.host = host;
         this.options = options;
         binary = options.BinaryPath ?? BuiltProgram.Find("SG_AGENTD", "Agent.Daemon", "sg-agentd");
-        Directory = options.Directory ?? System.IO.Directory.CreateTempSubdirectory($"sgt-{Environment.ProcessId}-").FullName;
+        Directory = options.Directory
+            ?? System.IO.Directory.CreateTempSubdirectory($"sgt-{Environment.ProcessId}-").FullName;
         System.IO.Directory.CreateDirectory(StateDirectory);
         metrics = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectMetricsAsync });
         Channel = OpenChannel(SocketPath);

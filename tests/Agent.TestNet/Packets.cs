@@ -168,7 +168,8 @@ public static class Packets
     {
         ArgumentNullException.ThrowIfNull(packet);
         ArgumentNullException.ThrowIfNull(rest);
-        byte[] extended = [.. packet.AsSpan(0, Ipv6HeaderLength), packet[6], .. rest, .. packet.AsSpan(Ipv6HeaderLength)];
+        byte[] extended =
+            [.. packet.AsSpan(0, Ipv6HeaderLength), packet[6], .. rest, .. packet.AsSpan(Ipv6HeaderLength)];
         extended[6] = type;
         BinaryPrimitives.WriteUInt16BigEndian(extended.AsSpan(4), (ushort)(extended.Length - Ipv6HeaderLength));
         return extended;

@@ -51,7 +51,8 @@ public sealed class StateFileTests
         Assert.Contains("found and left alone", lab.Daemon.Log, StringComparison.Ordinal);
         await AssertClosedAsync();
         lab.Network.Host.Exec("nft", "flush", "ruleset"); // what it held on to is gone: closed again
-        await DaemonLab.UntilAsync("a repair", () => lab.Listing().Contains("table inet sg_agent", StringComparison.Ordinal));
+        await DaemonLab.UntilAsync(
+            "a repair", () => lab.Listing().Contains("table inet sg_agent", StringComparison.Ordinal));
         await AssertClosedAsync();
 
         async Task AssertClosedAsync()

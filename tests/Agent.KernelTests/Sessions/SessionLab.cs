@@ -77,11 +77,13 @@ public class SessionLab : IAsyncLifetime
         return (answer, acked);
     }
 
-    internal static Flood StartUdp(NetworkEndpoint from, NetworkEndpoint to, bool v4, int perSecond, FloodDirections directions)
+    internal static Flood StartUdp(
+        NetworkEndpoint from, NetworkEndpoint to, bool v4, int perSecond, FloodDirections directions)
     {
         (IPAddress source, IPAddress target) = v4 ? (from.V4, to.V4) : (from.V6, to.V6);
         return Flood.StartUdp(
-            new UdpPath(from, new IPEndPoint(source, PortNumbers.Next()), to, new IPEndPoint(target, PortNumbers.Next())),
+            new UdpPath(
+                from, new IPEndPoint(source, PortNumbers.Next()), to, new IPEndPoint(target, PortNumbers.Next())),
             perSecond, directions);
     }
 

@@ -23,7 +23,9 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
         new("router", "tap-router", "02:00:00:00:00:02", "10.0.0.5", "10.0.0.6", "2001:db8:1::5", "2001:db8:1::6"),
         new("many", "tap-many", "02:00:00:00:00:03", "10.0.0.7", "2001:db8:1::7")
         {
-            DelegatedPrefixes = [.. Enumerable.Range(0, 100).SelectMany(i => (string[])[$"10.3.{i}.0/28", $"2001:db8:3:{i}::/80"])],
+            DelegatedPrefixes = [
+                .. Enumerable.Range(0, 100)
+                .SelectMany(i => (string[])[$"10.3.{i}.0/28", $"2001:db8:3:{i}::/80"])],
         },
     ];
 
@@ -151,7 +153,9 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
         return GuestFrames.Of(new GuestIdentity(guest.Mac, Network.NextHopMac(guest, IPAddress.Parse("198.51.100.7")))
         {
             V4 = guest.V4,
-            OtherV4 = delegated ? IPAddress.Parse("10.3.77.9") : guest.Addresses.Last(a => a.GetAddressBytes().Length == 4),
+            OtherV4 = delegated
+                ? IPAddress.Parse("10.3.77.9")
+                : guest.Addresses.Last(a => a.GetAddressBytes().Length == 4),
             V6 = guest.V6,
             OtherV6 = delegated ? IPAddress.Parse("2001:db8:3:77::9") : guest.Addresses[^1],
         });

@@ -7,7 +7,8 @@ public sealed class RoutedGuardTests(RoutedGuardHost host) : IClassFixture<Route
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public Task A_frame_comes_through_or_its_kind_is_counted(string guest, string frame) => host.CheckAsync(guest, frame);
+    public Task A_frame_comes_through_or_its_kind_is_counted(string guest, string frame) =>
+        host.CheckAsync(guest, frame);
 
     [Fact]
     public void Nft_lists_and_reloads_the_guard()
@@ -36,5 +37,6 @@ public sealed class BridgedGuardTests(BridgedGuardHost host) : IClassFixture<Bri
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public Task A_frame_comes_through_or_its_kind_is_counted(string guest, string frame) => host.CheckAsync(guest, frame);
+    public Task A_frame_comes_through_or_its_kind_is_counted(string guest, string frame) =>
+        host.CheckAsync(guest, frame);
 }
