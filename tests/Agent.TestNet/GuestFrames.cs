@@ -128,8 +128,8 @@ public sealed class GuestFrames
         Add("IPv4 UDP from a foreign address", Frame(Udp4(guest.ForeignV4)), "ip4", null);
         Add("IPv4 UDP from nobody", Frame(Udp4(IPAddress.Any)), "ip4", null);
         Add("IPv4 TCP 68 to 67 from nobody",
-            Frame(
-                Packets.Tcp(new IPEndPoint(IPAddress.Any, 68), new IPEndPoint(guest.PeerV4, 67), TcpFlags.Syn, 1, 0, [])),
+            Frame(Packets.Tcp(
+                new IPEndPoint(IPAddress.Any, 68), new IPEndPoint(guest.PeerV4, 67), TcpFlags.Syn, 1, 0, [])),
             "ip4", null);
         Add("IPv4 UDP from broadcast", Frame(Udp4(IPAddress.Broadcast)), "ip4", null);
         byte[][] foreign = Packets.Fragment(Packets.Udp(guest.ForeignV4, guest.PeerV4, 4000, 53, new byte[64]), 32);

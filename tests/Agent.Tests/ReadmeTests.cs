@@ -34,7 +34,7 @@ public sealed partial class ReadmeTests
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =
             Help().Matches(Encoding.UTF8.GetString(page.ToArray()))
-            .Select(match => match.Groups[1].Value);
+                .Select(match => match.Groups[1].Value);
         Assert.Equal(
             names.Order(StringComparer.Ordinal),
             Rows("Metrics").Select(row => row[0]).Order(StringComparer.Ordinal));

@@ -46,7 +46,9 @@ public sealed class CrashTests(ITestOutputHelper output)
         Assert.True(churn.Acknowledged > Rounds);
     }
 
-    /// <summary>Steps that allow and forbid, and touch members, rules, groups and vNICs; never what the floods need.</summary>
+    /// <summary>
+    /// Steps that allow and forbid, and touch members, rules, groups and vNICs; never what the floods need.
+    /// </summary>
     private sealed class Churn
     {
         public ulong Acknowledged { get; set; }
@@ -79,8 +81,11 @@ public sealed class CrashTests(ITestOutputHelper output)
             switch (at % 6)
             {
                 case 0:
-                    delta.Members.Add(
-                        new MemberChange { GroupId = "sg-a", Add = { $"10.9.{at >> 8 & 255}.{at & 255}", "10.8.0.0/24" } });
+                    delta.Members.Add(new MemberChange
+                    {
+                        GroupId = "sg-a",
+                        Add = { $"10.9.{at >> 8 & 255}.{at & 255}", "10.8.0.0/24" },
+                    });
                     break;
                 case 1:
                     delta.UpsertGroups.Add(

@@ -141,7 +141,9 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         return state;
     }
 
-    /// <summary>500 vNICs beside e1 to e3, 50 groups; 47 of them have 200 rules of all kinds, each vNIC is in one.</summary>
+    /// <summary>
+    /// 500 vNICs beside e1 to e3, 50 groups; 47 of them have 200 rules of all kinds, each vNIC is in one.
+    /// </summary>
     private static Snapshot Full()
     {
         Snapshot state = DaemonLab.OneWayIn();

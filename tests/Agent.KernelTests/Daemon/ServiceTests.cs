@@ -21,8 +21,7 @@ public sealed class ServiceTests
     [Fact]
     public async Task Health_and_reflection_answer_and_the_socket_is_for_its_group_alone()
     {
-        string group =
-            File.ReadLines("/etc/group").Select(line => line.Split(':'))
+        string group = File.ReadLines("/etc/group").Select(line => line.Split(':'))
             .First(parts => parts[2] is not "0")[0];
         await using DaemonLab lab = await DaemonLab.StartAsync(c => c["grpc"]!["socket_group"] = group);
         foreach (string name in (string[])["", Service])

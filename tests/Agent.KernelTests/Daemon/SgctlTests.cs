@@ -21,10 +21,12 @@ public sealed class SgctlTests
             rules:
               - { id: ssh, direction: ingress, protocol: tcp, port_range: 22/22, cidr: 198.51.100.0/24 }
               - { id: web6, direction: ingress, protocol: tcp, port_range: 1000/65535, cidr: "::/0" }
-              - { id: own, direction: ingress, protocol: udp, port_range: 53/53, cidr: 0.0.0.0/0, own_cidr: 10.0.0.8/32 }
+              - { id: own, direction: ingress, protocol: udp, port_range: 53/53, cidr: 0.0.0.0/0,
+                  own_cidr: 10.0.0.8/32 }
               - { id: list4, direction: ingress, protocol: tcp, port_list_id: prl-1, prefix_list_id: pl-4 }
               - { id: list6, direction: egress, policy: drop, priority: 50, protocol: all, prefix_list_id: pl-6 }
-              - { id: source, direction: egress, policy: drop, protocol: udp, port_range: 1/65535, source_port_range: 1/1023, cidr: 0.0.0.0/0 }
+              - { id: source, direction: egress, policy: drop, protocol: udp, port_range: 1/65535,
+                  source_port_range: 1/1023, cidr: 0.0.0.0/0 }
               - { id: from-b, direction: ingress, protocol: all, group_id: sg-b }
           - { id: sg-b, vpc_id: vpc-1, inner_access_policy: accept }
         vnics:
@@ -122,7 +124,7 @@ public sealed class SgctlTests
             StringComparison.Ordinal);
         foreach (string fault in (string[])
             ["<stdin>:12:55  groups[sg-a].rules[ssh].port_range\n", "InvalidPortRange.Malformed",
-                "<stdin>:18:", "InvalidSourceGroupId.NotFound", "vnics[eni-e2].mac"])
+                "<stdin>:20:", "InvalidSourceGroupId.NotFound", "vnics[eni-e2].mac"])
         {
             Assert.Contains(fault, refused.Error, StringComparison.Ordinal);
         }

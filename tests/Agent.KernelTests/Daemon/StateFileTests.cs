@@ -88,7 +88,11 @@ public sealed class StateFileTests
             UpsertGroups = { open.Groups[1] },
             Members =
             {
-                new MemberChange { GroupId = "sg-c", Add = { Enumerable.Range(0, 1000).Select(i => $"10.98.{i >> 8}.{i & 255}") } },
+                new MemberChange
+                {
+                    GroupId = "sg-c",
+                    Add = { Enumerable.Range(0, 1000).Select(i => $"10.98.{i >> 8}.{i & 255}") },
+                },
             },
         };
         Assert.Equal("NotPersisted", Assert.Single((await sync.RefusedAsync(delta)).Faults).Code);

@@ -120,8 +120,8 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
         await DaemonLab.UntilAsync("vnet7 closed", async () =>
             (await lab.StatusAsync()).Vnics.Any(v => v.InterfaceName == "vnet7" && v.State == VnicState.Unmanaged));
         Assert.Equal(VnicState.Absent, (await lab.VnicAsync("tap-e2")).State);
-        lab.Network.Host.IpBatch(
-            [$"route replace {lab.E2.V4}/32 dev vnet7",
+        lab.Network.Host.IpBatch([
+            $"route replace {lab.E2.V4}/32 dev vnet7",
             $"neigh replace {lab.E2.V4} lladdr {lab.E2.Spec.Mac} dev vnet7 nud permanent"]);
         Assert.False(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: false));
         Assert.False(await lab.UdpArrivesAsync(lab.E2, lab.Network.Outsider, expected: false));
@@ -193,7 +193,9 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
         table inet marks {
           counter kept { }
           counter changed { }
-          chain before { type filter hook forward priority -10; iifname "port*" oifname "port*" ct mark set 0x5a meta mark set 0x77; }
+          chain before { type filter hook forward priority -10;
+            iifname "port*" oifname "port*" ct mark set 0x5a meta mark set 0x77;
+          }
           chain after { type filter hook forward priority 10;
             iifname "port*" oifname "port*" ct mark 0x5a meta mark 0x77 counter name "kept" accept
             iifname "port*" oifname "port*" counter name "changed"

@@ -44,8 +44,7 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
     {
         lab.Need();
         AddHostAddress();
-        await lab.ApplyAsync(
-            SessionLab.CallsInto(
+        await lab.ApplyAsync(SessionLab.CallsInto(
             $"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}",
             "in 1 accept tcp 22/22 0.0.0.0/0"));
         using Socket host = lab.Lab.Network.Host.OpenSocket(

@@ -4,7 +4,9 @@ using Agent.V1;
 
 namespace Agent.KernelTests.Sessions;
 
-/// <summary>Bridge ports where bridges are not enforced, by setting or for want of the kernel's help: closed, and said so.</summary>
+/// <summary>
+/// Bridge ports where bridges are not enforced, by setting or for want of the kernel's help: closed, and said so.
+/// </summary>
 public sealed class ClosedBridgeTests
 {
     [Fact]
@@ -32,8 +34,8 @@ public sealed class ClosedBridgeTests
         await DaemonLab.UntilAsync("a running flood", () => flood.Forward.Received > 50);
         // Both ends of the flood on one segment, which would carry it without asking anybody.
         string e2Mac = lab.Network.Guests["e2"].Spec.Mac;
-        lab.E1.Place.IpBatch(
-            [$"route replace {lab.E2.V4}/32 dev eth0",
+        lab.E1.Place.IpBatch([
+            $"route replace {lab.E2.V4}/32 dev eth0",
             $"neigh replace {lab.E2.V4} lladdr {e2Mac} dev eth0 nud permanent"]);
         long before = flood.Forward.Received;
         lab.Network.Host.IpBatch(

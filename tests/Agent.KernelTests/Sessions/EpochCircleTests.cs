@@ -83,7 +83,7 @@ public sealed class EpochCircleTests(SmallCircleLab lab) : IClassFixture<SmallCi
         lab.Forget();
         lab.Lab.Network.Host.Nft(
             "table inet other\ndelete table inet other\ntable inet other {\n chain marks {\n"
-            + $"  type filter hook prerouting priority -100\n"
+            + "  type filter hook prerouting priority -100\n"
             + $"  ct state new ct mark set ct mark or {OtherBits}\n }}\n}}\n");
         return Task.CompletedTask;
     }

@@ -94,7 +94,9 @@ public class SessionLab : IAsyncLifetime
         return stream ?? throw new InvalidOperationException("the session that the test needs did not come about");
     }
 
-    /// <summary>What never came of what was sent after the first that did: the answer may be faster than the question.</summary>
+    /// <summary>
+    /// What never came of what was sent after the first that did: the answer may be faster than the question.
+    /// </summary>
     internal static long[] Lost(FloodStream stream) =>
         [.. stream.Missing().Where(sequence => sequence > stream.FirstSequence)];
 

@@ -70,7 +70,8 @@ public sealed class SessionTests
         await lab.ApplyAsync(state);
         await lab.Daemon.RestartAsync();
 
-        // The object that the session was opened with is there: its next packet gives it 90 s again, not the namespace's.
+        // The object that the session was opened with is there: its next packet gives it 90 s again, not the
+        // namespace's.
         Assert.True(await talk.ServerSendsAsync(Probe.PassWait));
         ConntrackEntry old = Conntrack.List(lab.Network.Host).Single(entry => entry.DestinationPort == 5300);
         Assert.InRange(old.Seconds, 60u, 90u);

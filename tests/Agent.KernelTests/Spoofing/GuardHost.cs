@@ -23,9 +23,10 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
         new("router", "tap-router", "02:00:00:00:00:02", "10.0.0.5", "10.0.0.6", "2001:db8:1::5", "2001:db8:1::6"),
         new("many", "tap-many", "02:00:00:00:00:03", "10.0.0.7", "2001:db8:1::7")
         {
-            DelegatedPrefixes = [
-                .. Enumerable.Range(0, 100)
-                .SelectMany(i => (string[])[$"10.3.{i}.0/28", $"2001:db8:3:{i}::/80"])],
+            DelegatedPrefixes =
+            [
+                .. Enumerable.Range(0, 100).SelectMany(i => (string[])[$"10.3.{i}.0/28", $"2001:db8:3:{i}::/80"]),
+            ],
         },
     ];
 
@@ -180,7 +181,9 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
         },
     };
 
-    /// <summary>A bridge that passes its frames through the IP hooks puts fragments together, and waits for the rest.</summary>
+    /// <summary>
+    /// A bridge that passes its frames through the IP hooks puts fragments together, and waits for the rest.
+    /// </summary>
     private static void KeepFragments(NetNamespace host) => host.Run(() =>
     {
         foreach (string family in (string[])["iptables", "ip6tables"])

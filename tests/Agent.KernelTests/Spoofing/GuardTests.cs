@@ -1,6 +1,8 @@
 namespace Agent.KernelTests.Spoofing;
 
-/// <summary>Every frame of the table from a guest that is routed: it comes through, or exactly its counter moves.</summary>
+/// <summary>
+/// Every frame of the table from a guest that is routed: it comes through, or exactly its counter moves.
+/// </summary>
 public sealed class RoutedGuardTests(RoutedGuardHost host) : IClassFixture<RoutedGuardHost>
 {
     public static TheoryData<string, string> Cases => GuardHost.Cases();
@@ -30,7 +32,9 @@ public sealed class RoutedGuardTests(RoutedGuardHost host) : IClassFixture<Route
     }
 }
 
-/// <summary>The same frames from a port of a bridge, where what passes arrives on the outsider's wire as it was.</summary>
+/// <summary>
+/// The same frames from a port of a bridge, where what passes arrives on the outsider's wire as it was.
+/// </summary>
 public sealed class BridgedGuardTests(BridgedGuardHost host) : IClassFixture<BridgedGuardHost>
 {
     public static TheoryData<string, string> Cases => GuardHost.Cases();

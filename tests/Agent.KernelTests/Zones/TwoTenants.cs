@@ -65,7 +65,9 @@ internal sealed class TwoTenants : IAsyncDisposable
         }
     }
 
-    /// <summary>Each VPC: one of its guests is in "clients"; the other, a server, takes UDP and TCP from them and from outside.</summary>
+    /// <summary>
+    /// Each VPC: one of its guests is in "clients"; the other, a server, takes UDP and TCP from them and from outside.
+    /// </summary>
     public static Snapshot State()
     {
         var state = new Snapshot

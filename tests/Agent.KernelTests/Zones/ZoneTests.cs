@@ -65,7 +65,8 @@ public sealed class ZoneTests
             Assert.True(await lab.UdpArrivesAsync(lab["b1"], lab["b2"], server, expected: true));
         }
 
-        // A wrong route leads from one VPC into the other: from a1, whose address is a member's there, and from A's world.
+        // A wrong route leads from one VPC into the other: from a1, whose address is a member's there, and from A's
+        // world.
         lab.Network.Host.IpBatch(
         [
             $"route replace {lab["a2"].V4}/32 dev tap-b2 table {TwoTenants.TableA}",

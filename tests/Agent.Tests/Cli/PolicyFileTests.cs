@@ -4,7 +4,9 @@ using Agent.V1;
 
 namespace Agent.Tests.Cli;
 
-/// <summary>What a file says, in either format, is the message; what it does not say right is named by line and path.</summary>
+/// <summary>
+/// What a file says, in either format, is the message; what it does not say right is named by line and path.
+/// </summary>
 public sealed class PolicyFileTests
 {
     private const string Yaml = """
@@ -49,12 +51,14 @@ public sealed class PolicyFileTests
             "id": "sg-web", "vpc_id": "vpc-1", "type": "GROUP_TYPE_BASIC", "innerAccessPolicy": "POLICY_ACCEPT",
             "serviceManaged": true, "labels": { "tier": "web", "y": "no" }, "members": ["10.0.0.9", "2001:db8::9"],
             "rules": [
-              { "id": "http", "direction": 1, "protocol": "tcp", "policy": "accept", "portRange": "80/80", "cidr": "0.0.0.0/0" },
+              { "id": "http", "direction": 1, "protocol": "tcp", "policy": "accept", "portRange": "80/80",
+                "cidr": "0.0.0.0/0" },
               { "id": "list", "direction": "egress", "protocol": "6", "policy": 2, "priority": 100,
                 "port_list_id": "pl", "prefixListId": "pf" }
             ]
           }],
-          "prefixLists": [{ "id": "pf", "family": "IP_FAMILY_IPV6", "max_entries": 5, "entries": ["2001:db8::/32"], "name": null }],
+          "prefixLists": [{ "id": "pf", "family": "IP_FAMILY_IPV6", "max_entries": 5,
+            "entries": ["2001:db8::/32"], "name": null }],
           "port_lists": [{ "id": "pl", "entries": ["80/81"] }],
           "vnics": [{
             "id": "eni-1", "interface_name": "tap1", "mac": "02:00:00:00:00:01", "vpc_id": "vpc-1",

@@ -12,13 +12,13 @@ public sealed class SgctlTests
             vpc_id: vpc-1
             rules:
               - { id: http, direction: ingress, protocol: tcp, port_range: 80/80, cidr: 10.1.2.3/8 }
-        vnics:
-          - { id: eni-1, interface_name: tap1, mac: 02:00:00:00:00:01, vpc_id: vpc-1, addresses: [10.0.0.5], group_ids: [sg-web] }
+        vnics: [{ id: eni-1, interface_name: tap1, mac: 02:00:00:00:00:01,
+            vpc_id: vpc-1, addresses: [10.0.0.5], group_ids: [sg-web] }]
         """;
 
     private static readonly string Bad =
         Good.Replace("80/80", "80", StringComparison.Ordinal)
-        .Replace("vpc-1, addr", "vpc-2, addr", StringComparison.Ordinal);
+            .Replace("vpc-1, addr", "vpc-2, addr", StringComparison.Ordinal);
 
     [Theory]
     [InlineData(ExitCode.Usage, "chek x", "there is no verb 'chek'. Did you mean check?")]
@@ -72,11 +72,10 @@ public sealed class SgctlTests
     {
         CliRun run = await CliRun.OnFile("check", Good);
         Assert.Equal(
-            """
-            policy.yaml: no fault: 1 group, 1 rule, 0 listed members, 0 lists, 1 vNIC
-            warning: groups[sg-web].rules[http].cidr: 10.1.2.3/8 has bits set behind its prefix length; taken as 10.0.0.0/8
-
-            """, run.Out);
+            "policy.yaml: no fault: 1 group, 1 rule, 0 listed members, 0 lists, 1 vNIC\n"
+            + "warning: groups[sg-web].rules[http].cidr: 10.1.2.3/8 has bits set behind its prefix length; "
+            + "taken as 10.0.0.0/8\n",
+            run.Out);
         Assert.Equal((ExitCode.Done, ""), (run.ExitCode, run.Error));
     }
 

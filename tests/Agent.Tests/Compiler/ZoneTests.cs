@@ -168,8 +168,7 @@ public sealed class ZoneTests
         CompileRequest request = new(
             changed, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, Epoch)
         {
-            KeptTimes =
-                SessionTimes.Find(first.Ruleset, CompilerSettings.Default)
+            KeptTimes = SessionTimes.Find(first.Ruleset, CompilerSettings.Default)
                 .Union(["times_udp_x", "times_tcp_1", "seal"]),
         };
         CompiledRuleset second = RulesetCompiler.Compile(request);
@@ -205,9 +204,11 @@ public sealed class ZoneTests
             Tenants() with { Vpcs = Vpcs(["vpc-a"]).Vpcs },
             known: ZoneNumbers.None.Add("vpc-a", 40000))
             .Ruleset.Tables[0];
-        string[] texts = [
-            .. table.Chains
-            .SelectMany(chain => chain.Rules.Select(rule => $"{chain.Name}: {NftText.Print(table, rule)}"))];
+        string[] texts =
+        [
+            .. table.Chains.SelectMany(
+                chain => chain.Rules.Select(rule => $"{chain.Name}: {NftText.Print(table, rule)}")),
+        ];
         Assert.Contains("sg_zone_prerouting: ct zone set iifname map @zones", texts);
         Assert.Contains("sent_tap-a1: ct state new ct status ! confirmed jump limit_tap-a1", texts);
         Assert.Contains("limit_tap-a1: ct count over 16384 goto over_tap-a1", texts);
@@ -256,11 +257,11 @@ public sealed class ZoneTests
             });
 
     private static Trace Forward(
-        CompiledRuleset compiled, string from, string to, ushort zone, bool live = false) => Forward(
-        compiled, from, to,
-        live ? new CtInput(CtState.Established, Mark: Epoch, Zone: zone)
-            : new CtInput(CtState.New, Zone: zone),
-        over: false);
+        CompiledRuleset compiled, string from, string to, ushort zone, bool live = false) =>
+        Forward(
+            compiled, from, to,
+            live ? new CtInput(CtState.Established, Mark: Epoch, Zone: zone) : new CtInput(CtState.New, Zone: zone),
+            over: false);
 
     private static Trace Forward(CompiledRuleset compiled, string from, string to, CtInput ct, bool over) =>
         RulesetEvaluator.Evaluate(

@@ -11,7 +11,8 @@ public sealed class ConntrackSettingsTests
     public void Zones_and_limits_are_settings()
     {
         DaemonConfig config = ConfigReader.Read(
-            """{ "conntrack": { "zone_first": 7, "zone_last": 9, "manage_sysctls": false }, "sessions": { "max_per_vnic": 0 } }""",
+            """{ "conntrack": { "zone_first": 7, "zone_last": 9, "manage_sysctls": false },"""
+            + """ "sessions": { "max_per_vnic": 0 } }""",
             []).Config!;
         Assert.Equal(
             (7, 9, 0),
