@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using Agent.Contract;
 using Agent.Policy;
 using Agent.V1;
 

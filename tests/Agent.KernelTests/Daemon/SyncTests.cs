@@ -139,7 +139,8 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         await Step(new Delta { Members = { new MemberChange { GroupId = "sg-a", Remove = { $"{lab.E3.V4}" } } } });
         Assert.False(await E3Reaches(false));
 
-        PrefixList list = new() { Id = "pl-1", Family = IpFamily.Ipv4, MaxEntries = 5, Entries = { $"{lab.E3.V4}/32" } };
+        PrefixList list =
+            new() { Id = "pl-1", Family = IpFamily.Ipv4, MaxEntries = 5, Entries = { $"{lab.E3.V4}/32" } };
         SecurityGroup byList = Isolating("sg-b", "in 1 accept udp 1/65535 pl-1");
         Changes both = await Step(new Delta { UpsertPrefixLists = { list }, UpsertGroups = { byList } });
         Assert.Equal((1u, 1u), (both.ListsAdded, both.GroupsChanged));

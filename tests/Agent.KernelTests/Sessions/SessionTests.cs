@@ -104,7 +104,8 @@ public sealed class SessionTests
         await lab.ApplyAsync(state);
         Assert.Equal(10, await ArrivingAsync(lab, lab.Network.Outsider, lab.E1, 16));
         Assert.Equal(6, Counted(lab, "n_drop_to_limit", lab.E1.HostDevice));
-        Assert.Equal(16, await ArrivingAsync(lab, lab.Network.Outsider, lab.E2, 16)); // somebody else's sessions are not e1's
+        // Somebody else's sessions are not e1's.
+        Assert.Equal(16, await ArrivingAsync(lab, lab.Network.Outsider, lab.E2, 16));
 
         // Neither a change of policy nor a judgement of what is there forgets the count, or adds to it.
         state.Groups[0].Rules.Add(new Rule
