@@ -104,10 +104,12 @@ internal sealed class AgentConnection : IDisposable
             SocketError.ConnectionRefused => ("nobody listens there any more",
                 "Start sg-agentd again (systemctl start sg-agent), and see its log for why it ended."),
             _ when !File.Exists(path) => ("there is no such socket",
-                $"Start sg-agentd (systemctl start sg-agent), or name its socket with --socket or {GlobalOptions.SocketVariable}."),
+                $"Start sg-agentd (systemctl start sg-agent), "
+                + $"or name its socket with --socket or {GlobalOptions.SocketVariable}."),
             _ => (e.Message, "Name the agent's socket with --socket."),
         };
-        return new CliException(ExitCode.Unreachable, "unreachable", $"cannot reach the agent at {path}: {what}", remedy);
+        return new CliException(ExitCode.Unreachable, "unreachable",
+            $"cannot reach the agent at {path}: {what}", remedy);
     }
 
     private CliException Describe(RpcException e) => e.StatusCode switch
@@ -115,14 +117,17 @@ internal sealed class AgentConnection : IDisposable
         StatusCode.Unavailable => new CliException(ExitCode.Unreachable, "unreachable",
             $"the agent at {path} broke the call off: {e.Status.Detail}", "See the agent's log; then try again."),
         StatusCode.DeadlineExceeded => new CliException(ExitCode.Unreachable, "unreachable",
-            $"the agent at {path} did not answer in {AnswerTime.TotalSeconds:0} s", "It may be committing a large change; try again."),
+            $"the agent at {path} did not answer in {AnswerTime.TotalSeconds:0} s",
+            "It may be committing a large change; try again."),
         StatusCode.Unimplemented => new CliException(ExitCode.Failed, "unimplemented",
             "the agent does not know this call", $"It is older than this sgctl ({Sgctl.Version}); upgrade sg-agentd."),
         StatusCode.ResourceExhausted => new CliException(ExitCode.Failed, "too_large",
-            $"the agent takes no message of this size: {e.Status.Detail}", "Send a state of this size through the Sync stream."),
+            $"the agent takes no message of this size: {e.Status.Detail}",
+            "Send a state of this size through the Sync stream."),
         _ => new CliException(ExitCode.Failed, Snake(e.StatusCode), e.Status.Detail, ""),
     };
 
     private static string Snake(StatusCode code) =>
-        string.Concat(code.ToString().Select((c, i) => char.IsUpper(c) ? (i > 0 ? "_" : "") + char.ToLowerInvariant(c) : c.ToString()));
+        string.Concat(code.ToString()
+            .Select((c, i) => char.IsUpper(c) ? (i > 0 ? "_" : "") + char.ToLowerInvariant(c) : c.ToString()));
 }

@@ -16,7 +16,8 @@ internal sealed class GlobalOptions
             Description = $"Unix socket of the agent (environment: {SocketVariable})",
             HelpName = "PATH",
             Recursive = true,
-            DefaultValueFactory = _ => around.Environment(SocketVariable) is { Length: > 0 } path ? path : DefaultSocket,
+            DefaultValueFactory = _ => around.Environment(SocketVariable) is { Length: > 0 } path
+                ? path : DefaultSocket,
         };
     }
 

@@ -24,7 +24,8 @@ internal static class Mistakes
         {
             foreach (ParseError one in parsed.Errors)
             {
-                error.WriteLine($"sgctl: {one.Message.ReplaceLineEndings(" ").Replace("\t", "", StringComparison.Ordinal)}");
+                error.WriteLine(
+                    $"sgctl: {one.Message.ReplaceLineEndings(" ").Replace("\t", "", StringComparison.Ordinal)}");
             }
         }
 

@@ -16,7 +16,8 @@ internal static class Sgctl
     private static readonly ParserConfiguration Parser = new() { ResponseFileTokenReplacer = null };
 
     public static string Version { get; } =
-        typeof(Sgctl).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+        typeof(Sgctl).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
+            ?.InformationalVersion.Split('+')[0] ?? "0";
 
     public static async Task<int> RunAsync(string[] args, Surroundings around)
     {

@@ -3,14 +3,15 @@ using Agent.Nftables;
 namespace Agent.Compiler;
 
 /// <summary>
-/// What stands in the bridge family where nothing is judged there: a vNIC that becomes a port of a bridge is closed from
-/// its first frame on, until it is judged there or leaves again.
+/// What stands in the bridge family where nothing is judged there: a vNIC that becomes a port of a bridge is closed
+/// from its first frame on, until it is judged there or leaves again.
 /// </summary>
 internal static class ClosedBridge
 {
     private const string VnicSet = "vnics";
 
-    public static NftSet Vnics(IEnumerable<string> interfaces) => Datapath.InterfaceSet(VnicSet, interfaces, counters: false);
+    public static NftSet Vnics(IEnumerable<string> interfaces) =>
+        Datapath.InterfaceSet(VnicSet, interfaces, counters: false);
 
     public static IEnumerable<NftChain> Chains(CompilerSettings settings)
     {

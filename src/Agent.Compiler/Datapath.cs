@@ -39,7 +39,9 @@ internal readonly record struct Layer(NftFamily Family, bool Zoned, bool Bridged
     public bool IsBridge => Family == NftFamily.Bridge;
 }
 
-/// <summary>The fixed part of the inet and of the bridge table: hooks, state, dispatch, drops (datapath.md section 3).</summary>
+/// <summary>
+/// The fixed part of the inet and of the bridge table: hooks, state, dispatch, drops (datapath.md section 3).
+/// </summary>
 /// <remarks>
 /// <code>
 /// sg_zone_prerouting / sg_zone_output, before conntrack: ct zone := @zones of the interface
@@ -102,14 +104,15 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     private const int FilterPriority = 0;
 
     /// <summary>
-    /// Behind bridge conntrack (-200), before br_netfilter (-1): where that module is loaded and asked to pass frames to
-    /// iptables, it takes them away and goes on behind priority 0 (net/bridge/br_netfilter_hooks.c, br_nf_hook_thresh).
+    /// Behind bridge conntrack (-200), before br_netfilter (-1): where that module is loaded and asked to pass frames
+    /// to iptables, it takes them away and goes on behind priority 0 (net/bridge/br_netfilter_hooks.c,
+    /// br_nf_hook_thresh).
     /// </summary>
     public const int BridgePriority = -100;
 
     /// <summary>
-    /// NF_IP_PRI_RAW_BEFORE_DEFRAG: conntrack puts fragments together at -400, by zone; later, those of two VPCs with the
-    /// same addresses would mix.
+    /// NF_IP_PRI_RAW_BEFORE_DEFRAG: conntrack puts fragments together at -400, by zone; later, those of two VPCs with
+    /// the same addresses would mix.
     /// </summary>
     private const int BeforeDefragPriority = -450;
 
@@ -140,13 +143,16 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     {
         yield return Hooked("sg_forward", NftHook.Forward,
             [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap), .. Passed(PassOn)], Priority);
-        yield return Hooked("sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom(), .. Passed(HostGate)], Priority);
+        yield return Hooked(
+            "sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom(), .. Passed(HostGate)], Priority);
         yield return Hooked("sg_output", NftHook.Output,
-            [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap), .. layer.IsBridge ? PassedRule(Admit) : HostAnswers()], Priority);
+            [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap),
+            .. layer.IsBridge ? PassedRule(Admit) : HostAnswers()], Priority);
         yield return Regular(Live,
             Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
                 Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Accept()),
-            Exprs.Rule(Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)));
+            Exprs.Rule(
+                Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)));
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
         if (!layer.IsBridge)
@@ -202,10 +208,12 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     ]);
 
     private static IEnumerable<NftRule> ToBridge(params IEnumerable<NftExpr>[] then) =>
-        [Exprs.CommentedRule("judged again behind the bridge", [Exprs.InterfaceIn(incoming: false, BridgeSet), .. then])];
+        [Exprs.CommentedRule("judged again behind the bridge",
+            [Exprs.InterfaceIn(incoming: false, BridgeSet), .. then])];
 
     // What was judged at a bridge and reached no vNIC here.
-    private IEnumerable<NftRule> Passed(string next) => layer is { IsBridge: false, Bridged: true } ? PassedRule(next) : [];
+    private IEnumerable<NftRule> Passed(string next) =>
+        layer is { IsBridge: false, Bridged: true } ? PassedRule(next) : [];
 
     private static IEnumerable<NftRule> PassedRule(string next) =>
         [Exprs.Rule(Exprs.MarkMasked(Decision.Passed, Decision.Passed), Exprs.Goto(next))];
@@ -260,7 +268,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         Exprs.Rule(Exprs.Goto(next)));
 
     /// <summary>Anywhere to guest.</summary>
-    public NftChain VnicIn(string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> addressed, IEnumerable<NftRule> opening)
+    public NftChain VnicIn(
+        string name, string vpc, string judge, string judgeReply,
+        IEnumerable<NftRule> addressed, IEnumerable<NftRule> opening)
     {
         var rules = new List<NftRule>();
         if (layer.Bridged)
@@ -336,7 +346,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             IEnumerable<NftExpr> port = service.Port is ushort number ? Exprs.PortIs(source: false, number) : [];
             IEnumerable<NftExpr> at = service.Address is IpPrefix address
                 ? [.. Exprs.Family(address.Family), .. Exprs.AddressIn(address, source: false)] : [];
-            yield return Exprs.CommentedRule("host service", at, Exprs.L4Proto(service.Protocol), port, Exprs.Goto(Admit));
+            yield return Exprs.CommentedRule(
+                "host service", at, Exprs.L4Proto(service.Protocol), port, Exprs.Goto(Admit));
         }
     }
 

@@ -34,7 +34,9 @@ internal static class Exprs
 
     public static IEnumerable<NftExpr> Jump(string chain) => Is(NftVerdict.Jump(chain));
 
-    /// <summary><c>meta protocol ip</c>: true in the inet and in the bridge family alike, where <c>nfproto</c> is not.</summary>
+    /// <summary>
+    /// <c>meta protocol ip</c>: true in the inet and in the bridge family alike, where <c>nfproto</c> is not.
+    /// </summary>
     public static IEnumerable<NftExpr> Family(IpFamily family) =>
         EtherType(family == IpFamily.V4 ? (ushort)0x0800 : (ushort)0x86dd);
 
@@ -61,7 +63,9 @@ internal static class Exprs
 
     public static IEnumerable<NftExpr> L4Proto(byte protocol) => MetaIs(NftMetaKey.L4Proto, [protocol]);
 
-    /// <summary><c>meta l4proto != A meta l4proto != B</c>; a packet whose headers cannot be followed does not match.</summary>
+    /// <summary>
+    /// <c>meta l4proto != A meta l4proto != B</c>; a packet whose headers cannot be followed does not match.
+    /// </summary>
     public static IEnumerable<NftExpr> L4ProtoIsNot(params ReadOnlySpan<byte> protocols)
     {
         var exprs = new List<NftExpr> { new NftExpr.Meta(NftMetaKey.L4Proto, R0) };
@@ -127,7 +131,9 @@ internal static class Exprs
     public static IEnumerable<NftExpr> AddressIn(IpPrefix prefix, bool source) =>
         AddressIn(prefix, Address(prefix.Family, source, R0), NftCmpOp.Eq);
 
-    /// <summary>The same for an address that stands anywhere in the packet; <paramref name="load"/> is into word 0.</summary>
+    /// <summary>
+    /// The same for an address that stands anywhere in the packet; <paramref name="load"/> is into word 0.
+    /// </summary>
     public static IEnumerable<NftExpr> AddressIn(IpPrefix prefix, NftExpr.Payload load, NftCmpOp op)
     {
         byte[] bytes = prefix.Address.GetAddressBytes();
@@ -160,7 +166,8 @@ internal static class Exprs
 
     /// <summary><c>icmpv6 type FIRST-LAST</c> without the protocol test.</summary>
     public static IEnumerable<NftExpr> IcmpTypeIn(byte first, byte last) =>
-        [new NftExpr.Payload(NftPayloadBase.Transport, 0, 1, R0), new NftExpr.Range(R0, Negated: false, [first], [last])];
+        [new NftExpr.Payload(NftPayloadBase.Transport, 0, 1, R0),
+            new NftExpr.Range(R0, Negated: false, [first], [last])];
 
     /// <summary><c>tcp flags and (fin, syn, rst, ack) == syn</c>: opens a connection (RFC 9293 section 3.5).</summary>
     public static IEnumerable<NftExpr> BareSyn() =>
@@ -208,7 +215,9 @@ internal static class Exprs
         new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(0)),
     ];
 
-    /// <summary><c>ct count over N</c>. Adds the packet's session to the list: only for packets that open one.</summary>
+    /// <summary>
+    /// <c>ct count over N</c>. Adds the packet's session to the list: only for packets that open one.
+    /// </summary>
     public static IEnumerable<NftExpr> SessionsOver(uint count) => [new NftExpr.ConnLimit(count, Over: true)];
 
     /// <summary><c>ct zone != ZONE</c>; no match for a packet that is not tracked.</summary>

@@ -28,7 +28,9 @@ public sealed record HostFacts
     /// <summary>Devices that exist now; without <see cref="NetdevHooksByName"/> only these can be guarded.</summary>
     public ImmutableSortedSet<string> PresentInterfaces { get; init; } = [];
 
-    /// <summary>Protocols for which the kernel takes conntrack timeout objects; of <see cref="SessionTimes.Protocols"/>.</summary>
+    /// <summary>
+    /// Protocols for which the kernel takes conntrack timeout objects; of <see cref="SessionTimes.Protocols"/>.
+    /// </summary>
     public ImmutableArray<byte> TimeoutProtocols { get; init; } = SessionTimes.Protocols;
 
     /// <summary>The kernel has <c>ct count</c>.</summary>
@@ -74,12 +76,14 @@ public sealed record CompilerSettings
     public ushort ZoneLast { get; init; } = 0xffff;
 
     /// <summary>
-    /// Sessions that a vNIC may have at a time, unless its own <see cref="Policy.Vnic.MaxSessions"/> says otherwise; 0: no
-    /// limit. A sixteenth of the kernel's default table; more costs too much at the limit (ARCHITECTURE.md).
+    /// Sessions that a vNIC may have at a time, unless its own <see cref="Policy.Vnic.MaxSessions"/> says otherwise; 0:
+    /// no limit. A sixteenth of the kernel's default table; more costs too much at the limit (ARCHITECTURE.md).
     /// </summary>
     public int MaxSessionsPerVnic { get; init; } = 16_384;
 
-    /// <summary>Ports that a range may span and still be written as single ports (a hash lookup instead of a range's).</summary>
+    /// <summary>
+    /// Ports that a range may span and still be written as single ports (a hash lookup instead of a range's).
+    /// </summary>
     public int ExpandedPorts { get; init; } = 8;
 
     /// <summary>A policy that needs more map elements than this is refused for its vNICs.</summary>

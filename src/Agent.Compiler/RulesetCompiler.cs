@@ -36,7 +36,8 @@ public sealed record CompileRequest(
     /// <summary>
     /// Names of timeout objects to keep although no vNIC uses them: sessions may. Names that are not ours mean nothing.
     /// </summary>
-    public ImmutableSortedSet<string> KeptTimes { get; init; } = ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
+    public ImmutableSortedSet<string> KeptTimes { get; init; } =
+        ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
 
     /// <summary>vNICs (by id) that must be closed, and why.</summary>
     public ImmutableDictionary<string, string> ClosedVnics { get; init; } = ImmutableDictionary<string, string>.Empty;
@@ -98,7 +99,8 @@ public sealed class CompiledRuleset
 
     private static ValueArray<NftChain> Renewed(ValueArray<NftChain> chains, Datapath datapath)
     {
-        Dictionary<string, NftChain> renewed = datapath.Chains().ToDictionary(chain => chain.Name, StringComparer.Ordinal);
+        Dictionary<string, NftChain> renewed =
+            datapath.Chains().ToDictionary(chain => chain.Name, StringComparer.Ordinal);
         return chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray();
     }
 
@@ -144,7 +146,10 @@ public sealed class CompiledRuleset
 public static class RulesetCompiler
 {
     /// <summary>Compiles. Pure: no clock, no file, no kernel.</summary>
-    /// <returns>Inet, bridge (if the host has it) and netdev tables, always complete; vNICs that could not be compiled are closed or held back.</returns>
+    /// <returns>
+    /// Inet, bridge (if the host has it) and netdev tables, always complete; vNICs that could not be compiled are
+    /// closed or held back.
+    /// </returns>
     public static CompiledRuleset Compile(CompileRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
@@ -316,7 +321,9 @@ public static class RulesetCompiler
             if (request.Settings.AdoptsSessions)
             {
                 parts.Sets.Add(Datapath.InterfaceSet(Datapath.AdoptingSet, policy.Vnics.Values
-                    .Where(vnic => request.Adopting.Contains(vnic.Id)).Select(vnic => vnic.InterfaceName), counters: false));
+                    .Where(vnic => request.Adopting.Contains(vnic.Id))
+                    .Select(vnic => vnic.InterfaceName),
+                    counters: false));
             }
 
             if (family == NftFamily.Inet && request.Host.Bridge == BridgeLayer.Open)
@@ -345,7 +352,8 @@ public static class RulesetCompiler
         {
             NftElements.Builder from = Verdicts();
             NftElements.Builder to = Verdicts();
-            foreach (IGrouping<string, Vnic> vpc in policy.Vnics.Values.GroupBy(vnic => vnic.VpcId, StringComparer.Ordinal))
+            foreach (IGrouping<string, Vnic> vpc in
+                policy.Vnics.Values.GroupBy(vnic => vnic.VpcId, StringComparer.Ordinal))
             {
                 string stage = Datapath.StageTo(AddressClasses.NameOf(vpc.Key));
                 NftElements.Builder own = Verdicts();
@@ -377,8 +385,10 @@ public static class RulesetCompiler
         private void Open(Vnic vnic)
         {
             string profile = CompiledRuleset.ProfileOf(vnic);
-            bool unbridged = request.Host.Bridge != BridgeLayer.Open && request.Host.BridgePorts.Contains(vnic.InterfaceName);
-            string? reason = request.ClosedVnics.GetValueOrDefault(vnic.Id) ?? closedProfiles.GetValueOrDefault(profile);
+            bool unbridged = request.Host.Bridge != BridgeLayer.Open
+                && request.Host.BridgePorts.Contains(vnic.InterfaceName);
+            string? reason = request.ClosedVnics.GetValueOrDefault(vnic.Id)
+                ?? closedProfiles.GetValueOrDefault(profile);
             bool zoneless = policy.Vpcs.ContainsKey(vnic.VpcId) && !zones.ContainsKey(vnic.VpcId);
             reason ??= zoneless ? $"no conntrack zone is left for VPC {vnic.VpcId}"
                 : unbridged ? $"is a port of a bridge: {request.Host.BridgeObstacle}" : null;
@@ -407,7 +417,8 @@ public static class RulesetCompiler
                 Dispatch(gate, vnic.InterfaceName, NftVerdict.Jump(Datapath.Gate(vpc)));
             }
 
-            var rows = new NftElements.Builder(NftElements.RowLength([NftType.IfName], interval: false, NftSetKind.ZoneMap));
+            var rows = new NftElements.Builder(
+                NftElements.RowLength([NftType.IfName], interval: false, NftSetKind.ZoneMap));
             foreach ((string name, ushort zone) in ZoneNumbers.ByInterface(policy, zones))
             {
                 Span<byte> row = rows.Add();
@@ -415,10 +426,12 @@ public static class RulesetCompiler
                 BitConverter.TryWriteBytes(row[16..], zone);
             }
 
-            parts.Chains.AddRange(zones.Select(pair => Datapath.GateChain(AddressClasses.NameOf(pair.Key), pair.Value)));
+            parts.Chains.AddRange(
+                zones.Select(pair => Datapath.GateChain(AddressClasses.NameOf(pair.Key), pair.Value)));
             parts.Sets.Add(DispatchMap(Datapath.GateMap, gate.Build()));
             parts.Sets.Add(new NftSet(
-                Datapath.ZoneMap, [NftType.IfName], Interval: false, NftSetKind.ZoneMap, Size: null, Counters: false, rows.Build()));
+                Datapath.ZoneMap, [NftType.IfName], Interval: false, NftSetKind.ZoneMap, Size: null, Counters: false,
+                rows.Build()));
         }
 
         private void AddTimes()
@@ -454,7 +467,8 @@ public static class RulesetCompiler
 
         private Dictionary<string, VnicGuard> Guards() => policy.Vnics.Values
             .Where(vnic => !request.ClosedVnics.ContainsKey(vnic.Id))
-            .Where(vnic => request.Host.NetdevHooksByName || request.Host.PresentInterfaces.Contains(vnic.InterfaceName))
+            .Where(vnic => request.Host.NetdevHooksByName
+                || request.Host.PresentInterfaces.Contains(vnic.InterfaceName))
             .ToDictionary(
                 vnic => vnic.Id,
                 vnic => VnicGuard.Of(vnic, request.Previous?.Guards.GetValueOrDefault(vnic.Id)),

@@ -7,9 +7,9 @@ namespace Agent.Compiler;
 
 /// <summary>Idle times of new sessions, as conntrack timeout objects (semantics.md 5.1, 9.3).</summary>
 /// <remarks>
-/// vNICs with equal values share the objects and the chain that attaches them. Names say the values, so that the objects
-/// of a ruleset can be read back; the value of an object never changes. An object that no vNIC uses any more is kept for
-/// a while (<see cref="CompileRequest.KeptTimes"/>): if it went, the kernel would put its live sessions on the
+/// vNICs with equal values share the objects and the chain that attaches them. Names say the values, so that the
+/// objects of a ruleset can be read back; the value of an object never changes. An object that no vNIC uses any more is
+/// kept for a while (<see cref="CompileRequest.KeptTimes"/>): if it went, the kernel would put its live sessions on the
 /// namespace's defaults, and a change of times must not touch them.
 /// </remarks>
 public static class SessionTimes
@@ -37,7 +37,8 @@ public static class SessionTimes
         CultureInfo.InvariantCulture,
         $"{Prefix}{times.TcpEstablishedSeconds}_{times.TcpClosedAndTimeWaitSeconds}_{times.UdpSeconds}");
 
-    internal static IEnumerable<NftObject.CtTimeout> Objects(SessionTimeouts times, IReadOnlyCollection<byte> protocols) =>
+    internal static IEnumerable<NftObject.CtTimeout> Objects(
+        SessionTimeouts times, IReadOnlyCollection<byte> protocols) =>
         Protocols.Where(protocols.Contains).Select(protocol => Object(NameOf(times, protocol))!);
 
     /// <summary>The protocols for which the kernel takes an object.</summary>
@@ -49,7 +50,9 @@ public static class SessionTimes
         return [.. probe(all).OfType<NftObject.CtTimeout>().Select(item => item.L4)];
     }
 
-    /// <summary>Attaches the objects to a session that a packet opens. Jumped to; the object ignores other protocols.</summary>
+    /// <summary>
+    /// Attaches the objects to a session that a packet opens. Jumped to; the object ignores other protocols.
+    /// </summary>
     internal static NftChain Chain(SessionTimeouts times, IReadOnlyCollection<byte> protocols) => new(
         ChainName(times),
         Hook: null,
@@ -78,7 +81,8 @@ public static class SessionTimes
         int[] values = new int[words.Length - 2];
         for (int i = 0; i < values.Length; i++)
         {
-            if (!int.TryParse(words[i + 2], NumberStyles.None, CultureInfo.InvariantCulture, out values[i]) || values[i] == 0)
+            if (!int.TryParse(words[i + 2], NumberStyles.None, CultureInfo.InvariantCulture, out values[i])
+                || values[i] == 0)
             {
                 return null;
             }
@@ -104,14 +108,16 @@ public static class SessionTimes
     /// </remarks>
     private static int[] Tcp(int established, int closed) =>
     [
-        OtherSeconds, OtherSeconds, established, Math.Min(FinWaitSeconds, established), Math.Min(CloseWaitSeconds, established),
+        OtherSeconds, OtherSeconds, established, Math.Min(FinWaitSeconds, established),
+        Math.Min(CloseWaitSeconds, established),
         OtherSeconds, closed, closed, OtherSeconds, established, established,
     ];
 
     private static string NameOf(SessionTimeouts times, byte protocol) => protocol switch
     {
         IpProtocol.Tcp => string.Create(
-            CultureInfo.InvariantCulture, $"{Prefix}tcp_{times.TcpEstablishedSeconds}_{times.TcpClosedAndTimeWaitSeconds}"),
+            CultureInfo.InvariantCulture,
+            $"{Prefix}tcp_{times.TcpEstablishedSeconds}_{times.TcpClosedAndTimeWaitSeconds}"),
         IpProtocol.Udp => string.Create(CultureInfo.InvariantCulture, $"{Prefix}udp_{times.UdpSeconds}"),
         IpProtocol.Icmp => Prefix + "icmp",
         IpProtocol.Icmpv6 => Prefix + "icmpv6",

@@ -3,7 +3,9 @@ using Agent.Policy;
 
 namespace Agent.Compiler;
 
-/// <summary>What a vNIC has of its own in the inet table: its two judgements, and what a session that they admit costs it.</summary>
+/// <summary>
+/// What a vNIC has of its own in the inet table: its two judgements, and what a session that they admit costs it.
+/// </summary>
 /// <remarks>
 /// <code>
 /// vnic_X_out: state, own judgement -> sent_X: opens a session? limit_X, times_... -> stage_to_VPC
@@ -46,7 +48,9 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
     {
         NftRule[] opening = [.. Opening()];
         yield return Datapath.VnicOut(Out, $"{profile}_out", $"{profile}_in_reply", opening.Length > 0 ? Sent : stage);
-        yield return datapath.VnicIn(In, AddressClasses.NameOf(vnic.VpcId), $"{profile}_in", $"{profile}_out_reply", Addressed(), opening);
+        yield return datapath.VnicIn(
+            In, AddressClasses.NameOf(vnic.VpcId), $"{profile}_in", $"{profile}_out_reply",
+            Addressed(), opening);
         if (opening.Length > 0)
         {
             yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);
@@ -57,7 +61,9 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
             // Alone in its chain, so that nothing but another limit rewrites the rule: the list of sessions is in it.
             yield return Datapath.Regular(Limit, Exprs.Rule(Exprs.SessionsOver((uint)MaxSessions), Exprs.Goto(Over)));
             yield return Datapath.Regular(Over,
-                Exprs.Rule(Exprs.InterfaceIs(incoming: true, vnic.InterfaceName), Exprs.Goto(Datapath.DropFrom(DropReason.Limit))),
+                Exprs.Rule(
+                    Exprs.InterfaceIs(incoming: true, vnic.InterfaceName),
+                    Exprs.Goto(Datapath.DropFrom(DropReason.Limit))),
                 Exprs.Rule(Exprs.Goto(Datapath.DropTo(DropReason.Limit))));
         }
     }

@@ -3,7 +3,9 @@ using Agent.Policy;
 
 namespace Agent.Compiler;
 
-/// <content>Neighbour discovery (RFC 4861), and what a guest may send before it has an address (RFC 4862, RFC 3590).</content>
+/// <content>
+/// Neighbour discovery (RFC 4861), and what a guest may send before it has an address (RFC 4862, RFC 3590).
+/// </content>
 /// <remarks>
 /// nf_tables cannot walk a list of options, and the length says how long the list is: a message is believed with none,
 /// or with exactly one that is the right one. Real stacks send no more. RFC 6980 forbids it in fragments, and nothing
@@ -34,7 +36,8 @@ internal sealed partial class VnicGuard
     private NftChain WithoutAddress() => Regular("guardx6",
     [
         Exprs.CommentedRule("not an own address", Ipv6,
-            Exprs.Bytes(NftPayloadBase.Network, Ipv6Source, new byte[16].ToValueArray(), NftCmpOp.Neq), Drop(SpoofKind.Ip6)),
+            Exprs.Bytes(NftPayloadBase.Network, Ipv6Source, new byte[16].ToValueArray(), NftCmpOp.Neq),
+            Drop(SpoofKind.Ip6)),
         Exprs.CommentedRule("claims a foreign address", Discovery(NeighbourSolicitation),
             own6.IsNotAt(NftPayloadBase.Transport, NeighbourTarget), Drop(SpoofKind.NeighbourDiscovery)),
         Bare("duplicate address detection", NeighbourSolicitation, NeighbourBytes),
@@ -44,7 +47,8 @@ internal sealed partial class VnicGuard
             Drop(SpoofKind.NeighbourDiscovery)),
         Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.IcmpType(RouterSolicitation),
             Drop(SpoofKind.NeighbourDiscovery)),
-        Exprs.CommentedRule("multicast listener", Report(), Exprs.IcmpTypeIn(ListenerReport, ListenerDone), Exprs.Accept()),
+        Exprs.CommentedRule("multicast listener",
+            Report(), Exprs.IcmpTypeIn(ListenerReport, ListenerDone), Exprs.Accept()),
         Exprs.CommentedRule("multicast listener", Report(), Exprs.IcmpType(ListenerReportV2), Exprs.Accept()),
         Exprs.CommentedRule("only discovery starts without an address", Drop(SpoofKind.Ip6)),
     ]);
@@ -65,7 +69,8 @@ internal sealed partial class VnicGuard
             Bare("advertisement", NeighbourAdvertisement, NeighbourBytes),
             WithMac("advertisement, own MAC address", NeighbourAdvertisement, NeighbourBytes, TargetLinkLayer),
             Bare("router solicitation", RouterSolicitation, RouterSolicitationBytes),
-            WithMac("router solicitation, own MAC address", RouterSolicitation, RouterSolicitationBytes, SourceLinkLayer),
+            WithMac(
+                "router solicitation, own MAC address", RouterSolicitation, RouterSolicitationBytes, SourceLinkLayer),
             Exprs.CommentedRule("other options or a foreign MAC address", Exprs.L4Proto(IpProtocol.Icmpv6),
                 Exprs.IcmpTypeIn(RouterSolicitation, NeighbourAdvertisement), Drop(SpoofKind.NeighbourDiscovery)),
             Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.IcmpTypeIsNot(Icmpv6Redirect), Exprs.Accept()),
@@ -96,7 +101,8 @@ internal sealed partial class VnicGuard
     /// <summary>A listener's message stands behind hop-by-hop options: the router alert (RFC 2710, RFC 3810).</summary>
     private static IEnumerable<NftExpr> Report() =>
     [
-        .. Ipv6, .. NextHeader(HopByHop), .. Exprs.Bytes(NftPayloadBase.Network, Ipv6SecondNextHeader, [IpProtocol.Icmpv6]),
+        .. Ipv6, .. NextHeader(HopByHop),
+        .. Exprs.Bytes(NftPayloadBase.Network, Ipv6SecondNextHeader, [IpProtocol.Icmpv6]),
         .. Exprs.L4Proto(IpProtocol.Icmpv6),
     ];
 

@@ -21,7 +21,9 @@ internal static class SpoofKind
         [Mac, EtherType, Ip4, Ip6, Arp, NeighbourDiscovery, RouterAdvertisement, Redirect, DhcpServer];
 }
 
-/// <summary>Stateless checks on what a guest sends, at its device, before a bridge, conntrack or the host see it.</summary>
+/// <summary>
+/// Stateless checks on what a guest sends, at its device, before a bridge, conntrack or the host see it.
+/// </summary>
 /// <remarks>
 /// <code>
 /// guard_IF, ingress of the device
@@ -120,8 +122,9 @@ internal sealed partial class VnicGuard
             && one.DelegatedPrefixes.SequenceEqual(other.DelegatedPrefixes));
 
     /// <remarks>
-    /// The kernel takes the outermost VLAN tag off before this hook and says the inner type in <c>meta protocol</c>, and
-    /// a host that routes accepts a tag of VLAN 0 as none. The link layer's own bytes are loaded with the tag put back.
+    /// The kernel takes the outermost VLAN tag off before this hook and says the inner type in <c>meta protocol</c>,
+    /// and a host that routes accepts a tag of VLAN 0 as none. The link layer's own bytes are loaded with the tag put
+    /// back.
     /// </remarks>
     private NftChain Entry() => new(
         ChainName(vnic),

@@ -8,8 +8,8 @@ namespace Agent.Compiler;
 /// <summary>Which conntrack zone each listed VPC has.</summary>
 /// <remarks>
 /// A number that is in use stays, whatever other VPCs come and go: sessions live in it. A new VPC takes the number that
-/// its id hashes to, or the next free one. What is in use is read from the ruleset in the kernel, which lives exactly as
-/// long as the sessions do: after a reboot there are neither, and the hashes alone decide.
+/// its id hashes to, or the next free one. What is in use is read from the ruleset in the kernel, which lives exactly
+/// as long as the sessions do: after a reboot there are neither, and the hashes alone decide.
 /// </remarks>
 public static class ZoneNumbers
 {
@@ -69,7 +69,8 @@ public static class ZoneNumbers
         ArgumentNullException.ThrowIfNull(ruleset);
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentNullException.ThrowIfNull(settings);
-        NftSet? map = ruleset.Find(NftFamily.Inet, settings.Table)?.Sets.FirstOrDefault(set => set.Name == Datapath.ZoneMap);
+        NftSet? map = ruleset.Find(NftFamily.Inet, settings.Table)
+            ?.Sets.FirstOrDefault(set => set.Name == Datapath.ZoneMap);
         if (map is null || map.Kind != NftSetKind.ZoneMap || map.KeyBytes != InterfaceBytes)
         {
             return None;
@@ -90,7 +91,9 @@ public static class ZoneNumbers
         var numbers = None.ToBuilder();
         var taken = new HashSet<ushort>();
         foreach (((string vpc, ushort zone), _) in votes
-            .OrderByDescending(vote => vote.Value).ThenBy(vote => vote.Key.Vpc, StringComparer.Ordinal).ThenBy(vote => vote.Key.Zone))
+            .OrderByDescending(vote => vote.Value)
+            .ThenBy(vote => vote.Key.Vpc, StringComparer.Ordinal)
+            .ThenBy(vote => vote.Key.Zone))
         {
             if (!numbers.ContainsKey(vpc) && taken.Add(zone))
             {

@@ -55,7 +55,8 @@ public static class DeltaReader
                 list => list.Id, delta.RemovePortLists),
             Groups = ChangeMembers(Change("groups", held.Groups, delta.UpsertGroups.Select(Group),
                 group => group.Id, delta.RemoveGroups)),
-            Vnics = Change("vnics", held.Vnics, delta.UpsertVnics.Select(resources.Vnic), vnic => vnic.Id, delta.RemoveVnics),
+            Vnics = Change(
+                "vnics", held.Vnics, delta.UpsertVnics.Select(resources.Vnic), vnic => vnic.Id, delta.RemoveVnics),
             Vpcs = Change("vpcs", held.Vpcs, delta.UpsertVpcs.Select(resources.Vpc), vpc => vpc.Id, delta.RemoveVpcs),
         };
 

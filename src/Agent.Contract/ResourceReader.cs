@@ -148,7 +148,8 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
             string at = $"{path}.uplink_interfaces[{i}]";
             if (!uplinks.Add(fields.Interface(at, message.UplinkInterfaces[i])))
             {
-                faults.Add(at, Codes.Duplicate, $"{FaultList.Show(message.UplinkInterfaces[i])} stands twice", "Remove one.");
+                faults.Add(
+                    at, Codes.Duplicate, $"{FaultList.Show(message.UplinkInterfaces[i])} stands twice", "Remove one.");
             }
         }
 

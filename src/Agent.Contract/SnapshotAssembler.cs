@@ -87,7 +87,9 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
         Compare(faults, "port_list_count", end.PortListCount, whole.PortLists.Count);
         Compare(faults, "vnic_count", end.VnicCount, whole.Vnics.Count);
         Compare(faults, "vpc_count", end.VpcCount, whole.Vpcs.Count);
-        Compare(faults, "member_count", (long)end.MemberCount, read.Policy.Groups.Values.Sum(group => (long)group.Members.Count));
+        Compare(
+            faults, "member_count", (long)end.MemberCount,
+            read.Policy.Groups.Values.Sum(group => (long)group.Members.Count));
         if (!end.StateHash.Span.SequenceEqual(StateHash.Of(read.Policy)))
         {
             faults.Add(

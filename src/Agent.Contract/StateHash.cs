@@ -133,7 +133,8 @@ public static class StateHash
         }
 
         hash.Put(vnic.Timeouts.TcpEstablishedSeconds).Put(vnic.Timeouts.TcpClosedAndTimeWaitSeconds)
-            .Put(vnic.Timeouts.UdpSeconds).Put((vnic.SourceDestinationCheck ? 1 : 0) | (vnic.MaxSessions is null ? 0 : 2));
+            .Put(vnic.Timeouts.UdpSeconds)
+            .Put((vnic.SourceDestinationCheck ? 1 : 0) | (vnic.MaxSessions is null ? 0 : 2));
         if (vnic.MaxSessions is int sessions)
         {
             hash.Put(sessions);

@@ -33,7 +33,8 @@ internal sealed class VpcCheck(PolicySnapshot policy, FaultList faults)
             {
                 if (!uplinks.TryAdd(uplink, vpc.Id))
                 {
-                    faults.Add(path, Codes.Duplicate, $"{FaultList.Show(uplink)} is an uplink of VPC {uplinks[uplink]} already",
+                    faults.Add(path, Codes.Duplicate,
+                        $"{FaultList.Show(uplink)} is an uplink of VPC {uplinks[uplink]} already",
                         "Give each VPC its own uplink, such as a VLAN device.");
                 }
 
@@ -68,9 +69,11 @@ internal sealed class VpcCheck(PolicySnapshot policy, FaultList faults)
             if (other.Vnic is not null)
             {
                 faults.Add($"vnics[{vnic.Id}].addresses", Codes.AddressOverlap,
-                    $"{prefix} of VPC {vnic.VpcId} overlaps {other.Prefix} of vNIC {other.Vnic.Id} in VPC {other.Vnic.VpcId}, "
+                    $"{prefix} of VPC {vnic.VpcId} overlaps {other.Prefix} "
+                    + $"of vNIC {other.Vnic.Id} in VPC {other.Vnic.VpcId}, "
                     + "and neither VPC is listed",
-                    "List one of the VPCs with its uplink interfaces in vpcs, so that it gets a conntrack zone of its own.");
+                    "List one of the VPCs with its uplink interfaces in vpcs, "
+                    + "so that it gets a conntrack zone of its own.");
             }
 
             around.Push((prefix, vnic));

@@ -91,7 +91,8 @@ internal static class AgentHost
             alarms.Add("limits on sessions are not enforced: this kernel has no ct count (module nft_connlimit)");
         }
 
-        alarms.AddRange(ConntrackSysctls.Apply("/proc/sys/net/netfilter", config.ManageSysctls, kernel.TimeoutProtocols));
+        alarms.AddRange(
+            ConntrackSysctls.Apply("/proc/sys/net/netfilter", config.ManageSysctls, kernel.TimeoutProtocols));
         return alarms;
     }
 
@@ -200,7 +201,9 @@ internal static class AgentHost
                 {
                 }
 
-                await reconciler.Requests.WriteAsync(new AgentRequest.LinksChanged(HostLinks.Of(LinkMonitor.ReadAll())), cancel).ConfigureAwait(false);
+                await reconciler.Requests
+                    .WriteAsync(new AgentRequest.LinksChanged(HostLinks.Of(LinkMonitor.ReadAll())), cancel)
+                    .ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException)

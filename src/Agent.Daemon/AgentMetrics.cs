@@ -29,7 +29,8 @@ internal sealed class AgentMetrics
         make.CreateGauge("sg_agent_build_info", "Always 1; the labels say what runs.",
             new GaugeConfiguration { LabelNames = ["version", "kernel"] }).WithLabels(version, kernel).Set(1);
         compile = Duration(make, "sg_agent_compile_duration_seconds", "Time to compile a policy to a ruleset.");
-        commit = Duration(make, "sg_agent_commit_duration_seconds", "Time to plan and commit, until the change is in force.");
+        commit = Duration(
+            make, "sg_agent_commit_duration_seconds", "Time to plan and commit, until the change is in force.");
         verify = Duration(make, "sg_agent_verify_duration_seconds", "Time to read the ruleset back and compare it.");
         verifications = make.CreateCounter("sg_agent_verifications_total",
             "Readings of the ruleset, by whether it was what had been committed.",

@@ -3,7 +3,9 @@ using Prometheus;
 
 namespace Agent.Daemon;
 
-/// <summary>How full the connection tracking table of the daemon's network namespace is; read when somebody asks.</summary>
+/// <summary>
+/// How full the connection tracking table of the daemon's network namespace is; read when somebody asks.
+/// </summary>
 internal static class ConntrackMetrics
 {
     private const string CountFile = "/proc/sys/net/netfilter/nf_conntrack_count";
@@ -38,11 +40,13 @@ internal static class ConntrackMetrics
     {
         try
         {
-            gauge.Set(double.Parse(File.ReadAllText(path), NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture));
+            gauge.Set(
+                double.Parse(File.ReadAllText(path), NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
         {
-            // No connection tracking in this namespace yet: the kernel makes the file with the first rule that asks for it.
+            // No connection tracking in this namespace yet: the kernel makes the file with the first rule that asks for
+            // it.
         }
     }
 }

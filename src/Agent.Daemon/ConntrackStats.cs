@@ -8,7 +8,8 @@ namespace Agent.Daemon;
 /// <param name="EarlyDrop">Entries without an answer that were forgotten to make room.</param>
 internal sealed record ConntrackStats(long InsertFailed, long Drop, long EarlyDrop)
 {
-    // linux/netfilter/nfnetlink.h NFNL_SUBSYS_CTNETLINK; nfnetlink_conntrack.h IPCTNL_MSG_CT_GET_STATS_CPU, CTA_STATS_*.
+    // linux/netfilter/nfnetlink.h NFNL_SUBSYS_CTNETLINK; nfnetlink_conntrack.h IPCTNL_MSG_CT_GET_STATS_CPU,
+    // CTA_STATS_*.
     private const ushort GetStatsCpu = 1 << 8 | 4;
     private const ushort StatsInsertFailed = 9;
     private const ushort StatsDrop = 10;

@@ -33,7 +33,8 @@ internal static class ConntrackSysctls
     /// <returns>What a person should know: which are longer than they should be.</returns>
     public static IEnumerable<string> Apply(string directory, bool manage, IReadOnlyCollection<byte> objects)
     {
-        foreach (string name in Always.Concat(Otherwise.Where(one => !objects.Contains(one.Protocol)).Select(one => one.Name)))
+        foreach (string name in Always.Concat(
+            Otherwise.Where(one => !objects.Contains(one.Protocol)).Select(one => one.Name)))
         {
             string path = Path.Combine(directory, "nf_conntrack_" + name);
             if (Read(path) is not { } seconds || seconds <= SessionTimes.OtherSeconds)
@@ -43,7 +44,8 @@ internal static class ConntrackSysctls
 
             if ((manage ? TryWrite(path) : "conntrack.manage_sysctls is off") is string reason)
             {
-                yield return $"sessions of some protocols live {seconds} s idle instead of {SessionTimes.OtherSeconds} s:"
+                yield return $"sessions of some protocols live {seconds} s idle "
+                    + $"instead of {SessionTimes.OtherSeconds} s:"
                     + $" nf_conntrack_{name} ({reason})";
             }
         }
@@ -53,7 +55,8 @@ internal static class ConntrackSysctls
     {
         try
         {
-            return int.TryParse(File.ReadAllText(path), NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out int value)
+            return int.TryParse(File.ReadAllText(path), NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture,
+                out int value)
                 ? value : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -37,7 +37,8 @@ internal static partial class Log
     public static partial void VnicFailed(this ILogger log, string vnic, string reason);
 
     [LoggerMessage(206, LogLevel.Information,
-        "policy epoch {Epoch:x8} begins the other half of the circle: sessions marked in an earlier round are unmarked")]
+        "policy epoch {Epoch:x8} begins the other half of the circle: "
+        + "sessions marked in an earlier round are unmarked")]
     public static partial void EpochHalf(this ILogger log, uint epoch);
 
     [LoggerMessage(207, LogLevel.Information, "trying again to enforce revision {Revision}")]
@@ -50,7 +51,8 @@ internal static partial class Log
         301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds} ms: {What}")]
     public static partial void DriftRepaired(this ILogger log, double milliseconds, string what);
 
-    [LoggerMessage(302, LogLevel.Error, "the kernel does not hold what was committed; repairing, first step: {Difference}")]
+    [LoggerMessage(302, LogLevel.Error,
+        "the kernel does not hold what was committed; repairing, first step: {Difference}")]
     public static partial void Mismatch(this ILogger log, string difference);
 
     [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]

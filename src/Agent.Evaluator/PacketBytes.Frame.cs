@@ -2,7 +2,9 @@ using System.Buffers.Binary;
 
 namespace Agent.Evaluator;
 
-/// <content>A frame as the ingress hook of a device finds it (nf_tables_ipv4.h, nf_tables_ipv6.h, ipv6_find_hdr).</content>
+/// <content>
+/// A frame as the ingress hook of a device finds it (nf_tables_ipv4.h, nf_tables_ipv6.h, ipv6_find_hdr).
+/// </content>
 public sealed partial record PacketBytes
 {
     private const int EthernetBytes = 14;
@@ -18,7 +20,9 @@ public sealed partial record PacketBytes
     private const byte Authentication = 51;
     private const byte DestinationOptions = 60;
 
-    /// <summary>What a device has received. The outermost VLAN tag is taken off; link-layer loads see it put back.</summary>
+    /// <summary>
+    /// What a device has received. The outermost VLAN tag is taken off; link-layer loads see it put back.
+    /// </summary>
     /// <exception cref="ArgumentException">Shorter than an Ethernet header.</exception>
     public static PacketBytes OfFrame(ReadOnlySpan<byte> frame)
     {

@@ -7,8 +7,8 @@ namespace Agent.Evaluator;
 /// <summary>The reference evaluator: semantics.md section 1, step by step, for packets without a session.</summary>
 /// <remarks>
 /// Deviations and readings: infrastructure traffic (ARP, ND, DHCP; semantics.md 9.5) belongs to the link layer and
-/// gets no exemption here, only its unspecified source passes the source check. Steps 2 (sessions) and related errors are the session oracle.
-/// Safe for concurrent use: what it remembers depends on the arguments alone.
+/// gets no exemption here, only its unspecified source passes the source check. Steps 2 (sessions) and related errors
+/// are the session oracle. Safe for concurrent use: what it remembers depends on the arguments alone.
 /// </remarks>
 public sealed class PolicyOracle
 {
@@ -41,14 +41,15 @@ public sealed class PolicyOracle
         ArgumentNullException.ThrowIfNull(vnic);
         return direction == Direction.Egress && IsSpoofed(vnic, packet)
             ? Decided(Verdict.Drop, VerdictReason.Spoof)
-            : direction == Direction.Ingress && vnic.SourceDestinationCheck && !Owns(vnic, packet.Family, packet.Destination)
+            : direction == Direction.Ingress && vnic.SourceDestinationCheck
+                && !Owns(vnic, packet.Family, packet.Destination)
             ? Decided(Verdict.Drop, VerdictReason.NotOwnAddress)
             : JudgeSession(vnic, direction, packet, context);
     }
 
     /// <summary>
-    /// All steps but the source/destination check. A live session is judged again with the tuple of its original direction, which
-    /// the packet in hand may travel against; its own source is checked apart (datapath.md 2).
+    /// All steps but the source/destination check. A live session is judged again with the tuple of its original
+    /// direction, which the packet in hand may travel against; its own source is checked apart (datapath.md 2).
     /// </summary>
     public PolicyVerdict JudgeSession(
         Vnic vnic, Direction direction, PacketTuple packet, PacketContext context = default)

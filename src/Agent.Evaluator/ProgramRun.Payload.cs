@@ -5,7 +5,9 @@ namespace Agent.Evaluator;
 /// <content>Loads from the packet.</content>
 internal sealed partial class ProgramRun
 {
-    /// <summary>The load fails to match, and with it the rule, if the header is missing or shorter (nft_payload_eval).</summary>
+    /// <summary>
+    /// The load fails to match, and with it the rule, if the header is missing or shorter (nft_payload_eval).
+    /// </summary>
     private Step Payload(NftExpr.Payload e)
     {
         PacketBytes packet = input.Packet;
@@ -34,8 +36,8 @@ internal sealed partial class ProgramRun
 
     /// <summary>A later fragment has none. Whether a kernel knows depends on its age and on the load's width.</summary>
     /// <remarks>
-    /// Older kernels load one, two and four bytes of it all the same (nft_payload_fast_eval): from behind the IPv4 header,
-    /// or, as the way is not followed to its end, from the IPv6 header. Both are tried.
+    /// Older kernels load one, two and four bytes of it all the same (nft_payload_fast_eval): from behind the IPv4
+    /// header, or, as the way is not followed to its end, from the IPv6 header. Both are tried.
     /// </remarks>
     private ReadOnlySpan<byte> TransportOf(PacketBytes packet, NftExpr.Payload e)
     {

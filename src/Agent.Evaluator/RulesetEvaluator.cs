@@ -5,9 +5,9 @@ namespace Agent.Evaluator;
 /// <summary>Runs an nf_tables program, as read back from the kernel, for one packet at one hook.</summary>
 /// <remarks>
 /// Base chains of the family and hook run in the order of priority. Accept ends one base chain, drop ends the
-/// packet (nf_tables_core.c). Rate limits, and what kernels do differently with fragments, are explored both ways: if the
-/// effect differs, the answer is Unknown.
-/// Chains of equal priority run in the order of table and chain name; the kernel's order is not in the ruleset.
+/// packet (nf_tables_core.c). Rate limits, and what kernels do differently with fragments, are explored both ways: if
+/// the effect differs, the answer is Unknown. Chains of equal priority run in the order of table and chain name; the
+/// kernel's order is not in the ruleset.
 /// </remarks>
 public static class RulesetEvaluator
 {
@@ -29,7 +29,11 @@ public static class RulesetEvaluator
             {
                 return trace.Verdict == HookVerdict.Unknown
                     ? trace
-                    : first! with { Verdict = HookVerdict.Unknown, UnknownReason = "a rate limit, or the kernel's age, decides" };
+                    : first! with
+                    {
+                        Verdict = HookVerdict.Unknown,
+                        UnknownReason = "a rate limit, or the kernel's age, decides",
+                    };
             }
 
             first ??= trace;

@@ -26,7 +26,9 @@ public sealed record NftFeatures(
 {
     private const string Scratch = "sg_agent_probe";
 
-    /// <summary>Which of <paramref name="candidates"/>, objects of a new inet table, the kernel takes. One dry run.</summary>
+    /// <summary>
+    /// Which of <paramref name="candidates"/>, objects of a new inet table, the kernel takes. One dry run.
+    /// </summary>
     /// <exception cref="NetlinkException">No socket, or no permission.</exception>
     public static IReadOnlyList<NftObject> Accepted(IReadOnlyList<NftObject> candidates)
     {
@@ -53,7 +55,8 @@ public sealed record NftFeatures(
                 plain,
                 "ingress chain of a device that does not exist",
                 new NftOp.AddTable(NftFamily.Netdev, Scratch),
-                new NftOp.AddChain(NftFamily.Netdev, Scratch, "probe", new BaseHook(NftHook.Ingress, 0, "sgprobe-none"))),
+                new NftOp.AddChain(
+                    NftFamily.Netdev, Scratch, "probe", new BaseHook(NftHook.Ingress, 0, "sgprobe-none"))),
             Ask(
                 plain,
                 "forward chain in the bridge family",

@@ -8,7 +8,9 @@ public sealed record PolicyLimits
     /// <summary>No conntrack table is larger than this (2^22 entries are 1.3 GB of kernel memory).</summary>
     public const int MaxSessionsPerVnic = 1 << 22;
 
-    /// <summary>What was accepted once is accepted again from the state file, whatever the limits are by then.</summary>
+    /// <summary>
+    /// What was accepted once is accepted again from the state file, whatever the limits are by then.
+    /// </summary>
     public static readonly PolicyLimits Unlimited = new()
     {
         GroupsPerVnic = int.MaxValue,

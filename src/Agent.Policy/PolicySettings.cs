@@ -13,7 +13,9 @@ public enum EgressInner : byte
 /// <summary>A service of the host itself that guests may use.</summary>
 /// <param name="Protocol">IANA number.</param>
 /// <param name="Port">Destination port; null for protocols without ports.</param>
-/// <param name="Address">At this address of the host only; null: at any, of either family that the protocol has.</param>
+/// <param name="Address">
+/// At this address of the host only; null: at any, of either family that the protocol has.
+/// </param>
 public readonly record struct HostService(byte Protocol, ushort? Port, IpPrefix? Address)
 {
     /// <summary>Reads "udp/53", "tcp/8775@169.254.169.254", "icmp".</summary>
@@ -70,7 +72,9 @@ public readonly record struct HostService(byte Protocol, ushort? Port, IpPrefix?
     }
 }
 
-/// <summary>Infrastructure that reaches every vNIC whatever its rules say, and the documented switches of section 9.</summary>
+/// <summary>
+/// Infrastructure that reaches every vNIC whatever its rules say, and the documented switches of section 9.
+/// </summary>
 /// <remarks>Both judges and the compiler take it, so that they answer the same question.</remarks>
 public sealed record PolicySettings
 {

@@ -219,10 +219,13 @@ public sealed record Vpc
     public required string Id { get; init; }
 
     /// <summary>Devices over which the VPC's traffic enters and leaves the host; of no other VPC.</summary>
-    public ImmutableSortedSet<string> UplinkInterfaces { get; init; } = ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
+    public ImmutableSortedSet<string> UplinkInterfaces { get; init; } =
+        ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
 }
 
-/// <summary>The whole desired state at a revision. Immutable; keyed by id, so iteration order is the ids' ordinal order.</summary>
+/// <summary>
+/// The whole desired state at a revision. Immutable; keyed by id, so iteration order is the ids' ordinal order.
+/// </summary>
 public sealed record PolicySnapshot
 {
     public static readonly PolicySnapshot Empty = new();

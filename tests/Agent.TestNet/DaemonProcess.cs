@@ -48,7 +48,8 @@ public sealed class DaemonProcess : IAsyncDisposable
         this.host = host;
         this.options = options;
         binary = options.BinaryPath ?? BuiltProgram.Find("SG_AGENTD", "Agent.Daemon", "sg-agentd");
-        Directory = options.Directory ?? System.IO.Directory.CreateTempSubdirectory($"sgt-{Environment.ProcessId}-").FullName;
+        Directory = options.Directory
+            ?? System.IO.Directory.CreateTempSubdirectory($"sgt-{Environment.ProcessId}-").FullName;
         System.IO.Directory.CreateDirectory(StateDirectory);
         metrics = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectMetricsAsync });
         Channel = OpenChannel(SocketPath);
@@ -135,7 +136,8 @@ public sealed class DaemonProcess : IAsyncDisposable
         ProcessStartInfo start = new("sh");
         // A session of its own: Ctrl-C is for us, and we stop it in order. Each exec keeps the process id.
         start.ArgumentList.Add("-c");
-        start.ArgumentList.Add("""exec setsid ip netns exec "$1" sh -c "$5" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
+        start.ArgumentList.Add(
+            """exec setsid ip netns exec "$1" sh -c "$5" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
         // ip netns exec gives its child a mount namespace of its own.
         string inside = options.StateSizeKiB is { } size
             ? $"""mount -t tmpfs -o size={size}k sgt {StateDirectory} && exec "$0" "$@" """ : """exec "$0" "$@" """;

@@ -89,7 +89,8 @@ public sealed class GuestFrames
         foreach ((string name, ushort type) in (ReadOnlySpan<(string, ushort)>)
             [
                 ("RARP", 0x8035), ("PPPoE discovery", 0x8863), ("PPPoE session", 0x8864), ("LLDP", 0x88cc),
-                ("EAPOL", 0x888e), ("MPLS", 0x8847), ("IPX", 0x8137), ("unknown type", 0x1234), ("802.3 length", 0x0026),
+                ("EAPOL", 0x888e), ("MPLS", 0x8847), ("IPX", 0x8137),
+                ("unknown type", 0x1234), ("802.3 length", 0x0026),
             ])
         {
             Add(name, Packets.Frame(Broadcast, guest.Mac, type, [0x42, 0x42, 3, .. new byte[43]]), "ethertype");
@@ -127,7 +128,8 @@ public sealed class GuestFrames
         Add("IPv4 UDP from a foreign address", Frame(Udp4(guest.ForeignV4)), "ip4", null);
         Add("IPv4 UDP from nobody", Frame(Udp4(IPAddress.Any)), "ip4", null);
         Add("IPv4 TCP 68 to 67 from nobody",
-            Frame(Packets.Tcp(new IPEndPoint(IPAddress.Any, 68), new IPEndPoint(guest.PeerV4, 67), TcpFlags.Syn, 1, 0, [])),
+            Frame(Packets.Tcp(
+                new IPEndPoint(IPAddress.Any, 68), new IPEndPoint(guest.PeerV4, 67), TcpFlags.Syn, 1, 0, [])),
             "ip4", null);
         Add("IPv4 UDP from broadcast", Frame(Udp4(IPAddress.Broadcast)), "ip4", null);
         byte[][] foreign = Packets.Fragment(Packets.Udp(guest.ForeignV4, guest.PeerV4, 4000, 53, new byte[64]), 32);
@@ -181,7 +183,8 @@ public sealed class GuestFrames
         byte[] nested = Packets.Extend(Packets.Extend(advertisement, 44, LaterFragment), 44, FirstFragment);
         Add("ICMPv6 later fragment in a first one", Frame(nested), "ip6");
         Add("router advertisement behind options", Frame(Packets.Extend(advertisement, 0, RouterAlert)), "ra");
-        Add("router advertisement behind a fragment header", Frame(Packets.Extend(advertisement, 44, FirstFragment)), "ra");
+        Add("router advertisement behind a fragment header",
+            Frame(Packets.Extend(advertisement, 44, FirstFragment)), "ra");
         byte[] reply = Packets.Udp(guest.V6, guest.PeerV6, 547, 546, new byte[16]);
         Add("DHCPv6 server behind options", Frame(Packets.Extend(reply, 60, Padding)), "dhcp");
         Add("DHCPv6 server, first fragment", Frame(Packets.Extend(reply, 44, FirstFragment)), "dhcp");
@@ -222,13 +225,18 @@ public sealed class GuestFrames
         Add("duplicate address detection", Discovery(none, Solicitation, guest.V6), null);
         Add("duplicate address detection with nonce", Discovery(none, Solicitation, guest.LinkLocal, nonce), null);
         Add("advertisement", Discovery(guest.V6, Advertisement, guest.V6, target), null);
-        Add("advertisement of the link-local address", Discovery(guest.LinkLocal, Advertisement, guest.LinkLocal, target), null);
-        Add("advertisement of a second own address", Discovery(guest.LinkLocal, Advertisement, guest.OtherV6, target), null);
+        Add("advertisement of the link-local address",
+            Discovery(guest.LinkLocal, Advertisement, guest.LinkLocal, target), null);
+        Add("advertisement of a second own address",
+            Discovery(guest.LinkLocal, Advertisement, guest.OtherV6, target), null);
         Add("advertisement without option", Discovery(guest.V6, Advertisement, guest.V6), null);
-        Add("router solicitation", Icmpv6(guest.LinkLocal, AllRouters, RouterSolicitation, [0, 0, 0, 0, .. mine]), null);
-        Add("router solicitation without option", Icmpv6(guest.LinkLocal, AllRouters, RouterSolicitation, new byte[4]), null);
+        Add("router solicitation",
+            Icmpv6(guest.LinkLocal, AllRouters, RouterSolicitation, [0, 0, 0, 0, .. mine]), null);
+        Add("router solicitation without option",
+            Icmpv6(guest.LinkLocal, AllRouters, RouterSolicitation, new byte[4]), null);
         Add("router solicitation from nobody", Icmpv6(none, AllRouters, RouterSolicitation, new byte[4]), null);
-        byte[] report = Packets.Icmp(guest.LinkLocal, Reports, 143, 0, [0, 0, 0, 1, 4, 0, 0, 0, .. AllNodes.GetAddressBytes()]);
+        byte[] report = Packets.Icmp(
+            guest.LinkLocal, Reports, 143, 0, [0, 0, 0, 1, 4, 0, 0, 0, .. AllNodes.GetAddressBytes()]);
         byte[] early = Packets.Icmp(none, Reports, 143, 0, [0, 0, 0, 1, 4, 0, 0, 0, .. AllNodes.GetAddressBytes()]);
         byte[] old = Packets.Icmp(none, AllNodes, 131, 0, [0, 0, 0, 0, .. AllNodes.GetAddressBytes()]);
         Add("listener report", Frame(Packets.Extend(report, 0, RouterAlert)), null);
@@ -246,10 +254,12 @@ public sealed class GuestFrames
         byte[] otherTarget = [2, 1, .. OtherMac];
         IPAddress none = IPAddress.IPv6Any;
         Add("solicitation with another MAC address", Discovery(guest.V6, Solicitation, guest.PeerV6, other), "nd");
-        Add("solicitation, a second option", Discovery(guest.V6, Solicitation, guest.PeerV6, [.. mine, .. other]), "nd");
+        Add("solicitation, a second option",
+            Discovery(guest.V6, Solicitation, guest.PeerV6, [.. mine, .. other]), "nd");
         Add("solicitation, another option first",
             Discovery(guest.V6, Solicitation, guest.PeerV6, [14, 1, 0, 0, 0, 0, 0, 0, .. other]), "nd");
-        Add("solicitation with a long option", Discovery(guest.V6, Solicitation, guest.PeerV6, [1, 2, .. guest.Mac]), "nd");
+        Add("solicitation with a long option",
+            Discovery(guest.V6, Solicitation, guest.PeerV6, [1, 2, .. guest.Mac]), "nd");
         byte[] solicitation = Packets.Icmp(
             guest.V6, guest.PeerV6, Solicitation, 0, [0, 0, 0, 0, .. guest.PeerV6.GetAddressBytes(), .. other]);
         Add("solicitation behind options", Frame(Packets.Extend(solicitation, 60, Padding)), "nd");
@@ -257,7 +267,8 @@ public sealed class GuestFrames
             Frame([.. Packets.Extend(solicitation[..^8], 44, FirstFragment), .. mine]), "nd");
         Add("detection for a foreign address", Discovery(none, Solicitation, guest.ForeignV6), "nd", null);
         Add("detection with a MAC address", Discovery(none, Solicitation, guest.V6, mine), "nd", null);
-        Add("advertisement for a foreign address", Discovery(guest.V6, Advertisement, guest.ForeignV6, target), "nd", null);
+        Add("advertisement for a foreign address",
+            Discovery(guest.V6, Advertisement, guest.ForeignV6, target), "nd", null);
         Add("advertisement for the gateway",
             Discovery(guest.LinkLocal, Advertisement, IPAddress.Parse("fe80::1"), target), "nd", null);
         Add("advertisement with another MAC address", Discovery(guest.V6, Advertisement, guest.V6, otherTarget), "nd");
@@ -269,7 +280,8 @@ public sealed class GuestFrames
             Icmpv6(guest.LinkLocal, AllRouters, RouterSolicitation, [0, 0, 0, 0, .. other]), "nd");
         Add("router solicitation from nobody with a MAC address",
             Icmpv6(none, AllRouters, RouterSolicitation, [0, 0, 0, 0, .. mine]), "nd", null);
-        Add("advertisement of a foreign guest", Discovery(guest.ForeignV6, Advertisement, guest.ForeignV6, target), "ip6", null);
+        Add("advertisement of a foreign guest",
+            Discovery(guest.ForeignV6, Advertisement, guest.ForeignV6, target), "ip6", null);
     }
 
     private void AddServers()
@@ -278,15 +290,18 @@ public sealed class GuestFrames
         Add("DHCP client with an address", Frame(Packets.Udp(guest.V4, guest.PeerV4, 68, 67, new byte[240])), null);
         Add("DHCP relay", Frame(Packets.Udp(guest.V4, guest.PeerV4, 67, 67, new byte[240])), null);
         Add("UDP to port 68", Frame(Packets.Udp(guest.V4, guest.PeerV4, 4000, 68, [])), null);
-        Add("DHCPv6 client", Frame(Packets.Udp(guest.LinkLocal, IPAddress.Parse("ff02::1:2"), 546, 547, new byte[32])), null);
+        Add("DHCPv6 client",
+            Frame(Packets.Udp(guest.LinkLocal, IPAddress.Parse("ff02::1:2"), 546, 547, new byte[32])), null);
         Add("UDP to port 546", Frame(Packets.Udp(guest.V6, guest.PeerV6, 4000, 546, [])), null);
         byte[] offer = Packets.Udp(guest.V4, IPAddress.Broadcast, 67, 68, new byte[240]);
         Add("DHCP server", Frame(offer), "dhcp");
         Add("DHCP server, first fragment", Frame(Packets.Fragment(offer, 128)[0]), "dhcp");
-        Add("DHCP server from nobody", Frame(Packets.Udp(IPAddress.Any, IPAddress.Broadcast, 67, 68, [])), "ip4", "dhcp");
+        Add("DHCP server from nobody",
+            Frame(Packets.Udp(IPAddress.Any, IPAddress.Broadcast, 67, 68, [])), "ip4", "dhcp");
         Add("DHCPv6 server", Frame(Packets.Udp(guest.LinkLocal, guest.PeerV6, 547, 546, new byte[32])), "dhcp");
         Add("router advertisement", Icmpv6(guest.LinkLocal, AllNodes, RouterAdvertisement, new byte[12]), "ra");
-        Add("router advertisement from a global address", Icmpv6(guest.V6, AllNodes, RouterAdvertisement, new byte[12]), "ra");
+        Add("router advertisement from a global address",
+            Icmpv6(guest.V6, AllNodes, RouterAdvertisement, new byte[12]), "ra");
         Add("router advertisement from the gateway",
             Icmpv6(IPAddress.Parse("fe80::1"), AllNodes, RouterAdvertisement, new byte[12]), "ip6", "ra");
         Add("IPv4 router advertisement", Frame(Packets.Icmp(guest.V4, guest.PeerV4, 9, 0, new byte[12])), "ra");
@@ -319,5 +334,6 @@ public sealed class GuestFrames
         Frame(Packets.Icmp(source, destination, type, 0, body));
 
     private byte[] Discovery(IPAddress source, byte type, IPAddress target, params byte[] options) => Icmpv6(
-        source, type == Advertisement ? AllNodes : guest.PeerV6, type, [0, 0, 0, 0, .. target.GetAddressBytes(), .. options]);
+        source, type == Advertisement ? AllNodes : guest.PeerV6, type,
+        [0, 0, 0, 0, .. target.GetAddressBytes(), .. options]);
 }

@@ -163,12 +163,15 @@ public static class Packets
     /// <summary>An IPv6 packet with an extension header put in front of what follows its IPv6 header.</summary>
     /// <param name="packet">An IPv6 packet.</param>
     /// <param name="type">0 hop-by-hop, 43 routing, 44 fragment, 60 destination options.</param>
-    /// <param name="rest">The extension header without its first octet, which names what follows; 7 octets and more.</param>
+    /// <param name="rest">
+    /// The extension header without its first octet, which names what follows; 7 octets and more.
+    /// </param>
     public static byte[] Extend(byte[] packet, byte type, params byte[] rest)
     {
         ArgumentNullException.ThrowIfNull(packet);
         ArgumentNullException.ThrowIfNull(rest);
-        byte[] extended = [.. packet.AsSpan(0, Ipv6HeaderLength), packet[6], .. rest, .. packet.AsSpan(Ipv6HeaderLength)];
+        byte[] extended =
+            [.. packet.AsSpan(0, Ipv6HeaderLength), packet[6], .. rest, .. packet.AsSpan(Ipv6HeaderLength)];
         extended[6] = type;
         BinaryPrimitives.WriteUInt16BigEndian(extended.AsSpan(4), (ushort)(extended.Length - Ipv6HeaderLength));
         return extended;

@@ -174,8 +174,8 @@ public sealed class TestNetwork : IDisposable
     }
 
     /// <summary>
-    /// A world of its own behind a device of its own: what comes from there, and from guests with this routing table, is
-    /// routed by that table, in which it is the default.
+    /// A world of its own behind a device of its own: what comes from there, and from guests with this routing table,
+    /// is routed by that table, in which it is the default.
     /// </summary>
     public NetworkEndpoint AddUplink(string device, int routingTable, params string[] addresses)
     {

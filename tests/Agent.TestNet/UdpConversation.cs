@@ -33,7 +33,9 @@ public sealed class UdpConversation : IDisposable
         ArgumentNullException.ThrowIfNull(server);
         ArgumentNullException.ThrowIfNull(serverAddress);
         Socket asked = server.OpenUdp(serverAddress.Address, serverAddress.Port);
-        return new UdpConversation(client.OpenUdp(clientAddress, clientPort != 0 ? clientPort : PortNumbers.Next()), asked);
+        return new UdpConversation(
+            client.OpenUdp(clientAddress, clientPort != 0 ? clientPort : PortNumbers.Next()),
+            asked);
     }
 
     public Task<bool> ClientSendsAsync(TimeSpan? wait = null) => PassesAsync(client, serverAddress, server, wait);

@@ -17,8 +17,11 @@ public sealed partial class ReadmeTests
     public void Every_setting_is_in_the_table_with_its_default()
     {
         (string Key, string Default)[] rows = [.. Rows("Configuration").Select(row => (row[0], row[1]))];
-        Assert.Equal(KnownSettings().Order(StringComparer.Ordinal), rows.Select(row => row.Key).Order(StringComparer.Ordinal));
-        ConfigResult read = ConfigReader.Read("", rows.Where(row => row.Default.Length > 0).Select(row => $"{row.Key}={row.Default}"));
+        Assert.Equal(
+            KnownSettings().Order(StringComparer.Ordinal),
+            rows.Select(row => row.Key).Order(StringComparer.Ordinal));
+        ConfigResult read = ConfigReader.Read(
+            "", rows.Where(row => row.Default.Length > 0).Select(row => $"{row.Key}={row.Default}"));
         Assert.True(read.Config is not null, string.Join('\n', read.Faults));
         Assert.Equal(new DaemonConfig().ToString(), read.Config.ToString());
     }
@@ -30,8 +33,12 @@ public sealed partial class ReadmeTests
         ConntrackMetrics.Add(metrics.Registry);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
-        IEnumerable<string> names = Help().Matches(Encoding.UTF8.GetString(page.ToArray())).Select(match => match.Groups[1].Value);
-        Assert.Equal(names.Order(StringComparer.Ordinal), Rows("Metrics").Select(row => row[0]).Order(StringComparer.Ordinal));
+        IEnumerable<string> names =
+            Help().Matches(Encoding.UTF8.GetString(page.ToArray()))
+                .Select(match => match.Groups[1].Value);
+        Assert.Equal(
+            names.Order(StringComparer.Ordinal),
+            Rows("Metrics").Select(row => row[0]).Order(StringComparer.Ordinal));
     }
 
     [Fact]
@@ -58,14 +65,19 @@ public sealed partial class ReadmeTests
         return text.Split('\n')
             .SkipWhile(line => !line.StartsWith('|')).TakeWhile(line => line.StartsWith('|'))
             .Where(line => line.StartsWith("| `", StringComparison.Ordinal))
-            .Select(line => line.Split('|')[1..^1].Select(cell => cell.Trim().Replace("`", "", StringComparison.Ordinal)).ToArray());
+            .Select(line => line.Split('|')[1..^1]
+                .Select(cell => cell.Trim().Replace("`", "", StringComparison.Ordinal))
+                .ToArray());
     }
 
     // An unknown key in each section makes the reader say which keys it knows there.
     private static IEnumerable<string> KnownSettings()
     {
         string[] sections = ["grpc", "grpc.tls", "metrics", "semantics", "limits", "conntrack", "sessions"];
-        const string Text = """{"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0},"semantics":{"?":0},"limits":{"?":0},"conntrack":{"?":0},"sessions":{"?":0}}""";
+        const string Text = """
+            {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0},"semantics":{"?":0},"limits":{"?":0},
+            "conntrack":{"?":0},"sessions":{"?":0}}
+            """;
         foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
         {
             string prefix = fault.Path[..^1];

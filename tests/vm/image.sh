@@ -23,7 +23,8 @@ make_root() {
         ln -s "usr/$link" "$tree/$link"
     done
 
-    # busybox prefers its own applets to programs of the same name: what the tests call, and their shell, are the real ones.
+    # busybox prefers its own applets to programs of the same name: what the tests call, and their shell, are the real
+    # ones.
     cp "$(command -v busybox)" "$tree/bin/busybox"
     for applet in $(busybox --list | grep -vxE 'busybox|sh|ip|setsid|unshare'); do
         ln -s /bin/busybox "$tree/bin/$applet"

@@ -56,7 +56,8 @@ no_timer_check mitigations=off edd=off tsc=reliable random.trust_cpu=on $3"
 }
 
 # Signs of a kernel in trouble, whatever the tests say.
-TROUBLE='Kernel panic|Oops:|BUG:|kernel BUG at|WARNING: CPU|possible recursive locking|circular locking|inconsistent lock'
+TROUBLE='Kernel panic|Oops:|BUG:|kernel BUG at|WARNING: CPU|possible recursive locking'
+TROUBLE+='|circular locking|inconsistent lock'
 
 # judge LOG: why this run is no success, or nothing.
 judge() {

@@ -46,7 +46,8 @@ internal ref struct JsonNodes
             case JsonTokenType.StartObject: return Object(at);
             case JsonTokenType.StartArray: return Array(at);
             case JsonTokenType.String: return new Scalar(at, reader.GetString()!, ScalarKind.Text);
-            case JsonTokenType.Number: return new Scalar(at, Encoding.UTF8.GetString(reader.ValueSpan), ScalarKind.Number);
+            case JsonTokenType.Number:
+                return new Scalar(at, Encoding.UTF8.GetString(reader.ValueSpan), ScalarKind.Number);
             case JsonTokenType.True: return new Scalar(at, "true", ScalarKind.Boolean);
             case JsonTokenType.False: return new Scalar(at, "false", ScalarKind.Boolean);
             default: return new Scalar(at, "null", ScalarKind.Null);

@@ -13,7 +13,8 @@ internal sealed record PolicyFileResult(PolicyFile? File, ImmutableArray<FileFau
 /// <summary>A JSON or YAML file of agent.v1.Snapshot, which remembers the place of each of its parts.</summary>
 internal sealed class PolicyFile
 {
-    private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+    private static readonly UTF8Encoding Strict =
+        new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     private readonly Node root;
     private readonly Lazy<Dictionary<string, Place>> places;
@@ -40,7 +41,9 @@ internal sealed class PolicyFile
         {
             Node root = Parse(name, bytes);
             return root is Scalar { Kind: ScalarKind.Null }
-                ? Failed(new Place(1, 1), "the file is empty", "Write a policy; {} is the policy that has nothing in it.")
+                ? Failed(
+                    new Place(1, 1), "the file is empty",
+                    "Write a policy; {} is the policy that has nothing in it.")
                 : FromNode(name, root);
         }
         catch (MalformedTextException e)
@@ -80,7 +83,8 @@ internal sealed class PolicyFile
 
         try
         {
-            Snapshot message = JsonParser.Default.Parse<Snapshot>(Encoding.UTF8.GetString(text.GetBuffer().AsSpan(0, (int)text.Length)));
+            Snapshot message = JsonParser.Default.Parse<Snapshot>(
+                Encoding.UTF8.GetString(text.GetBuffer().AsSpan(0, (int)text.Length)));
             return new PolicyFileResult(new PolicyFile(name, root, message), []);
         }
         catch (InvalidProtocolBufferException e)

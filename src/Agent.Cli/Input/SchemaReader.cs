@@ -24,7 +24,9 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
     {
         if (node is not Mapping mapping)
         {
-            Fault(node.At, trail, FileCodes.Type, $"{Show(node)} where fields of {Words(type.Name)} must be", "Write names and values.");
+            Fault(
+                node.At, trail, FileCodes.Type, $"{Show(node)} where fields of {Words(type.Name)} must be",
+                "Write names and values.");
             json.WriteNullValue();
             return;
         }
@@ -46,7 +48,9 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
             if (!absent && !seen.TryAdd(slot, field.Name))
             {
                 Fault(entry.KeyAt, at, FileCodes.Duplicate,
-                    seen[slot] == field.Name ? "stands twice" : $"set beside {seen[slot]}: only one of them may be", "Remove one.");
+                    seen[slot] == field.Name ? "stands twice"
+                    : $"set beside {seen[slot]}: only one of them may be",
+                    "Remove one.");
             }
             else if (!absent)
             {
@@ -82,7 +86,9 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
         }
         else
         {
-            Fault(node.At, trail, FileCodes.Type, $"{Show(node)} where a list must be", "Write [ ... ] around the elements.");
+            Fault(
+                node.At, trail, FileCodes.Type, $"{Show(node)} where a list must be",
+                "Write [ ... ] around the elements.");
             json.WriteNullValue();
         }
     }
@@ -91,7 +97,9 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
     {
         if (node is not Mapping mapping)
         {
-            Fault(node.At, trail, FileCodes.Type, $"{Show(node)} where names and values must be", "Write { name: value }.");
+            Fault(
+                node.At, trail, FileCodes.Type, $"{Show(node)} where names and values must be",
+                "Write { name: value }.");
             json.WriteNullValue();
             return;
         }
@@ -157,7 +165,8 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
     private void Number(Trail trail, ulong max, Node node)
     {
         if (node is Scalar { Kind: ScalarKind.Number or ScalarKind.Plain or ScalarKind.Text } scalar
-            && ulong.TryParse(scalar.Text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong value) && value <= max)
+            && ulong.TryParse(scalar.Text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong value)
+            && value <= max)
         {
             json.WriteNumberValue(value);
             return;
@@ -181,7 +190,9 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
         }
 
         IEnumerable<string> names = type.Values.Skip(1).Select(v => v.Name[prefix.Length..].ToLowerInvariant());
-        Fault(node.At, trail, FileCodes.Enumeration, $"{Show(node)} is not a value of {Words(type.Name)}", $"Use {string.Join(" or ", names)}.");
+        Fault(
+            node.At, trail, FileCodes.Enumeration, $"{Show(node)} is not a value of {Words(type.Name)}",
+            $"Use {string.Join(" or ", names)}.");
         json.WriteNullValue();
     }
 
@@ -206,7 +217,8 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
 
     private static string? IdOf(FieldDescriptor field, Node node) =>
         field.FieldType == FieldType.Message && node is Mapping mapping
-            ? mapping.Entries.Where(entry => entry.Key == "id").Select(entry => (entry.Value as Scalar)?.Text).FirstOrDefault()
+            ? mapping.Entries.Where(entry => entry.Key == "id")
+                .Select(entry => (entry.Value as Scalar)?.Text).FirstOrDefault()
             : null;
 
     private static string Show(Node node) => node switch

@@ -43,7 +43,8 @@ internal sealed class YamlNodes
         Expect<DocumentEnd>();
         if (Next() is DocumentStart second)
         {
-            throw new MalformedTextException(PlaceOf(second.Start), "a second document in one file", "Keep one policy a file.");
+            throw new MalformedTextException(
+                PlaceOf(second.Start), "a second document in one file", "Keep one policy a file.");
         }
 
         return root;
@@ -55,7 +56,8 @@ internal sealed class YamlNodes
         ParsingEvent at = parser.Current!;
         if (at is AnchorAlias || at is NodeEvent { Anchor.IsEmpty: false })
         {
-            throw new MalformedTextException(PlaceOf(at.Start), "anchors and aliases are not read", "Write the value out.");
+            throw new MalformedTextException(
+                PlaceOf(at.Start), "anchors and aliases are not read", "Write the value out.");
         }
 
         if (at is NodeEvent { Tag.IsEmpty: false })
@@ -65,7 +67,8 @@ internal sealed class YamlNodes
 
         if (++depth > MaxDepth)
         {
-            throw new MalformedTextException(PlaceOf(at.Start), $"nested deeper than {MaxDepth}", "A policy is six levels deep.");
+            throw new MalformedTextException(
+                PlaceOf(at.Start), $"nested deeper than {MaxDepth}", "A policy is six levels deep.");
         }
 
         Node node = at switch
@@ -97,7 +100,8 @@ internal sealed class YamlNodes
         {
             if (Value() is not Cli.Input.Scalar key)
             {
-                throw new MalformedTextException(PlaceOf(parser.Current!.Start), "a key must be a word", "Correct the YAML.");
+                throw new MalformedTextException(
+                    PlaceOf(parser.Current!.Start), "a key must be a word", "Correct the YAML.");
             }
 
             Next();

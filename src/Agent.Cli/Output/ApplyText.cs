@@ -40,7 +40,9 @@ internal static class ApplyText
     {
         ImmutableArray<FileFault> faults = [.. Locate(file, answer)];
         string held = answer.HeldRevision == 0 ? "no state yet" : $"revision {answer.HeldRevision}";
-        screen.Line(("refused", Screen.Bad), ($": {Count.Of(faults.Length, "fault")}; nothing was changed, the agent holds {held}", Screen.Plain));
+        screen.Line(
+            ("refused", Screen.Bad),
+            ($": {Count.Of(faults.Length, "fault")}; nothing was changed, the agent holds {held}", Screen.Plain));
         Errors.Faults(screen, file.Name, faults);
         if (answer.Faults.Any(fault => fault.Code == "StaleRevision"))
         {
@@ -69,17 +71,20 @@ internal static class ApplyText
         if (dryRun)
         {
             return differs
-                ? [("dry run", Screen.Warning), ($": this would become revision {answer.Revision}; nothing was changed", Screen.Plain)]
+                ? [("dry run", Screen.Warning),
+                    ($": this would become revision {answer.Revision}; nothing was changed", Screen.Plain)]
                 : [("dry run", Screen.Warning), (": the agent holds this already", Screen.Plain)];
         }
 
         if (answer.FailedVnics.Count > 0)
         {
-            return [("accepted", Screen.Warning), ($" revision {answer.Revision}, but not every vNIC follows it", Screen.Plain)];
+            return [("accepted", Screen.Warning),
+                ($" revision {answer.Revision}, but not every vNIC follows it", Screen.Plain)];
         }
 
         return answer.Unchanged
-            ? [("unchanged", Screen.Good), ($": the agent held this already; now revision {answer.Revision}", Screen.Plain)]
+            ? [("unchanged", Screen.Good),
+                ($": the agent held this already; now revision {answer.Revision}", Screen.Plain)]
             : [("applied", Screen.Good), ($" revision {answer.Revision}", Screen.Plain)];
     }
 

@@ -10,7 +10,8 @@ namespace Agent.Cli.Output;
 internal static class Json
 {
     private static readonly JsonFormatter Whole = new(
-        JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithIndentation().WithFormatDefaultValues(true));
+        JsonFormatter.Settings.Default
+            .WithPreserveProtoFieldNames(true).WithIndentation().WithFormatDefaultValues(true));
 
     private static readonly JsonFormatter Sparse = new(
         JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithIndentation());

@@ -3,7 +3,9 @@ using Spectre.Console;
 
 namespace Agent.Cli.Output;
 
-/// <summary>Text for people: colours only where they are wanted, tables that never wrap in the middle of a row.</summary>
+/// <summary>
+/// Text for people: colours only where they are wanted, tables that never wrap in the middle of a row.
+/// </summary>
 /// <param name="writer">Where it goes.</param>
 /// <param name="width">Columns of the terminal; null: as wide as need be.</param>
 /// <param name="color">Escape sequences may be written.</param>
@@ -79,7 +81,8 @@ internal sealed class Screen(TextWriter writer, int? width, bool color)
             {
                 if (row[i].Text.Length > 0)
                 {
-                    writer.WriteLine($"{Gap}{Paint(head[i].PadRight(column), Dim)}{Gap}{Paint(row[i].Text, row[i].Style)}");
+                    writer.WriteLine(
+                        $"{Gap}{Paint(head[i].PadRight(column), Dim)}{Gap}{Paint(row[i].Text, row[i].Style)}");
                 }
             }
         }

@@ -53,11 +53,16 @@ internal static class Yaml
         }
     }
 
-    private static void Emit(Emitter emitter, string text, bool quoted) => emitter.Emit(new YamlDotNet.Core.Events.Scalar(
-        AnchorName.Empty, TagName.Empty, text, quoted ? ScalarStyle.DoubleQuoted : ScalarStyle.Plain,
-        isPlainImplicit: !quoted, isQuotedImplicit: quoted));
+    private static void Emit(Emitter emitter, string text, bool quoted) =>
+        emitter.Emit(new YamlDotNet.Core.Events.Scalar(
+            AnchorName.Empty, TagName.Empty, text, quoted ? ScalarStyle.DoubleQuoted : ScalarStyle.Plain,
+            isPlainImplicit: !quoted, isQuotedImplicit: quoted));
 
-    /// <summary>Nobody takes it for a number, a time, or yes and no: 02:00:00:00:00:01 is a number to some readers.</summary>
-    private static bool IsWord(string text) => text.Length > 0 && char.IsAsciiLetter(text[0]) && !Ambiguous.Contains(text)
+    /// <summary>
+    /// Nobody takes it for a number, a time, or yes and no: 02:00:00:00:00:01 is a number to some readers.
+    /// </summary>
+    private static bool IsWord(string text) =>
+        text.Length > 0 && char.IsAsciiLetter(text[0])
+        && !Ambiguous.Contains(text)
         && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-' or '.');
 }

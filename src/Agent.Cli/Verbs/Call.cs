@@ -47,11 +47,14 @@ internal sealed record Call
         {
             (string message, string remedy) = e switch
             {
-                FileNotFoundException or DirectoryNotFoundException => ("there is no such file", "Name a file that exists, or - for standard input."),
-                UnauthorizedAccessException => ("it may not be read", "Check the file's permissions, and that it is no directory."),
+                FileNotFoundException or DirectoryNotFoundException =>
+                    ("there is no such file", "Name a file that exists, or - for standard input."),
+                UnauthorizedAccessException =>
+                    ("it may not be read", "Check the file's permissions, and that it is no directory."),
                 _ => (e.Message, "Name a file that can be read."),
             };
-            return new PolicyFileResult(null, [new FileFault(null, new Policy.PolicyFault("", FileCodes.Unreadable, message, remedy))]);
+            return new PolicyFileResult(null,
+                [new FileFault(null, new Policy.PolicyFault("", FileCodes.Unreadable, message, remedy))]);
         }
     }
 }

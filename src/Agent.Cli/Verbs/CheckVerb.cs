@@ -30,7 +30,9 @@ internal sealed class CheckVerb : Verb
         }
         else if (result.Policy is Policy.PolicySnapshot policy)
         {
-            call.Out.Line((result.Name, Screen.Strong), (": ", Screen.Plain), ("no fault", Screen.Good), (": " + Describe(policy), Screen.Plain));
+            call.Out.Line(
+                (result.Name, Screen.Strong), (": ", Screen.Plain), ("no fault", Screen.Good),
+                (": " + Describe(policy), Screen.Plain));
             OfflinePolicy.Warn(call.Out, result.Warnings);
         }
         else

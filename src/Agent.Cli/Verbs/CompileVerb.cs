@@ -21,7 +21,8 @@ internal sealed class CompileVerb : Verb
     };
 
     public CompileVerb(GlobalOptions options) : base(options, "compile",
-        "Print the nftables ruleset of a policy file, as nft -f reads it. Needs no agent; settings are the agent's defaults.")
+        "Print the nftables ruleset of a policy file, as nft -f reads it. Needs no agent; "
+        + "settings are the agent's defaults.")
     {
         Arguments.Add(file);
         Options.Add(allDevices);
@@ -74,5 +75,6 @@ internal sealed class CompileVerb : Verb
     }
 
     private static ImmutableSortedSet<string> Present() => !Directory.Exists(Devices) ? []
-        : Directory.EnumerateFileSystemEntries(Devices).Select(path => Path.GetFileName(path)).ToImmutableSortedSet(StringComparer.Ordinal);
+        : Directory.EnumerateFileSystemEntries(Devices).Select(path => Path.GetFileName(path))
+            .ToImmutableSortedSet(StringComparer.Ordinal);
 }

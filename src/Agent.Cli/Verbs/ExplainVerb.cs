@@ -17,9 +17,11 @@ internal sealed class ExplainVerb : Verb
 
     private readonly Argument<string> vnic = new("VNIC") { Description = "vNIC id, or name of its interface" };
 
-    private readonly Argument<string> direction = new("DIRECTION") { Description = "ingress (into the guest) or egress" };
+    private readonly Argument<string> direction =
+        new("DIRECTION") { Description = "ingress (into the guest) or egress" };
 
-    private readonly Argument<string> protocol = new("PROTOCOL") { Description = "tcp, udp, icmp, icmpv6, gre, or a number" };
+    private readonly Argument<string> protocol =
+        new("PROTOCOL") { Description = "tcp, udp, icmp, icmpv6, gre, or a number" };
 
     private readonly Argument<string> source = new("SOURCE")
     {
@@ -88,7 +90,8 @@ internal sealed class ExplainVerb : Verb
             ExplainAnswer.Explained explained => explained.Response,
             ExplainAnswer.UnknownVnic unknown => throw new CliException(ExitCode.Failed, "not_found", unknown.Message,
                 $"It has {string.Join(", ", policy.Vnics.Keys.Take(20))}."),
-            ExplainAnswer.Invalid invalid => throw new CliException(ExitCode.Failed, "invalid_argument", invalid.Message, ""),
+            ExplainAnswer.Invalid invalid =>
+                throw new CliException(ExitCode.Failed, "invalid_argument", invalid.Message, ""),
             _ => throw new System.Diagnostics.UnreachableException(),
         };
 
@@ -133,7 +136,8 @@ internal sealed class ExplainVerb : Verb
 
     private static string Text(Packet packet) => packet.DestinationPort == 0
         ? $"{packet.Protocol} {packet.Source} -> {packet.Destination}"
-        : $"{packet.Protocol} {With(packet.Source, packet.SourcePort)} -> {With(packet.Destination, packet.DestinationPort)}";
+        : $"{packet.Protocol} {With(packet.Source, packet.SourcePort)} "
+        + $"-> {With(packet.Destination, packet.DestinationPort)}";
 
     private static IPEndPoint With(string address, uint port) => new(IPAddress.Parse(address), (int)port);
 
@@ -141,7 +145,9 @@ internal sealed class ExplainVerb : Verb
     {
         bool full = IPEndPoint.TryParse(text, out IPEndPoint? end)
             && (end.AddressFamily == AddressFamily.InterNetworkV6 || text.Count(c => c == '.') == 3);
-        return full ? end! : throw Usage($"'{text}' is not an address", "Write 10.0.0.1:443, [2001:db8::1]:443, or an address alone.");
+        return full
+            ? end!
+            : throw Usage($"'{text}' is not an address", "Write 10.0.0.1:443, [2001:db8::1]:443, or an address alone.");
     }
 
     private static CliException Usage(string message, string remedy) => new(ExitCode.Usage, "usage", message, remedy);

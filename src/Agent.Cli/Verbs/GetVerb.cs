@@ -23,7 +23,8 @@ internal sealed class GetVerb : Verb
         bool asYaml = call.Parsed.GetValue(yaml);
         if (asYaml && call.Json)
         {
-            throw new CliException(ExitCode.Usage, "usage", "--yaml and --json exclude each other", "Leave one of them out.");
+            throw new CliException(
+                ExitCode.Usage, "usage", "--yaml and --json exclude each other", "Leave one of them out.");
         }
 
         using var agent = new AgentConnection(call.SocketPath);

@@ -28,11 +28,14 @@ internal sealed class StatusVerb(GlobalOptions options)
 
     private static void Print(Screen screen, AgentStatus status)
     {
-        screen.Line(("sg-agentd", Screen.Strong), ($" {status.AgentVersion} on {status.Host}, Linux {status.KernelRelease}", Screen.Plain));
+        screen.Line(
+            ("sg-agentd", Screen.Strong),
+            ($" {status.AgentVersion} on {status.Host}, Linux {status.KernelRelease}", Screen.Plain));
         screen.Fields(
             ("revision", Revision(status)),
             ("state", status.StateHash.IsEmpty ? "" : Convert.ToHexStringLower(status.StateHash.Span)),
-            ("policy", $"{Count.Of(status.GroupCount, "group")}, {Count.Of((long)status.MemberCount, "listed member")}, "
+            ("policy", $"{Count.Of(status.GroupCount, "group")}, "
+                + $"{Count.Of((long)status.MemberCount, "listed member")}, "
                 + Count.Of(status.Vnics.Count(vnic => vnic.VnicId.Length > 0), "vNIC")),
             ("vnics", string.Join(", ", status.Vnics.GroupBy(vnic => vnic.State).OrderBy(group => group.Key)
                 .Select(group => $"{group.Count()} {VnicText.Word(group.Key)}"))),
@@ -53,7 +56,8 @@ internal sealed class StatusVerb(GlobalOptions options)
         screen.Line();
         screen.Table(["kernel feature", "found", "detail"], [.. status.KernelFeatures.Select(feature => new Cell[]
         {
-            feature.Name, new(feature.Present ? "yes" : "no", feature.Present ? Screen.Good : Screen.Warning), feature.Detail,
+            feature.Name, new(feature.Present ? "yes" : "no", feature.Present ? Screen.Good : Screen.Warning),
+            feature.Detail,
         })]);
     }
 
@@ -65,7 +69,9 @@ internal sealed class StatusVerb(GlobalOptions options)
         }
 
         string since = status.AppliedAt is null ? ""
-            : $" since {status.AppliedAt.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)} UTC";
+            : " since "
+                + status.AppliedAt.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)
+                + " UTC";
         return status.DesiredRevision == status.AppliedRevision ? $"{status.AppliedRevision}, enforced{since}"
             : $"{status.DesiredRevision} desired, {status.AppliedRevision} enforced{since}";
     }

@@ -121,7 +121,8 @@ internal static class ConfigReader
         int last = section.Number("zone_last", defaults.ZoneLast);
         if (last > ushort.MaxValue || first > last)
         {
-            section.Fault("zone_last", $"{first} to {last} are not conntrack zones", "Use 1 to 65535, zone_first the smaller.");
+            section.Fault(
+                "zone_last", $"{first} to {last} are not conntrack zones", "Use 1 to 65535, zone_first the smaller.");
             return (defaults.ZoneFirst, defaults.ZoneLast);
         }
 

@@ -45,7 +45,9 @@ internal sealed record DaemonConfig
     /// </summary>
     public bool ManageSysctls { get; init; } = true;
 
-    /// <summary>How often the ruleset is read back and compared with what was committed, whether it seems touched or not.</summary>
+    /// <summary>
+    /// How often the ruleset is read back and compared with what was committed, whether it seems touched or not.
+    /// </summary>
     public TimeSpan VerifyInterval { get; init; } = TimeSpan.FromMinutes(1);
 
     /// <summary>Judge vNICs that are ports of a bridge; otherwise they are closed.</summary>

@@ -96,13 +96,15 @@ internal sealed class Section(
     public bool Flag(string key, bool fallback) => Parse(key, fallback, "true or false",
         text => bool.TryParse(text, out bool value) ? value : null);
 
-    public int Number(string key, int fallback, int least = 1) => Parse(key, fallback, $"a whole number, {least} or more",
+    public int Number(string key, int fallback, int least = 1) => Parse(
+        key, fallback, $"a whole number, {least} or more",
         text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= least
             ? value : null);
 
     public int NumberOrZero(string key, int fallback, int max) => Parse(
         key, fallback, $"a whole number from 0 to {max}",
-        text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value <= max ? value : null);
+        text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value <= max
+            ? value : null);
 
     public uint Mask(string key, uint fallback) =>
         Parse(key, fallback, "consecutive bits, at least 4, such as 0xffff0000",

@@ -9,7 +9,9 @@ namespace Agent.Daemon.Enforcement;
 /// <param name="Difference">Null if the kernel held what was committed.</param>
 internal sealed record VerificationResult(DateTimeOffset Time, TimeSpan Took, string? Difference);
 
-/// <summary>What the daemon holds and does, as one immutable value: the loop publishes it, everybody may read it.</summary>
+/// <summary>
+/// What the daemon holds and does, as one immutable value: the loop publishes it, everybody may read it.
+/// </summary>
 internal sealed record AgentState
 {
     public static readonly AgentState Initial = new();
@@ -37,7 +39,8 @@ internal sealed record AgentState
     public uint Epoch { get; init; }
 
     /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
-    public ImmutableSortedDictionary<string, ushort> Zones { get; init; } = ImmutableSortedDictionary<string, ushort>.Empty;
+    public ImmutableSortedDictionary<string, ushort> Zones { get; init; } =
+        ImmutableSortedDictionary<string, ushort>.Empty;
 
     /// <summary>Null before the first.</summary>
     public VerificationResult? Verification { get; init; }

@@ -21,7 +21,8 @@ internal sealed record HostLinks(ImmutableSortedDictionary<string, int> Indexes)
     public static HostLinks Of(IReadOnlyCollection<LinkState> links)
     {
         HashSet<int> bridges = [.. links.Where(link => link.Kind == "bridge").Select(link => link.Index)];
-        return new HostLinks(links.ToImmutableSortedDictionary(link => link.Name, link => link.Index, StringComparer.Ordinal))
+        return new HostLinks(
+            links.ToImmutableSortedDictionary(link => link.Name, link => link.Index, StringComparer.Ordinal))
         {
             Bridges = Names(links.Where(link => bridges.Contains(link.Index))),
             BridgePorts = Names(links.Where(link => link.MasterIndex is int master && bridges.Contains(master))),

@@ -10,47 +10,6 @@ using Google.Protobuf;
 
 namespace Agent.Daemon.Enforcement;
 
-/// <summary>What is asked of the loop.</summary>
-internal abstract record AgentRequest
-{
-    private AgentRequest()
-    {
-    }
-
-    /// <summary>A step of the desired state, and where its answer goes.</summary>
-    public abstract record Apply(TaskCompletionSource<ApplyOutcome> Answer) : AgentRequest;
-
-    public sealed record ApplySnapshot(
-        Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
-        : Apply(Answer);
-
-    public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
-
-    /// <summary>Devices came, went or changed.</summary>
-    public sealed record LinksChanged(HostLinks Links) : AgentRequest;
-
-    /// <summary>Time to ask the kernel whether anybody else wrote.</summary>
-    public sealed record AuditDue : AgentRequest;
-}
-
-/// <summary>What became of a step.</summary>
-internal abstract record ApplyOutcome
-{
-    private ApplyOutcome()
-    {
-    }
-
-    public sealed record Accepted(
-        AgentState State, PolicySnapshot Before, PolicySnapshot After, EnforcementReport? Report,
-        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome
-    {
-        /// <summary>Time spent reading back and comparing; zero where that is left to the timer.</summary>
-        public TimeSpan Verify { get; init; }
-    }
-
-    public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
-}
-
 /// <summary>
 /// The one loop: everything that changes what is enforced goes through it, one thing after the other.
 /// </summary>
@@ -345,7 +304,8 @@ internal sealed class Reconciler(
             Publish(State with
             {
                 Alarms = standing.Add($"revision {policy.Revision} is not in force, and is tried again: {e.Message}"),
-                Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(id => id, _ => e.Message, StringComparer.Ordinal),
+                Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(
+                    id => id, _ => e.Message, StringComparer.Ordinal),
             });
             return null;
         }
@@ -366,7 +326,8 @@ internal sealed class Reconciler(
     private bool EndAdoptions()
     {
         long now = clock.GetTimestamp();
-        ImmutableDictionary<string, long> rest = adoptUntil.RemoveRange(adoptUntil.Where(pair => pair.Value <= now).Select(pair => pair.Key));
+        ImmutableDictionary<string, long> rest =
+            adoptUntil.RemoveRange(adoptUntil.Where(pair => pair.Value <= now).Select(pair => pair.Key));
         bool ended = rest.Count < adoptUntil.Count;
         adoptUntil = rest;
         enforcer.Adopting = [.. rest.Keys];
@@ -412,7 +373,9 @@ internal sealed class Reconciler(
         }
 
         Publish(State with { Links = links });
-        if (!enforcer.Kernel.NetdevHooksByName && before.Indexes.Any(link => links.Indexes.GetValueOrDefault(link.Key, link.Value) != link.Value))
+        if (!enforcer.Kernel.NetdevHooksByName
+            && before.Indexes.Any(
+                link => links.Indexes.GetValueOrDefault(link.Key, link.Value) != link.Value))
         {
             enforcer.Distrust(); // what was hooked to a device went with it, silently
         }
@@ -504,7 +467,8 @@ internal sealed class Reconciler(
             State.Desired.Vnics.Values.Any(vnic => vnic.InterfaceName == port));
         return enforcer.Kernel with
         {
-            Bridge = enforcer.Kernel.Bridge == BridgeLayer.Open && !bridged ? BridgeLayer.Closed : enforcer.Kernel.Bridge,
+            Bridge = enforcer.Kernel.Bridge == BridgeLayer.Open && !bridged
+                ? BridgeLayer.Closed : enforcer.Kernel.Bridge,
             Bridges = State.Links.Bridges,
             BridgePorts = State.Links.BridgePorts,
             PresentInterfaces = State.Links.Names,

@@ -70,8 +70,10 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
         Explainer.Explain(reconciler.State.Desired, config.Semantics, request) switch
         {
             ExplainAnswer.Explained explained => Task.FromResult(explained.Response),
-            ExplainAnswer.UnknownVnic unknown => throw new RpcException(new Status(StatusCode.NotFound, unknown.Message)),
-            ExplainAnswer.Invalid invalid => throw new RpcException(new Status(StatusCode.InvalidArgument, invalid.Message)),
+            ExplainAnswer.UnknownVnic unknown =>
+                throw new RpcException(new Status(StatusCode.NotFound, unknown.Message)),
+            ExplainAnswer.Invalid invalid =>
+                throw new RpcException(new Status(StatusCode.InvalidArgument, invalid.Message)),
             _ => throw new System.Diagnostics.UnreachableException(),
         };
 

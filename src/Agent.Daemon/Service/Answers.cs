@@ -116,11 +116,14 @@ internal static class Answers
     private static bool SameContent(object left, object right) => (left, right) switch
     {
         (Policy.SecurityGroup a, Policy.SecurityGroup b) => a.Members.SetEquals(b.Members)
-            && a.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal).SequenceEqual(b.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal))
+            && a.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal)
+                .SequenceEqual(b.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal))
             && a.Labels.SequenceEqual(b.Labels)
             && a with { Members = b.Members, Rules = b.Rules, Labels = b.Labels } == b,
-        (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries) && a with { Entries = b.Entries } == b,
-        (Policy.PortList a, Policy.PortList b) => a.Entries.OrderBy(range => (range.First, range.Last)).SequenceEqual(b.Entries.OrderBy(range => (range.First, range.Last)))
+        (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries)
+            && a with { Entries = b.Entries } == b,
+        (Policy.PortList a, Policy.PortList b) => a.Entries.OrderBy(range => (range.First, range.Last))
+            .SequenceEqual(b.Entries.OrderBy(range => (range.First, range.Last)))
             && a with { Entries = b.Entries } == b,
         (Policy.Vnic a, Policy.Vnic b) => a.Addresses.SequenceEqual(b.Addresses)
             && a.DelegatedPrefixes.Order().SequenceEqual(b.DelegatedPrefixes.Order())

@@ -34,7 +34,8 @@ internal sealed class StatusReporter(
         }
 
         status.Vnics.AddRange(Unmanaged(state));
-        status.Vpcs.AddRange(state.Zones.Select(zone => new VpcStatus { VpcId = zone.Key, ConntrackZone = zone.Value }));
+        status.Vpcs.AddRange(
+            state.Zones.Select(zone => new VpcStatus { VpcId = zone.Key, ConntrackZone = zone.Value }));
         return status;
     }
 

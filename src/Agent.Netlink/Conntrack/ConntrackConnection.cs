@@ -16,7 +16,9 @@ public sealed class ConntrackConnection : IDisposable
 
     /// <summary>Every flow whose mark, under a mask, has a value; with an empty mask all flows.</summary>
     /// <remarks>Not of one instant: flows come and go while the kernel walks its table.</remarks>
-    /// <exception cref="NetlinkException">The kernel refused: without nf_conntrack_netlink there is no such table.</exception>
+    /// <exception cref="NetlinkException">
+    /// The kernel refused: without nf_conntrack_netlink there is no such table.
+    /// </exception>
     public IReadOnlyList<Flow> Read(uint markMask = 0, uint markValue = 0)
     {
         for (int attempt = 0; attempt < Attempts; attempt++)
@@ -35,8 +37,8 @@ public sealed class ConntrackConnection : IDisposable
     }
 
     /// <summary>
-    /// Clears bits of the mark of every flow whose mark, under a mask, has a value, until there is none. Flows with none
-    /// of the bits set are left alone.
+    /// Clears bits of the mark of every flow whose mark, under a mask, has a value, until there is none. Flows with
+    /// none of the bits set are left alone.
     /// </summary>
     /// <param name="mask">Which flows.</param>
     /// <param name="value">Which flows.</param>
@@ -70,7 +72,8 @@ public sealed class ConntrackConnection : IDisposable
             changed += found.Length;
         }
 
-        throw new NetlinkException("clear marks of flows", new KernelError(KernelError.Eagain, "such flows kept appearing"));
+        throw new NetlinkException(
+            "clear marks of flows", new KernelError(KernelError.Eagain, "such flows kept appearing"));
     }
 
     public void Dispose() => socket.Dispose();
@@ -114,7 +117,8 @@ public sealed class ConntrackConnection : IDisposable
                 switch (message.Type)
                 {
                     case Nlmsg.Done: return whole;
-                    case Nlmsg.Error when KernelError.Read(message) is { } error: throw new NetlinkException("list flows", error);
+                    case Nlmsg.Error when KernelError.Read(message) is { } error:
+                        throw new NetlinkException("list flows", error);
                     default: flows.Add(FlowCodec.Read(message)); break;
                 }
             }

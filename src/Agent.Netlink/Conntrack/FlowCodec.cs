@@ -28,7 +28,9 @@ internal static class FlowCodec
         writer.EndMessage(message);
     }
 
-    /// <summary>Sets bits of one flow's mark; the others stay (net/netfilter/nf_conntrack_netlink.c, ctnetlink_change_mark).</summary>
+    /// <summary>
+    /// Sets bits of one flow's mark; the others stay (net/netfilter/nf_conntrack_netlink.c, ctnetlink_change_mark).
+    /// </summary>
     internal static void WriteMark(NlWriter writer, uint sequence, Flow flow, uint mask, uint value)
     {
         byte family = flow.Original.Source.GetAddressBytes().Length == 4 ? (byte)2 : (byte)10;
@@ -126,7 +128,9 @@ internal static class FlowCodec
                     case (CtaTuple.Ip, CtaIp.V4Src or CtaIp.V6Src): source = new IPAddress(attr.Payload); break;
                     case (CtaTuple.Ip, CtaIp.V4Dst or CtaIp.V6Dst): destination = new IPAddress(attr.Payload); break;
                     case (CtaTuple.Proto, CtaProto.Num): protocol = attr.U8(); break;
-                    case (CtaTuple.Proto, CtaProto.SrcPort or CtaProto.IcmpId or CtaProto.Icmpv6Id): from = attr.U16Be(); break;
+                    case (CtaTuple.Proto, CtaProto.SrcPort or CtaProto.IcmpId or CtaProto.Icmpv6Id):
+                        from = attr.U16Be();
+                        break;
                     case (CtaTuple.Proto, CtaProto.DstPort): to = attr.U16Be(); break;
                     case (CtaTuple.Proto, CtaProto.IcmpType or CtaProto.Icmpv6Type): to |= attr.U8() << 8; break;
                     case (CtaTuple.Proto, CtaProto.IcmpCode or CtaProto.Icmpv6Code): to |= attr.U8(); break;

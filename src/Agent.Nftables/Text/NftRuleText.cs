@@ -277,7 +277,8 @@ internal sealed class NftRuleText(NftTable table)
         bool zeroXor = !operand.Bits.Xor.AsSpan().ContainsAnyExcept((byte)0);
         bool zero = !value.ContainsAnyExcept((byte)0);
         string name = Take(operand);
-        if (zeroXor && zero && operand.Type is NftTextType.CtState or NftTextType.CtStatus && cmp.Op is NftCmpOp.Eq or NftCmpOp.Neq)
+        if (zeroXor && zero && operand.Type is NftTextType.CtState or NftTextType.CtStatus
+            && cmp.Op is NftCmpOp.Eq or NftCmpOp.Neq)
         {
             return $"{name} {(cmp.Op == NftCmpOp.Neq ? "" : "! ")}{ValueOf(operand.Type, mask)}";
         }
@@ -374,7 +375,8 @@ internal sealed class NftRuleText(NftTable table)
             return $"{name} & {ValueOf(operand.Type, bits.Mask.AsSpan())}";
         }
 
-        if (bits.Mask.Count != 4 || operand.Type is not (NftTextType.Mark or NftTextType.CtState or NftTextType.HostNumber))
+        if (bits.Mask.Count != 4
+            || operand.Type is not (NftTextType.Mark or NftTextType.CtState or NftTextType.HostNumber))
         {
             return $"{name} & {Hex(bits.Mask.AsSpan())}";
         }

@@ -30,7 +30,8 @@ public sealed class CrashTests(ITestOutputHelper output)
             Assert.Equal(status.DesiredRevision, status.AppliedRevision);
             Assert.True(
                 status.AppliedRevision == churn.Acknowledged || status.AppliedRevision == churn.InFlight,
-                $"round {round}: {status.AppliedRevision} is in force, acknowledged {churn.Acknowledged}, in flight {churn.InFlight}");
+                $"round {round}: {status.AppliedRevision} is in force, "
+                + $"acknowledged {churn.Acknowledged}, in flight {churn.InFlight}");
             Assert.Empty(status.Alarms);
             Assert.Equal(SyncClient.EndOf(await lab.StateAsync()).StateHash, status.StateHash);
             churn.Acknowledged = status.AppliedRevision;
@@ -45,7 +46,9 @@ public sealed class CrashTests(ITestOutputHelper output)
         Assert.True(churn.Acknowledged > Rounds);
     }
 
-    /// <summary>Steps that allow and forbid, and touch members, rules, groups and vNICs; never what the floods need.</summary>
+    /// <summary>
+    /// Steps that allow and forbid, and touch members, rules, groups and vNICs; never what the floods need.
+    /// </summary>
     private sealed class Churn
     {
         public ulong Acknowledged { get; set; }
@@ -64,7 +67,8 @@ public sealed class CrashTests(ITestOutputHelper output)
                     Acknowledged = (await sync.AcceptedAsync(delta)).Revision;
                 }
             }
-            catch (Exception e) when (e is RpcException or InvalidOperationException or IOException or Xunit.Sdk.TrueException)
+            catch (Exception e)
+                when (e is RpcException or InvalidOperationException or IOException or Xunit.Sdk.TrueException)
             {
                 // It died; a refusal would be a failure, and comes with its text.
                 Assert.DoesNotContain("refused", e.Message, StringComparison.Ordinal);
@@ -77,10 +81,15 @@ public sealed class CrashTests(ITestOutputHelper output)
             switch (at % 6)
             {
                 case 0:
-                    delta.Members.Add(new MemberChange { GroupId = "sg-a", Add = { $"10.9.{at >> 8 & 255}.{at & 255}", "10.8.0.0/24" } });
+                    delta.Members.Add(new MemberChange
+                    {
+                        GroupId = "sg-a",
+                        Add = { $"10.9.{at >> 8 & 255}.{at & 255}", "10.8.0.0/24" },
+                    });
                     break;
                 case 1:
-                    delta.UpsertGroups.Add(Isolating("sg-b", "in 1 accept udp 1/65535 sg-a", "in 2 accept tcp 80/90 10.7.0.0/16"));
+                    delta.UpsertGroups.Add(
+                        Isolating("sg-b", "in 1 accept udp 1/65535 sg-a", "in 2 accept tcp 80/90 10.7.0.0/16"));
                     break;
                 case 2:
                     delta.Members.Add(new MemberChange { GroupId = "sg-a", Remove = { "10.8.0.0/24" } });

@@ -49,13 +49,16 @@ public sealed class ForeignChangeTests : IAsyncLifetime
             Assert.Equal(0, denied.Forward.Received);
             lab.Network.Host.Exec("nft", change);
             long changed = Stopwatch.GetTimestamp();
-            await DaemonLab.UntilAsync("a repair", async () => await lab.MetricAsync("sg_agent_drift_repairs_total") > repairs);
+            await DaemonLab.UntilAsync(
+                "a repair", async () => await lab.MetricAsync("sg_agent_drift_repairs_total") > repairs);
             await DaemonLab.UntilAsync("some time after", () => Stopwatch.GetElapsedTime(changed) > 1.5 * Repair);
             await denied.StopAsync();
 
             long late = changed + Repair.Ticks * Stopwatch.Frequency / TimeSpan.TicksPerSecond;
             Assert.True(denied.Forward.SentAfter(late).Length == 0, $"{change}: still open after {Repair}");
-            Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true), $"{change}: what is allowed is lost");
+            Assert.True(
+                await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true),
+                $"{change}: what is allowed is lost");
         }
 
         Assert.Equal(others, lab.Network.Host.Exec("nft", "list", "table", "inet", "other"));
@@ -65,7 +68,8 @@ public sealed class ForeignChangeTests : IAsyncLifetime
     public async Task What_others_take_away_comes_back()
     {
         byte[] spoofed = Packets.Udp(
-            System.Net.IPAddress.Parse("10.0.0.77"), lab.E2.V4, PortNumbers.Next(), PortNumbers.Next(), Probe.Payload());
+            System.Net.IPAddress.Parse("10.0.0.77"), lab.E2.V4,
+            PortNumbers.Next(), PortNumbers.Next(), Probe.Payload());
         foreach (string change in (string[])
         [
             "delete element inet sg_agent vnic_to { \"tap-e2\" }",
@@ -75,7 +79,8 @@ public sealed class ForeignChangeTests : IAsyncLifetime
         {
             double repairs = await lab.MetricAsync("sg_agent_drift_repairs_total");
             lab.Network.Host.Exec("nft", change);
-            await DaemonLab.UntilAsync("a repair", async () => await lab.MetricAsync("sg_agent_drift_repairs_total") > repairs);
+            await DaemonLab.UntilAsync(
+                "a repair", async () => await lab.MetricAsync("sg_agent_drift_repairs_total") > repairs);
             Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true), change);
             Assert.False(await lab.UdpArrivesAsync(lab.E3, lab.E2, expected: false), change);
             Assert.False(await lab.Probe.PacketArrivesAsync(lab.E1, spoofed, lab.E2), change);
@@ -92,7 +97,8 @@ public sealed class ForeignChangeTests : IAsyncLifetime
             lab.Network.Host.Exec("nft", "add", "element", "inet", "other", "s", $"{{ 192.0.2.{i + 10} }}");
         }
 
-        await DaemonLab.UntilAsync("a look at them", async () => (await lab.StatusAsync()).RulesetGeneration == before + 20);
+        await DaemonLab.UntilAsync(
+            "a look at them", async () => (await lab.StatusAsync()).RulesetGeneration == before + 20);
         Assert.Equal(transactions, await lab.MetricAsync("sg_agent_transactions_total"));
         Assert.Equal(0, await lab.MetricAsync("sg_agent_drift_repairs_total"));
 
@@ -101,7 +107,8 @@ public sealed class ForeignChangeTests : IAsyncLifetime
         {
             for (int i = 0; !end.IsCancellationRequested; i++)
             {
-                lab.Network.Host.Exec("nft", i % 2 == 0 ? "add" : "delete", "element", "inet", "other", "s", "{ 192.0.2.200 }");
+                lab.Network.Host.Exec("nft",
+                    i % 2 == 0 ? "add" : "delete", "element", "inet", "other", "s", "{ 192.0.2.200 }");
             }
         }, TestContext.Current.CancellationToken);
         for (int i = 0; i < 20; i++)

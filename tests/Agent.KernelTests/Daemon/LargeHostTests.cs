@@ -50,12 +50,17 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         Snapshot whole = Full();
         ulong at = await LoadAsync(lab, whole);
         AgentStatus status = await lab.StatusAsync();
-        Assert.Equal(502, status.Vnics.Count(v => v.State is VnicState.Absent or VnicState.Enforced && v.VnicId.Length > 0));
+        Assert.Equal(
+            502, status.Vnics.Count(v => v.State is VnicState.Absent or VnicState.Enforced && v.VnicId.Length > 0));
         await using SyncClient sync = SyncClient.Open(lab);
 
-        Accepted member = await DeltaAsync("add a member", d => d.Members.Add(new MemberChange { GroupId = "sg-big", Add = { "10.200.0.1" } }));
+        Accepted member = await DeltaAsync(
+            "add a member",
+            d => d.Members.Add(new MemberChange { GroupId = "sg-big", Add = { "10.200.0.1" } }));
         Assert.InRange(member.Changes.NetlinkMessages, 1u, 4u);
-        Accepted gone = await DeltaAsync("remove a member", d => d.Members.Add(new MemberChange { GroupId = "sg-big", Remove = { "10.200.0.1" } }));
+        Accepted gone = await DeltaAsync(
+            "remove a member",
+            d => d.Members.Add(new MemberChange { GroupId = "sg-big", Remove = { "10.200.0.1" } }));
         Assert.InRange(gone.Changes.NetlinkMessages, 1u, 8u);
         V1.SecurityGroup changed = whole.Groups[7].Clone();
         changed.Members.Clear();
@@ -107,8 +112,10 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         T result = await act();
         string line = $"{what}: {Stopwatch.GetElapsedTime(began).TotalMilliseconds:0.0} ms";
         output.WriteLine(result is not Accepted a ? line
-            : $"{line}; {a.Changes.NetlinkMessages} messages, {a.Changes.NetlinkBytes} bytes, {a.Changes.Transactions} transactions; "
-                + $"validate {Ms(a.Timings.Validate)}, persist {Ms(a.Timings.Persist)}, compile {Ms(a.Timings.Compile)}, commit {Ms(a.Timings.Commit)}");
+            : $"{line}; {a.Changes.NetlinkMessages} messages, {a.Changes.NetlinkBytes} bytes, "
+                + $"{a.Changes.Transactions} transactions; "
+                + $"validate {Ms(a.Timings.Validate)}, persist {Ms(a.Timings.Persist)}, "
+                + $"compile {Ms(a.Timings.Compile)}, commit {Ms(a.Timings.Commit)}");
         return result;
 
         static string Ms(Google.Protobuf.WellKnownTypes.Duration duration) =>
@@ -122,7 +129,8 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         state.Groups.Add(Big());
         for (int i = 0; i < 10; i++)
         {
-            state.Groups.Add(Isolating($"sg-{i}", "in 1 accept tcp 22/22 sg-big", $"in 2 accept udp {1000 + i}/{1000 + i} sg-big"));
+            state.Groups.Add(
+                Isolating($"sg-{i}", "in 1 accept tcp 22/22 sg-big", $"in 2 accept udp {1000 + i}/{1000 + i} sg-big"));
         }
 
         for (int i = 0; i < vnics; i++)
@@ -133,7 +141,9 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         return state;
     }
 
-    /// <summary>500 vNICs beside e1 to e3, 50 groups; 47 of them have 200 rules of all kinds, each vNIC is in one.</summary>
+    /// <summary>
+    /// 500 vNICs beside e1 to e3, 50 groups; 47 of them have 200 rules of all kinds, each vNIC is in one.
+    /// </summary>
     private static Snapshot Full()
     {
         Snapshot state = DaemonLab.OneWayIn();

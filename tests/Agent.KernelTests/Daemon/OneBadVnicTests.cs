@@ -39,7 +39,8 @@ public sealed class OneBadVnicTests
         await lab.ApplyAsync(state);
 
         lab.Network.Host.Exec("nft", "delete", "table", "netdev", "crowd");
-        await DaemonLab.UntilAsync("e3 enforced", async () => (await lab.VnicAsync("tap-e3")).State == VnicState.Enforced);
+        await DaemonLab.UntilAsync(
+            "e3 enforced", async () => (await lab.VnicAsync("tap-e3")).State == VnicState.Enforced);
         Assert.True(await lab.UdpArrivesAsync(lab.E3, lab.E2, expected: true));
     }
 

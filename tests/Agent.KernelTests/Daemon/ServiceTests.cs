@@ -21,7 +21,8 @@ public sealed class ServiceTests
     [Fact]
     public async Task Health_and_reflection_answer_and_the_socket_is_for_its_group_alone()
     {
-        string group = File.ReadLines("/etc/group").Select(line => line.Split(':')).First(parts => parts[2] is not "0")[0];
+        string group = File.ReadLines("/etc/group").Select(line => line.Split(':'))
+            .First(parts => parts[2] is not "0")[0];
         await using DaemonLab lab = await DaemonLab.StartAsync(c => c["grpc"]!["socket_group"] = group);
         foreach (string name in (string[])["", Service])
         {
@@ -30,7 +31,9 @@ public sealed class ServiceTests
             Assert.Equal(HealthCheckResponse.Types.ServingStatus.Serving, health.Status);
         }
 
-        Assert.Equal([Service, "grpc.health.v1.Health"], (await ServicesAsync(lab.Daemon.Channel)).Intersect([Service, "grpc.health.v1.Health"]));
+        Assert.Equal(
+            [Service, "grpc.health.v1.Health"],
+            (await ServicesAsync(lab.Daemon.Channel)).Intersect([Service, "grpc.health.v1.Health"]));
         Assert.Equal($"{group} 660 socket\n", SystemCommand.Run("stat", "-c", "%G %a %F", lab.Daemon.SocketPath));
 
         await lab.Daemon.StopAsync();
@@ -62,12 +65,14 @@ public sealed class ServiceTests
                 SecurityGroupAgent.SecurityGroupAgentClient client = new(right);
                 await DaemonLab.UntilAsync("an answer over TCP", () => AnswersAsync(client));
                 ApplyResponse answer = await client.ApplySnapshotAsync(
-                    new ApplySnapshotRequest { Snapshot = DaemonLab.OneWayIn(), NextRevision = true }, cancellationToken: cancel);
+                    new ApplySnapshotRequest { Snapshot = DaemonLab.OneWayIn(), NextRevision = true },
+                    cancellationToken: cancel);
                 Assert.NotNull(answer.Accepted);
             }
 
             foreach (X509Certificate2? wrong in (X509Certificate2?[])
-                [null, others.Issue("controller", server: false), Authority.SelfSigned("ours"), ours.Issue("late", server: false, days: -1)])
+                [null, others.Issue("controller", server: false), Authority.SelfSigned("ours"),
+                    ours.Issue("late", server: false, days: -1)])
             {
                 using GrpcChannel channel = Connect(lab, ours, wrong);
                 SecurityGroupAgent.SecurityGroupAgentClient client = new(channel);
@@ -122,12 +127,15 @@ public sealed class ServiceTests
             },
             ConnectCallback = async (_, cancelled) =>
             {
-                Socket socket = lab.Network.Host.OpenSocket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                Socket socket = lab.Network.Host.OpenSocket(
+                    AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
                 await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, 9443), cancelled);
                 return new NetworkStream(socket, ownsSocket: true);
             },
         };
-        return GrpcChannel.ForAddress("https://localhost:9443", new GrpcChannelOptions { HttpHandler = handler, DisposeHttpClient = true });
+        return GrpcChannel.ForAddress(
+            "https://localhost:9443",
+            new GrpcChannelOptions { HttpHandler = handler, DisposeHttpClient = true });
     }
 
     private sealed class Authority : IDisposable
@@ -147,7 +155,8 @@ public sealed class ServiceTests
             using ECDsa own = ECDsa.Create(ECCurve.NamedCurves.nistP256);
             CertificateRequest request = RequestFor(name, own, server);
             using X509Certificate2 signed = request.Create(
-                root, DateTimeOffset.UtcNow.AddDays(-5), DateTimeOffset.UtcNow.AddDays(days), RandomNumberGenerator.GetBytes(8));
+                root, DateTimeOffset.UtcNow.AddDays(-5), DateTimeOffset.UtcNow.AddDays(days),
+                RandomNumberGenerator.GetBytes(8));
             using X509Certificate2 whole = signed.CopyWithPrivateKey(own);
             return X509CertificateLoader.LoadPkcs12(whole.Export(X509ContentType.Pfx), null);
         }

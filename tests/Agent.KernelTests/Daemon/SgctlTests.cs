@@ -21,10 +21,12 @@ public sealed class SgctlTests
             rules:
               - { id: ssh, direction: ingress, protocol: tcp, port_range: 22/22, cidr: 198.51.100.0/24 }
               - { id: web6, direction: ingress, protocol: tcp, port_range: 1000/65535, cidr: "::/0" }
-              - { id: own, direction: ingress, protocol: udp, port_range: 53/53, cidr: 0.0.0.0/0, own_cidr: 10.0.0.8/32 }
+              - { id: own, direction: ingress, protocol: udp, port_range: 53/53, cidr: 0.0.0.0/0,
+                  own_cidr: 10.0.0.8/32 }
               - { id: list4, direction: ingress, protocol: tcp, port_list_id: prl-1, prefix_list_id: pl-4 }
               - { id: list6, direction: egress, policy: drop, priority: 50, protocol: all, prefix_list_id: pl-6 }
-              - { id: source, direction: egress, policy: drop, protocol: udp, port_range: 1/65535, source_port_range: 1/1023, cidr: 0.0.0.0/0 }
+              - { id: source, direction: egress, policy: drop, protocol: udp, port_range: 1/65535,
+                  source_port_range: 1/1023, cidr: 0.0.0.0/0 }
               - { id: from-b, direction: ingress, protocol: all, group_id: sg-b }
           - { id: sg-b, vpc_id: vpc-1, inner_access_policy: accept }
         vnics:
@@ -61,7 +63,9 @@ public sealed class SgctlTests
         CommandOutcome applied = Run(lab, Policy, "apply", "-");
         Assert.Equal((0, ""), (applied.ExitCode, applied.Error));
         Assert.StartsWith("applied revision 1\n", applied.Output, StringComparison.Ordinal);
-        Assert.Matches(@"\n  vnics +2 added\n  commit +\d+ messages, .* transactions?\n(.*\n)?  time +validate .* ms", applied.Output);
+        Assert.Matches(
+            @"\n  vnics +2 added\n  commit +\d+ messages, .* transactions?\n(.*\n)?  time +validate .* ms",
+            applied.Output);
         Assert.True(await lab.UdpArrivesAsync(lab.E2, lab.E1, expected: true)); // sg-a takes all from sg-b
         Assert.False(await lab.UdpArrivesAsync(lab.E3, lab.E1, expected: false));
 
@@ -94,8 +98,12 @@ public sealed class SgctlTests
         CommandOutcome numbered = Run(lab, edited, "apply", "--next-revision", "-");
         Assert.StartsWith("applied revision 2\n", numbered.Output, StringComparison.Ordinal);
 
-        string less = Run(lab, null, "get", "--yaml").Output.Replace("id: own\n", "id: own-2\n", StringComparison.Ordinal);
-        Assert.Contains("\n  groups    1 changed\n  commit", Run(lab, less, "apply", "--next-revision", "-").Output, StringComparison.Ordinal);
+        string less = Run(lab, null, "get", "--yaml").Output
+            .Replace("id: own\n", "id: own-2\n", StringComparison.Ordinal);
+        Assert.Contains(
+            "\n  groups    1 changed\n  commit",
+            Run(lab, less, "apply", "--next-revision", "-").Output,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -111,9 +119,12 @@ public sealed class SgctlTests
             .Replace("02:00:00:00:00:02", "nonsense", StringComparison.Ordinal);
         CommandOutcome refused = Run(lab, bad, "apply", "-");
         Assert.Equal((1, ""), (refused.ExitCode, refused.Output));
-        Assert.StartsWith("refused: 3 faults; nothing was changed, the agent holds revision 1", refused.Error, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "refused: 3 faults; nothing was changed, the agent holds revision 1", refused.Error,
+            StringComparison.Ordinal);
         foreach (string fault in (string[])
-            ["<stdin>:12:55  groups[sg-a].rules[ssh].port_range\n", "InvalidPortRange.Malformed", "<stdin>:18:", "InvalidSourceGroupId.NotFound", "vnics[eni-e2].mac"])
+            ["<stdin>:12:55  groups[sg-a].rules[ssh].port_range\n", "InvalidPortRange.Malformed",
+                "<stdin>:20:", "InvalidSourceGroupId.NotFound", "vnics[eni-e2].mac"])
         {
             Assert.Contains(fault, refused.Error, StringComparison.Ordinal);
         }
@@ -156,14 +167,18 @@ public sealed class SgctlTests
         foreach (string[] more in (string[][])[[], ["--all-devices"]])
         {
             // In the namespace, because compile looks at the devices that there are.
-            CommandOutcome text = SystemCommand.TryRun("ip", policy, ["netns", "exec", place.Name, Sgctl, "compile", "-", .. more]);
+            CommandOutcome text = SystemCommand.TryRun(
+                "ip", policy, ["netns", "exec", place.Name, Sgctl, "compile", "-", .. more]);
             Assert.Equal((0, ""), (text.ExitCode, text.Error));
             Assert.DoesNotContain("not printable", text.Output, StringComparison.Ordinal);
             Assert.Equal(policy == Policy, text.Output.Contains("device \"tap-e1\"", StringComparison.Ordinal));
-            Assert.Equal(policy == Policy && more.Length > 0, text.Output.Contains("device \"tap-e2\"", StringComparison.Ordinal));
+            Assert.Equal(
+                policy == Policy && more.Length > 0,
+                text.Output.Contains("device \"tap-e2\"", StringComparison.Ordinal));
             if (more.Length == 0 || Environment.OSVersion.Version >= new Version(6, 16))
             {
-                CommandOutcome check = SystemCommand.TryRun("ip", text.Output, "netns", "exec", place.Name, "nft", "-c", "-f", "-");
+                CommandOutcome check = SystemCommand.TryRun(
+                    "ip", text.Output, "netns", "exec", place.Name, "nft", "-c", "-f", "-");
                 Assert.True(check.ExitCode == 0, check.Error);
             }
         }

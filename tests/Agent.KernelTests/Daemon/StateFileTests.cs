@@ -51,7 +51,8 @@ public sealed class StateFileTests
         Assert.Contains("found and left alone", lab.Daemon.Log, StringComparison.Ordinal);
         await AssertClosedAsync();
         lab.Network.Host.Exec("nft", "flush", "ruleset"); // what it held on to is gone: closed again
-        await DaemonLab.UntilAsync("a repair", () => lab.Listing().Contains("table inet sg_agent", StringComparison.Ordinal));
+        await DaemonLab.UntilAsync(
+            "a repair", () => lab.Listing().Contains("table inet sg_agent", StringComparison.Ordinal));
         await AssertClosedAsync();
 
         async Task AssertClosedAsync()
@@ -87,7 +88,11 @@ public sealed class StateFileTests
             UpsertGroups = { open.Groups[1] },
             Members =
             {
-                new MemberChange { GroupId = "sg-c", Add = { Enumerable.Range(0, 1000).Select(i => $"10.98.{i >> 8}.{i & 255}") } },
+                new MemberChange
+                {
+                    GroupId = "sg-c",
+                    Add = { Enumerable.Range(0, 1000).Select(i => $"10.98.{i >> 8}.{i & 255}") },
+                },
             },
         };
         Assert.Equal("NotPersisted", Assert.Single((await sync.RefusedAsync(delta)).Faults).Code);

@@ -13,7 +13,8 @@ public sealed class StatusTests
         await using DaemonLab lab = await DaemonLab.StartAsync();
         List<AgentStatus> seen = [];
         using CancellationTokenSource end = new();
-        using AsyncServerStreamingCall<AgentStatus> watch = lab.Client.WatchStatus(new GetStatusRequest(), cancellationToken: end.Token);
+        using AsyncServerStreamingCall<AgentStatus> watch =
+            lab.Client.WatchStatus(new GetStatusRequest(), cancellationToken: end.Token);
         Task reading = Task.Run(async () =>
         {
             try
@@ -71,7 +72,8 @@ public sealed class StatusTests
     {
         await using DaemonLab lab = await DaemonLab.StartAsync();
         Accepted answer = await lab.ApplyAsync(Apply(
-            [Isolating("sg-a", "in 1 accept udp 1/9 0.0.0.0/0"), Isolating("sg-b")], Nic("e1", "sg-a"), Nic("e2", "sg-b")).State);
+            [Isolating("sg-a", "in 1 accept udp 1/9 0.0.0.0/0"), Isolating("sg-b")],
+            Nic("e1", "sg-a"), Nic("e2", "sg-b")).State);
         AgentStatus status = await lab.StatusAsync();
 
         Assert.Equal((answer.Revision, answer.Revision), (status.DesiredRevision, status.AppliedRevision));

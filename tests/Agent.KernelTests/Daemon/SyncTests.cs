@@ -16,7 +16,8 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         Held held = await sync.HelloAsync();
         Snapshot snapshot = DaemonLab.OneWayIn();
         snapshot.Revision = held.Revision + 1;
-        snapshot.Groups[0].Members.AddRange(Enumerable.Range(0, 25_000).Select(i => $"10.{64 + (i >> 16)}.{i >> 8 & 255}.{i & 255}"));
+        snapshot.Groups[0].Members.AddRange(
+            Enumerable.Range(0, 25_000).Select(i => $"10.{64 + (i >> 16)}.{i >> 8 & 255}.{i & 255}"));
         SyncResponse answer = await sync.SnapshotAsync(snapshot);
 
         Assert.True(answer.Accepted is not null, $"{answer}");
@@ -138,7 +139,8 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         await Step(new Delta { Members = { new MemberChange { GroupId = "sg-a", Remove = { $"{lab.E3.V4}" } } } });
         Assert.False(await E3Reaches(false));
 
-        PrefixList list = new() { Id = "pl-1", Family = IpFamily.Ipv4, MaxEntries = 5, Entries = { $"{lab.E3.V4}/32" } };
+        PrefixList list =
+            new() { Id = "pl-1", Family = IpFamily.Ipv4, MaxEntries = 5, Entries = { $"{lab.E3.V4}/32" } };
         SecurityGroup byList = Isolating("sg-b", "in 1 accept udp 1/65535 pl-1");
         Changes both = await Step(new Delta { UpsertPrefixLists = { list }, UpsertGroups = { byList } });
         Assert.Equal((1u, 1u), (both.ListsAdded, both.GroupsChanged));
@@ -150,7 +152,8 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
 
         PortList ports = new() { Id = "prl-1", MaxEntries = 5, Entries = { "1/65535" } };
         SecurityGroup byPorts = Isolating("sg-b", "in 1 accept udp prl-1 10.0.0.0/24");
-        await Step(new Delta { UpsertPortLists = { ports }, UpsertGroups = { byPorts }, RemovePrefixLists = { "pl-1" } });
+        await Step(
+            new Delta { UpsertPortLists = { ports }, UpsertGroups = { byPorts }, RemovePrefixLists = { "pl-1" } });
         Assert.True(await E3Reaches(true));
         ports = ports.Clone();
         ports.Entries[0] = "1/9";
@@ -209,7 +212,8 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         Snapshot wrong = Apply(
             [
                 Isolating("sg-a", "in 1 accept udp 1/65535 sg-none", "out 1 accept udp 1/65535 sg-nil",
-                    "in 2 accept udp 1/65535 pl-none", "in 3 accept udp prl-none 0.0.0.0/0", "in 4 accept all -1/-1 sg-far"),
+                    "in 2 accept udp 1/65535 pl-none",
+                    "in 3 accept udp prl-none 0.0.0.0/0", "in 4 accept all -1/-1 sg-far"),
                 foreign,
             ],
             Nic("e1", "sg-a", "sg-gone"),

@@ -52,17 +52,20 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
 
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
         Assert.Equal(0, Volatile.Read(ref seen));
-        await DaemonLab.UntilAsync("e3 is back", async () => (await lab.VnicAsync("tap-e3")).State == VnicState.Enforced);
+        await DaemonLab.UntilAsync(
+            "e3 is back", async () => (await lab.VnicAsync("tap-e3")).State == VnicState.Enforced);
     }
 
     [Fact]
     public async Task A_vNIC_is_named_before_it_exists_and_enforced_when_it_comes()
     {
-        Guest e4 = lab.Network.AddGuest(new GuestSpec("e4", "tap-e4", "02:00:00:00:00:04", "10.0.0.4", "2001:db8:1::4"));
+        Guest e4 = lab.Network.AddGuest(
+            new GuestSpec("e4", "tap-e4", "02:00:00:00:00:04", "10.0.0.4", "2001:db8:1::4"));
         using Flood allowed = DaemonLab.StartFlood(lab.E1, e4, 500, FloodDirections.Forward);
         using Flood denied = DaemonLab.StartFlood(lab.E3, e4, 500, FloodDirections.Forward);
         lab.Network.Unplug(e4);
-        await DaemonLab.UntilAsync("no e4", async () => (await lab.StatusAsync()).Vnics.All(v => v.InterfaceName != "tap-e4"));
+        await DaemonLab.UntilAsync(
+            "no e4", async () => (await lab.StatusAsync()).Vnics.All(v => v.InterfaceName != "tap-e4"));
         Snapshot state = DaemonLab.OneWayIn();
         state.Vnics.Add(new Vnic
         {
@@ -77,7 +80,8 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
         Assert.Equal(VnicState.Absent, (await lab.VnicAsync("tap-e4")).State);
 
         lab.Network.Plug(e4);
-        await DaemonLab.UntilAsync("e4 enforced", async () => (await lab.VnicAsync("tap-e4")).State == VnicState.Enforced);
+        await DaemonLab.UntilAsync(
+            "e4 enforced", async () => (await lab.VnicAsync("tap-e4")).State == VnicState.Enforced);
         long before = allowed.Forward.Received;
         await DaemonLab.UntilAsync("what is allowed", () => allowed.Forward.Received > before + 50);
         Assert.False(await SpoofArrivesAsync(e4));
@@ -99,7 +103,8 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
         await DaemonLab.UntilAsync("e2 absent", async () => (await lab.VnicAsync("tap-e2")).State == VnicState.Absent);
         elsewhere.IpBatch([$"link set tap-e2 netns {lab.Network.Host.Name}"]);
         lab.Network.ConfigureHostSide(lab.E2);
-        await DaemonLab.UntilAsync("e2 enforced", async () => (await lab.VnicAsync("tap-e2")).State == VnicState.Enforced);
+        await DaemonLab.UntilAsync(
+            "e2 enforced", async () => (await lab.VnicAsync("tap-e2")).State == VnicState.Enforced);
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
         Assert.False(await SpoofArrivesAsync(lab.E2));
         await denied.StopAsync();
@@ -115,13 +120,16 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
         await DaemonLab.UntilAsync("vnet7 closed", async () =>
             (await lab.StatusAsync()).Vnics.Any(v => v.InterfaceName == "vnet7" && v.State == VnicState.Unmanaged));
         Assert.Equal(VnicState.Absent, (await lab.VnicAsync("tap-e2")).State);
-        lab.Network.Host.IpBatch([$"route replace {lab.E2.V4}/32 dev vnet7", $"neigh replace {lab.E2.V4} lladdr {lab.E2.Spec.Mac} dev vnet7 nud permanent"]);
+        lab.Network.Host.IpBatch([
+            $"route replace {lab.E2.V4}/32 dev vnet7",
+            $"neigh replace {lab.E2.V4} lladdr {lab.E2.Spec.Mac} dev vnet7 nud permanent"]);
         Assert.False(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: false));
         Assert.False(await lab.UdpArrivesAsync(lab.E2, lab.Network.Outsider, expected: false));
 
         Rename("vnet7", "tap-e2");
         lab.Network.ConfigureHostSide(lab.E2);
-        await DaemonLab.UntilAsync("e2 enforced", async () => (await lab.VnicAsync("tap-e2")).State == VnicState.Enforced);
+        await DaemonLab.UntilAsync(
+            "e2 enforced", async () => (await lab.VnicAsync("tap-e2")).State == VnicState.Enforced);
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
         Assert.False(await SpoofArrivesAsync(lab.E2));
         await denied.StopAsync();
@@ -159,7 +167,9 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
             Assert.Equal(VnicState.Unmanaged, (await fresh.VnicAsync(device)).State);
         }
 
-        Assert.DoesNotContain((await fresh.StatusAsync()).Vnics, v => v.InterfaceName is "port1" or "port2" or "uplink0");
+        Assert.DoesNotContain(
+            (await fresh.StatusAsync()).Vnics,
+            v => v.InterfaceName is "port1" or "port2" or "uplink0");
         await fresh.ApplyAsync(DaemonLab.OneWayIn());
         using Flood untouched = DaemonLab.StartFlood(x1, x2, 1000, FloodDirections.Both);
         Assert.True(await fresh.Probe.MidStreamArrivesAsync(x1, new(x1.V4, 700), x2, new(x2.V4, 701), Probe.PassWait));
@@ -183,7 +193,9 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
         table inet marks {
           counter kept { }
           counter changed { }
-          chain before { type filter hook forward priority -10; iifname "port*" oifname "port*" ct mark set 0x5a meta mark set 0x77; }
+          chain before { type filter hook forward priority -10;
+            iifname "port*" oifname "port*" ct mark set 0x5a meta mark set 0x77;
+          }
           chain after { type filter hook forward priority 10;
             iifname "port*" oifname "port*" ct mark 0x5a meta mark 0x77 counter name "kept" accept
             iifname "port*" oifname "port*" counter name "changed"
@@ -206,7 +218,8 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
         long before = allowed.Forward.Received;
         await DaemonLab.UntilAsync("what is allowed", () => allowed.Forward.Received > before + 20);
         lab.Network.Unplug(guest);
-        await DaemonLab.UntilAsync("its absence", async () => (await lab.VnicAsync(guest.HostDevice)).State == VnicState.Absent);
+        await DaemonLab.UntilAsync(
+            "its absence", async () => (await lab.VnicAsync(guest.HostDevice)).State == VnicState.Absent);
         before = allowed.Forward.Received;
         lab.Network.Plug(guest);
         await DaemonLab.UntilAsync("what is allowed, again", () => allowed.Forward.Received > before + 20);

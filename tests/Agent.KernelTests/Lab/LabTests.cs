@@ -48,7 +48,9 @@ public sealed class LabTests
         Assert.DoesNotContain($"/sgt-{id}-", SystemCommand.Run("ps", "-eo", "args"), StringComparison.Ordinal);
     }
 
-    /// <summary>sg-lab in a process group of its own, so that it can be interrupted as a terminal does it: all of it.</summary>
+    /// <summary>
+    /// sg-lab in a process group of its own, so that it can be interrupted as a terminal does it: all of it.
+    /// </summary>
     private sealed class LabProcess : IDisposable
     {
         private readonly Process process;

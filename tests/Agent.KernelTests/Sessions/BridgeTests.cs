@@ -39,11 +39,14 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
     [Theory]
     [InlineData(MixedLab.HostV4, true)]
     [InlineData(MixedLab.HostV6, false)]
-    public async Task The_host_is_subject_to_ingress_rules_and_its_sessions_outlive_a_change_that_spares_them(string address, bool v4)
+    public async Task The_host_is_subject_to_ingress_rules_and_its_sessions_outlive_a_change_that_spares_them(
+        string address, bool v4)
     {
         lab.Need();
         AddHostAddress();
-        await lab.ApplyAsync(SessionLab.CallsInto($"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}", "in 1 accept tcp 22/22 0.0.0.0/0"));
+        await lab.ApplyAsync(SessionLab.CallsInto(
+            $"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}",
+            "in 1 accept tcp 22/22 0.0.0.0/0"));
         using Socket host = lab.Lab.Network.Host.OpenSocket(
             v4 ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6, SocketType.Dgram, ProtocolType.Udp);
         host.Bind(new IPEndPoint(IPAddress.Parse(address), PortNumbers.Next()));
@@ -54,7 +57,8 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
         Assert.False(await ArrivesAsync(host, closed, new IPEndPoint(guest, 7001), Probe.DropWait));
 
         // Judged again by the answer, which travels towards the host.
-        (Accepted answer, _) = await lab.ApplyAsync(SessionLab.CallsInto($"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}"));
+        (Accepted answer, _) = await lab.ApplyAsync(
+            SessionLab.CallsInto($"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}"));
         Assert.True(answer.Changes.SessionsRevalidated);
         Assert.True(await ArrivesAsync(served, host, (IPEndPoint)host.LocalEndPoint!, Probe.PassWait));
         await lab.ApplyAsync(SessionLab.CallsInto());
@@ -82,10 +86,12 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
     public async Task Fragments_are_judged_as_the_datagram_that_they_are(bool v4)
     {
         lab.Need();
-        await lab.ApplyAsync(SessionLab.CallsInto("in 1 accept udp 7000/7000 0.0.0.0/0", "in 1 accept udp 7000/7000 ::/0"));
+        await lab.ApplyAsync(
+            SessionLab.CallsInto("in 1 accept udp 7000/7000 0.0.0.0/0", "in 1 accept udp 7000/7000 ::/0"));
         (IPAddress source, IPAddress target) = v4 ? (lab.E1.V4, lab.E2.V4) : (lab.E1.V6, lab.E2.V6);
         IPEndPoint from = new(source, PortNumbers.Next());
-        Assert.True(await lab.Lab.Probe.FragmentsArriveAsync(lab.E1, from, lab.E2, new IPEndPoint(target, 7000), Probe.PassWait));
+        Assert.True(await lab.Lab.Probe.FragmentsArriveAsync(
+            lab.E1, from, lab.E2, new IPEndPoint(target, 7000), Probe.PassWait));
         Assert.False(await lab.Lab.Probe.FragmentsArriveAsync(lab.E1, from, lab.E2, new IPEndPoint(target, 7001)));
         Assert.False(await lab.Lab.Probe.FragmentsArriveAsync(
             lab.E1, from, lab.E2, new IPEndPoint(target, 7000), choose: all => all[1..]));
@@ -99,7 +105,8 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
     private async Task<bool> ConnectsToHostAsync(NetworkEndpoint guest, string address, int port, TimeSpan wait)
     {
         IPAddress host = IPAddress.Parse(address);
-        using Socket listener = lab.Lab.Network.Host.OpenSocket(host.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        using Socket listener = lab.Lab.Network.Host.OpenSocket(
+            host.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
         listener.Bind(new IPEndPoint(host, port));
         listener.Listen();

@@ -4,13 +4,16 @@ using Agent.V1;
 
 namespace Agent.KernelTests.Sessions;
 
-/// <summary>Bridge ports where bridges are not enforced, by setting or for want of the kernel's help: closed, and said so.</summary>
+/// <summary>
+/// Bridge ports where bridges are not enforced, by setting or for want of the kernel's help: closed, and said so.
+/// </summary>
 public sealed class ClosedBridgeTests
 {
     [Fact]
     public async Task A_bridge_port_is_closed_and_reported_where_bridges_are_not_enforced()
     {
-        await using DaemonLab lab = await DaemonLab.StartAsync(c => c["enforce_bridges"] = false, topology: Topology.Bridged);
+        await using DaemonLab lab = await DaemonLab.StartAsync(
+            c => c["enforce_bridges"] = false, topology: Topology.Bridged);
         Accepted answer = await lab.ApplyAsync(SessionLab.CallsInto(
             "in 1 accept all -1/-1 0.0.0.0/0", "in 1 accept all -1/-1 ::/0"));
         Assert.Equal(3, answer.FailedVnics.Count);
@@ -31,11 +34,15 @@ public sealed class ClosedBridgeTests
         await DaemonLab.UntilAsync("a running flood", () => flood.Forward.Received > 50);
         // Both ends of the flood on one segment, which would carry it without asking anybody.
         string e2Mac = lab.Network.Guests["e2"].Spec.Mac;
-        lab.E1.Place.IpBatch([$"route replace {lab.E2.V4}/32 dev eth0", $"neigh replace {lab.E2.V4} lladdr {e2Mac} dev eth0 nud permanent"]);
+        lab.E1.Place.IpBatch([
+            $"route replace {lab.E2.V4}/32 dev eth0",
+            $"neigh replace {lab.E2.V4} lladdr {e2Mac} dev eth0 nud permanent"]);
         long before = flood.Forward.Received;
-        lab.Network.Host.IpBatch([$"link set {lab.E1.HostDevice} master br9", $"link set {lab.E2.HostDevice} master br9"]);
+        lab.Network.Host.IpBatch(
+            [$"link set {lab.E1.HostDevice} master br9", $"link set {lab.E2.HostDevice} master br9"]);
         long moved = System.Diagnostics.Stopwatch.GetTimestamp();
-        await DaemonLab.UntilAsync("reported", async () => (await lab.VnicAsync(lab.E1.HostDevice)).State == VnicState.Failed);
+        await DaemonLab.UntilAsync(
+            "reported", async () => (await lab.VnicAsync(lab.E1.HostDevice)).State == VnicState.Failed);
         await flood.StopAsync();
         Assert.Empty(flood.Forward.SentAfter(moved));
         Assert.True(before > 0);

@@ -14,7 +14,8 @@ namespace Agent.KernelTests.Sessions;
 /// <param name="Zone">Conntrack zone.</param>
 /// <param name="Seconds">Left until the entry goes, if nothing comes.</param>
 internal sealed record ConntrackEntry(
-    byte Protocol, IPAddress Source, IPAddress Destination, ushort SourcePort, ushort DestinationPort, ushort Zone, uint Seconds);
+    byte Protocol, IPAddress Source, IPAddress Destination, ushort SourcePort, ushort DestinationPort,
+    ushort Zone, uint Seconds);
 
 /// <summary>Reads and fills the connection tracking table of a namespace, by ctnetlink.</summary>
 internal static class Conntrack
@@ -147,7 +148,8 @@ internal static class Conntrack
                     (TupleIp, 2 or 4) => entry with { Destination = new IPAddress(attr.Payload) },
                     (TupleProto, 1) => entry with { Protocol = attr.U8() },
                     (TupleProto, 2) => entry with { SourcePort = BinaryPrimitives.ReadUInt16BigEndian(attr.Payload) },
-                    (TupleProto, 3) => entry with { DestinationPort = BinaryPrimitives.ReadUInt16BigEndian(attr.Payload) },
+                    (TupleProto, 3) =>
+                        entry with { DestinationPort = BinaryPrimitives.ReadUInt16BigEndian(attr.Payload) },
                     _ => entry,
                 };
             }

@@ -37,7 +37,8 @@ public sealed class EpochCircleTests(SmallCircleLab lab) : IClassFixture<SmallCi
         {
             (Accepted answer, _) = await lab.ApplyAsync(deny);
             Assert.True(answer.Changes.SessionsRevalidated);
-            bool[] heard = await Task.WhenAll(sleepers.Take(3).Select(s => s.ServerSendsAsync(TimeSpan.FromMilliseconds(50))));
+            bool[] heard = await Task.WhenAll(
+                sleepers.Take(3).Select(s => s.ServerSendsAsync(TimeSpan.FromMilliseconds(50))));
             Assert.DoesNotContain(true, heard);
             await lab.ApplyAsync(allow);
         }
@@ -82,7 +83,8 @@ public sealed class EpochCircleTests(SmallCircleLab lab) : IClassFixture<SmallCi
         lab.Forget();
         lab.Lab.Network.Host.Nft(
             "table inet other\ndelete table inet other\ntable inet other {\n chain marks {\n"
-            + $"  type filter hook prerouting priority -100\n  ct state new ct mark set ct mark or {OtherBits}\n }}\n}}\n");
+            + "  type filter hook prerouting priority -100\n"
+            + $"  ct state new ct mark set ct mark or {OtherBits}\n }}\n}}\n");
         return Task.CompletedTask;
     }
 

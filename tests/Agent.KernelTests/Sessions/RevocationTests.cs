@@ -29,7 +29,8 @@ public abstract class RevocationContract(SessionLab lab)
             SessionLab.CallsInto(AnyV4, AnyV6),
             SessionLab.CallsInto(AnyV4, AnyV6, "in 1 drop udp 1/65535 0.0.0.0/0", "in 1 drop udp 1/65535 ::/0")),
         ["a priority moves"] = (
-            SessionLab.CallsInto(AnyV4, AnyV6, "in 2 drop udp 1/65535 10.0.0.0/8", "in 2 drop udp 1/65535 2001:db8::/32"),
+            SessionLab.CallsInto(
+                AnyV4, AnyV6, "in 2 drop udp 1/65535 10.0.0.0/8", "in 2 drop udp 1/65535 2001:db8::/32"),
             SessionLab.CallsInto(
                 "in 3 accept all -1/-1 0.0.0.0/0", "in 3 accept all -1/-1 ::/0",
                 "in 2 drop udp 1/65535 10.0.0.0/8", "in 2 drop udp 1/65535 2001:db8::/32")),
@@ -37,14 +38,24 @@ public abstract class RevocationContract(SessionLab lab)
             With(SessionLab.CallsInto("in 1 accept all -1/-1 sg-d"), s => Group(s, "sg-d"), s => Join(s, "e1", "sg-d")),
             With(SessionLab.CallsInto("in 1 accept all -1/-1 sg-d"), s => Group(s, "sg-d"))),
         ["a listed member goes"] = (
-            With(SessionLab.CallsInto("in 1 accept all -1/-1 sg-d"), s => Group(s, "sg-d", "10.0.0.8", "2001:db8:1::8")),
+            With(
+                SessionLab.CallsInto("in 1 accept all -1/-1 sg-d"),
+                s => Group(s, "sg-d", "10.0.0.8", "2001:db8:1::8")),
             With(SessionLab.CallsInto("in 1 accept all -1/-1 sg-d"), s => Group(s, "sg-d"))),
         ["a prefix list shrinks"] = (
-            With(SessionLab.CallsInto("in 1 accept all -1/-1 pl-4", "in 1 accept all -1/-1 pl-6"), s => Lists(s, "10.0.0.0/24", "2001:db8:1::/64")),
-            With(SessionLab.CallsInto("in 1 accept all -1/-1 pl-4", "in 1 accept all -1/-1 pl-6"), s => Lists(s, "10.9.0.0/24", "2001:db8:9::/64"))),
+            With(
+                SessionLab.CallsInto("in 1 accept all -1/-1 pl-4", "in 1 accept all -1/-1 pl-6"),
+                s => Lists(s, "10.0.0.0/24", "2001:db8:1::/64")),
+            With(
+                SessionLab.CallsInto("in 1 accept all -1/-1 pl-4", "in 1 accept all -1/-1 pl-6"),
+                s => Lists(s, "10.9.0.0/24", "2001:db8:9::/64"))),
         ["a port list shrinks"] = (
-            With(SessionLab.CallsInto("in 1 accept udp prl-1 0.0.0.0/0", "in 1 accept udp prl-1 ::/0"), s => Ports(s, "1/65535")),
-            With(SessionLab.CallsInto("in 1 accept udp prl-1 0.0.0.0/0", "in 1 accept udp prl-1 ::/0"), s => Ports(s, "1/9"))),
+            With(
+                SessionLab.CallsInto("in 1 accept udp prl-1 0.0.0.0/0", "in 1 accept udp prl-1 ::/0"),
+                s => Ports(s, "1/65535")),
+            With(
+                SessionLab.CallsInto("in 1 accept udp prl-1 0.0.0.0/0", "in 1 accept udp prl-1 ::/0"),
+                s => Ports(s, "1/9"))),
         ["inner access is withdrawn"] = (
             With(SessionLab.CallsInto(), s => Join(s, "e1", "sg-b"), s => Inner(s, "sg-b", V1.Policy.Accept)),
             With(SessionLab.CallsInto(), s => Join(s, "e1", "sg-b"), s => Inner(s, "sg-b", V1.Policy.Drop))),
@@ -54,13 +65,18 @@ public abstract class RevocationContract(SessionLab lab)
         ["the caller's egress closes"] = (
             SessionLab.CallsInto(AnyV4, AnyV6),
             With(SessionLab.CallsInto(AnyV4, AnyV6), s => s.Groups[0].Rules.Add(
-                States.Isolating("x", "out 1 drop udp 1/65535 10.0.0.5/32", "out 1 drop udp 1/65535 2001:db8:1::5/128").Rules))),
+                States.Isolating(
+                    "x", "out 1 drop udp 1/65535 10.0.0.5/32", "out 1 drop udp 1/65535 2001:db8:1::5/128")
+                    .Rules))),
         ["the callee's vNIC is removed"] = (
             SessionLab.CallsInto(AnyV4, AnyV6),
             With(SessionLab.CallsInto(AnyV4, AnyV6), s => s.Vnics.RemoveAt(1))),
         ["the caller's address is taken away"] = (
             SessionLab.CallsInto(AnyV4, AnyV6),
-            With(SessionLab.CallsInto(AnyV4, AnyV6), s => s.Vnics[0].Addresses.Remove("10.0.0.8"), s => s.Vnics[0].Addresses.Remove("2001:db8:1::8"))),
+            With(
+                SessionLab.CallsInto(AnyV4, AnyV6),
+                s => s.Vnics[0].Addresses.Remove("10.0.0.8"),
+                s => s.Vnics[0].Addresses.Remove("2001:db8:1::8"))),
     };
 
     [Theory]
@@ -73,7 +89,8 @@ public abstract class RevocationContract(SessionLab lab)
         bool callersAddress = change == "the caller's address is taken away";
         using Flood four = SessionLab.StartUdp(lab.E1, lab.E2, v4: true, 1000, FloodDirections.Both);
         using Flood six = SessionLab.StartUdp(lab.E1, lab.E2, v4: false, 1000, FloodDirections.Both);
-        using Flood innocent = SessionLab.StartUdp(callersAddress ? lab.E2 : lab.E1, lab.E3, v4: true, 1000, FloodDirections.Both);
+        using Flood innocent =
+            SessionLab.StartUdp(callersAddress ? lab.E2 : lab.E1, lab.E3, v4: true, 1000, FloodDirections.Both);
         await DaemonLab.UntilAsync("running floods", () =>
             four.Backward.Received > 50 && six.Backward.Received > 50 && innocent.Backward.Received > 50);
         await FlipAsync(allow, deny, rounds: 8, [four, six]);
@@ -99,7 +116,8 @@ public abstract class RevocationContract(SessionLab lab)
         using Flood innocent = SessionLab.StartUdp(lab.E1, lab.E3, v4: true, 2000, FloodDirections.Both);
         using TcpStream session = await SessionLab.ConnectAsync(lab.E1, lab.E3, v4: false);
         using Flood writers = Flood.StartTcp(session, 500);
-        await DaemonLab.UntilAsync("running floods", () => both.Backward.Received > 50 && replies.Backward.Received > 50);
+        await DaemonLab.UntilAsync(
+            "running floods", () => both.Backward.Received > 50 && replies.Backward.Received > 50);
         await FlipAsync(allow, deny, rounds: 150, [both, replies]);
         await innocent.StopAsync();
         await writers.StopAsync();
@@ -151,7 +169,8 @@ public abstract class RevocationContract(SessionLab lab)
             && Stopwatch.GetElapsedTime(acked) > TimeSpan.FromMilliseconds(300));
         Assert.Empty(writer.Backward.SentAfter(acked));
         await lab.ApplyAsync(allow);
-        await DaemonLab.UntilAsync("a session that is allowed again goes on", () => writer.Backward.SentAfter(acked).Length > 0);
+        await DaemonLab.UntilAsync(
+            "a session that is allowed again goes on", () => writer.Backward.SentAfter(acked).Length > 0);
     }
 
     [Theory]
@@ -197,7 +216,9 @@ public abstract class RevocationContract(SessionLab lab)
             SessionLab.CallsInto([.. rules, "in 1 accept tcp 80/80 0.0.0.0/0"]), // more, not less
             SessionLab.CallsInto([.. rules.Reverse(), "in 1 accept tcp 80/80 0.0.0.0/0"]), // other ids
             With(SessionLab.CallsInto([.. rules, "in 1 accept tcp 80/80 0.0.0.0/0"]), s => Group(s, "sg-z")),
-            With(SessionLab.CallsInto([.. rules, "in 1 accept tcp 80/80 0.0.0.0/0"]), s => s.Groups[1].Description = "other words"),
+            With(
+                SessionLab.CallsInto([.. rules, "in 1 accept tcp 80/80 0.0.0.0/0"]),
+                s => s.Groups[1].Description = "other words"),
         ];
         foreach (Snapshot edit in edits)
         {
@@ -254,8 +275,10 @@ public abstract class RevocationContract(SessionLab lab)
 
     private static void Lists(Snapshot state, string v4, string v6)
     {
-        state.PrefixLists.Add(new PrefixList { Id = "pl-4", Family = IpFamily.Ipv4, MaxEntries = 10, Entries = { v4 } });
-        state.PrefixLists.Add(new PrefixList { Id = "pl-6", Family = IpFamily.Ipv6, MaxEntries = 10, Entries = { v6 } });
+        state.PrefixLists.Add(
+            new PrefixList { Id = "pl-4", Family = IpFamily.Ipv4, MaxEntries = 10, Entries = { v4 } });
+        state.PrefixLists.Add(
+            new PrefixList { Id = "pl-6", Family = IpFamily.Ipv6, MaxEntries = 10, Entries = { v6 } });
     }
 
     private static void Ports(Snapshot state, string range) =>

@@ -77,11 +77,13 @@ public class SessionLab : IAsyncLifetime
         return (answer, acked);
     }
 
-    internal static Flood StartUdp(NetworkEndpoint from, NetworkEndpoint to, bool v4, int perSecond, FloodDirections directions)
+    internal static Flood StartUdp(
+        NetworkEndpoint from, NetworkEndpoint to, bool v4, int perSecond, FloodDirections directions)
     {
         (IPAddress source, IPAddress target) = v4 ? (from.V4, to.V4) : (from.V6, to.V6);
         return Flood.StartUdp(
-            new UdpPath(from, new IPEndPoint(source, PortNumbers.Next()), to, new IPEndPoint(target, PortNumbers.Next())),
+            new UdpPath(
+                from, new IPEndPoint(source, PortNumbers.Next()), to, new IPEndPoint(target, PortNumbers.Next())),
             perSecond, directions);
     }
 
@@ -92,7 +94,9 @@ public class SessionLab : IAsyncLifetime
         return stream ?? throw new InvalidOperationException("the session that the test needs did not come about");
     }
 
-    /// <summary>What never came of what was sent after the first that did: the answer may be faster than the question.</summary>
+    /// <summary>
+    /// What never came of what was sent after the first that did: the answer may be faster than the question.
+    /// </summary>
     internal static long[] Lost(FloodStream stream) =>
         [.. stream.Missing().Where(sequence => sequence > stream.FirstSequence)];
 

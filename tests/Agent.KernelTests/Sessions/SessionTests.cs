@@ -27,11 +27,14 @@ public sealed class SessionTests
         Assert.True(await lab.Probe.EchoReturnsAsync(lab.Network.Outsider, World, lab.E1.V4, Probe.PassWait));
         Assert.True(await lab.Probe.EchoReturnsAsync(
             lab.Network.Outsider, IPAddress.Parse(AddressPlan.V6.Seven), lab.E1.V6, Probe.PassWait));
-        Assert.True(await lab.Probe.ProtocolArrivesAsync(lab.Network.Outsider, World, lab.E1, lab.E1.V4, 47, Probe.PassWait));
-        Assert.True(await lab.Probe.ProtocolArrivesAsync(lab.Network.Outsider, World, lab.E1, lab.E1.V4, Esp, Probe.PassWait));
+        Assert.True(await lab.Probe.ProtocolArrivesAsync(
+            lab.Network.Outsider, World, lab.E1, lab.E1.V4, 47, Probe.PassWait));
+        Assert.True(await lab.Probe.ProtocolArrivesAsync(
+            lab.Network.Outsider, World, lab.E1, lab.E1.V4, Esp, Probe.PassWait));
 
         Dictionary<byte, uint> left = Conntrack.List(lab.Network.Host)
-            .GroupBy(entry => entry.Protocol).ToDictionary(group => group.Key, group => group.Max(entry => entry.Seconds));
+            .GroupBy(entry => entry.Protocol)
+            .ToDictionary(group => group.Key, group => group.Max(entry => entry.Seconds));
         Assert.InRange(left[6], 880u, 910u);
         Assert.InRange(left[17], 1u, 30u);
         Assert.InRange(left[1], 1u, 30u);
@@ -39,7 +42,9 @@ public sealed class SessionTests
         Assert.InRange(left[47], 1u, 30u);
         Assert.InRange(left[Esp], 1u, 30u); // conntrack.manage_sysctls
         Assert.Equal("30", lab.Network.Host.ReadSysctl("net/netfilter/nf_conntrack_generic_timeout"));
-        Assert.DoesNotContain((await lab.StatusAsync()).Alarms, alarm => alarm.Contains("timeout", StringComparison.Ordinal));
+        Assert.DoesNotContain(
+            (await lab.StatusAsync()).Alarms,
+            alarm => alarm.Contains("timeout", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -65,13 +70,16 @@ public sealed class SessionTests
         await lab.ApplyAsync(state);
         await lab.Daemon.RestartAsync();
 
-        // The object that the session was opened with is there: its next packet gives it 90 s again, not the namespace's.
+        // The object that the session was opened with is there: its next packet gives it 90 s again, not the
+        // namespace's.
         Assert.True(await talk.ServerSendsAsync(Probe.PassWait));
         ConntrackEntry old = Conntrack.List(lab.Network.Host).Single(entry => entry.DestinationPort == 5300);
         Assert.InRange(old.Seconds, 60u, 90u);
         using UdpConversation later = Talk(lab, 5301);
         Assert.True(await later.ClientSendsAsync(Probe.PassWait));
-        Assert.InRange(Conntrack.List(lab.Network.Host).Single(entry => entry.DestinationPort == 5301).Seconds, 1u, 10u);
+        Assert.InRange(
+            Conntrack.List(lab.Network.Host).Single(entry => entry.DestinationPort == 5301).Seconds,
+            1u, 10u);
     }
 
     [Fact]
@@ -96,7 +104,8 @@ public sealed class SessionTests
         await lab.ApplyAsync(state);
         Assert.Equal(10, await ArrivingAsync(lab, lab.Network.Outsider, lab.E1, 16));
         Assert.Equal(6, Counted(lab, "n_drop_to_limit", lab.E1.HostDevice));
-        Assert.Equal(16, await ArrivingAsync(lab, lab.Network.Outsider, lab.E2, 16)); // somebody else's sessions are not e1's
+        // Somebody else's sessions are not e1's.
+        Assert.Equal(16, await ArrivingAsync(lab, lab.Network.Outsider, lab.E2, 16));
 
         // Neither a change of policy nor a judgement of what is there forgets the count, or adds to it.
         state.Groups[0].Rules.Add(new Rule
@@ -144,7 +153,8 @@ public sealed class SessionTests
         Assert.True(await stream.ServerSendsAsync(Probe.PassWait) && await stream.ClientSendsAsync(Probe.PassWait));
         double limit = await lab.MetricAsync("sg_agent_conntrack_limit");
         Assert.SkipWhen(limit > 1 << 20,
-            $"nf_conntrack_max is {limit}, and a network namespace of this kernel cannot lower it: filling takes too long");
+            $"nf_conntrack_max is {limit}, and a network namespace of this kernel cannot lower it: "
+            + "filling takes too long");
         int held = Conntrack.Fill(lab.Network.Host);
         Assert.InRange(held, limit - 1, limit + 1);
         Assert.InRange(await lab.MetricAsync("sg_agent_conntrack_entries"), limit - 1, limit + 1);
@@ -165,7 +175,8 @@ public sealed class SessionTests
     private static async Task<TcpStream> ConnectAsync(DaemonLab lab)
     {
         TcpStream? stream = await Probe.ConnectAsync(
-            new TcpRoute(lab.Network.Outsider, new IPEndPoint(lab.E1.V4, 22), lab.E1) { Source = World }, Probe.PassWait);
+            new TcpRoute(lab.Network.Outsider, new IPEndPoint(lab.E1.V4, 22), lab.E1) { Source = World },
+            Probe.PassWait);
         Assert.NotNull(stream);
         return stream;
     }

@@ -23,7 +23,10 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
         new("router", "tap-router", "02:00:00:00:00:02", "10.0.0.5", "10.0.0.6", "2001:db8:1::5", "2001:db8:1::6"),
         new("many", "tap-many", "02:00:00:00:00:03", "10.0.0.7", "2001:db8:1::7")
         {
-            DelegatedPrefixes = [.. Enumerable.Range(0, 100).SelectMany(i => (string[])[$"10.3.{i}.0/28", $"2001:db8:3:{i}::/80"])],
+            DelegatedPrefixes =
+            [
+                .. Enumerable.Range(0, 100).SelectMany(i => (string[])[$"10.3.{i}.0/28", $"2001:db8:3:{i}::/80"]),
+            ],
         },
     ];
 
@@ -151,7 +154,9 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
         return GuestFrames.Of(new GuestIdentity(guest.Mac, Network.NextHopMac(guest, IPAddress.Parse("198.51.100.7")))
         {
             V4 = guest.V4,
-            OtherV4 = delegated ? IPAddress.Parse("10.3.77.9") : guest.Addresses.Last(a => a.GetAddressBytes().Length == 4),
+            OtherV4 = delegated
+                ? IPAddress.Parse("10.3.77.9")
+                : guest.Addresses.Last(a => a.GetAddressBytes().Length == 4),
             V6 = guest.V6,
             OtherV6 = delegated ? IPAddress.Parse("2001:db8:3:77::9") : guest.Addresses[^1],
         });
@@ -176,7 +181,9 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
         },
     };
 
-    /// <summary>A bridge that passes its frames through the IP hooks puts fragments together, and waits for the rest.</summary>
+    /// <summary>
+    /// A bridge that passes its frames through the IP hooks puts fragments together, and waits for the rest.
+    /// </summary>
     private static void KeepFragments(NetNamespace host) => host.Run(() =>
     {
         foreach (string family in (string[])["iptables", "ip6tables"])

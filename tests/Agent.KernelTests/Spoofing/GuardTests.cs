@@ -1,13 +1,16 @@
 namespace Agent.KernelTests.Spoofing;
 
-/// <summary>Every frame of the table from a guest that is routed: it comes through, or exactly its counter moves.</summary>
+/// <summary>
+/// Every frame of the table from a guest that is routed: it comes through, or exactly its counter moves.
+/// </summary>
 public sealed class RoutedGuardTests(RoutedGuardHost host) : IClassFixture<RoutedGuardHost>
 {
     public static TheoryData<string, string> Cases => GuardHost.Cases();
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public Task A_frame_comes_through_or_its_kind_is_counted(string guest, string frame) => host.CheckAsync(guest, frame);
+    public Task A_frame_comes_through_or_its_kind_is_counted(string guest, string frame) =>
+        host.CheckAsync(guest, frame);
 
     [Fact]
     public void Nft_lists_and_reloads_the_guard()
@@ -29,12 +32,15 @@ public sealed class RoutedGuardTests(RoutedGuardHost host) : IClassFixture<Route
     }
 }
 
-/// <summary>The same frames from a port of a bridge, where what passes arrives on the outsider's wire as it was.</summary>
+/// <summary>
+/// The same frames from a port of a bridge, where what passes arrives on the outsider's wire as it was.
+/// </summary>
 public sealed class BridgedGuardTests(BridgedGuardHost host) : IClassFixture<BridgedGuardHost>
 {
     public static TheoryData<string, string> Cases => GuardHost.Cases();
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public Task A_frame_comes_through_or_its_kind_is_counted(string guest, string frame) => host.CheckAsync(guest, frame);
+    public Task A_frame_comes_through_or_its_kind_is_counted(string guest, string frame) =>
+        host.CheckAsync(guest, frame);
 }

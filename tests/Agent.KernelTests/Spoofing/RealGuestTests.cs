@@ -78,7 +78,9 @@ public sealed class RealGuestTests
         Assert.Contains("lladdr", web.Place.Exec("ip", "-6", "neigh", "show"), StringComparison.Ordinal);
     }
 
-    /// <summary>Discover and offer: the client has no address yet, the server answers to the one that it gives.</summary>
+    /// <summary>
+    /// Discover and offer: the client has no address yet, the server answers to the one that it gives.
+    /// </summary>
     private static async Task LeaseAsync(Guest guest, NetNamespace serverPlace)
     {
         using Socket server = serverPlace.OpenSocket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);

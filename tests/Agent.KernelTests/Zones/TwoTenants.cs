@@ -45,7 +45,8 @@ internal sealed class TwoTenants : IAsyncDisposable
     public static async Task<TwoTenants> StartAsync()
     {
         TestNetwork network = TestNetwork.Create(
-            new TestNetworkOptions(), Spec("a1", TableA, 5), Spec("a2", TableA, 6), Spec("b1", TableB, 5), Spec("b2", TableB, 6));
+            new TestNetworkOptions(),
+            Spec("a1", TableA, 5), Spec("a2", TableA, 6), Spec("b1", TableB, 5), Spec("b2", TableB, 6));
         try
         {
             NetworkEndpoint worldA = network.AddUplink("up-a", TableA, Outside);
@@ -64,7 +65,9 @@ internal sealed class TwoTenants : IAsyncDisposable
         }
     }
 
-    /// <summary>Each VPC: one of its guests is in "clients"; the other, a server, takes UDP and TCP from them and from outside.</summary>
+    /// <summary>
+    /// Each VPC: one of its guests is in "clients"; the other, a server, takes UDP and TCP from them and from outside.
+    /// </summary>
     public static Snapshot State()
     {
         var state = new Snapshot
@@ -92,7 +95,8 @@ internal sealed class TwoTenants : IAsyncDisposable
 
     public async Task<Accepted> ApplyAsync(Snapshot state)
     {
-        ApplyResponse answer = await Client.ApplySnapshotAsync(new ApplySnapshotRequest { Snapshot = state, NextRevision = true });
+        ApplyResponse answer = await Client.ApplySnapshotAsync(
+            new ApplySnapshotRequest { Snapshot = state, NextRevision = true });
         Assert.True(answer.Accepted is not null, $"refused: {answer.Refused}");
         Assert.Empty(answer.Accepted.FailedVnics);
         return answer.Accepted;

@@ -22,8 +22,10 @@ public sealed class ZoneTests
         IPAddress to = IPAddress.Parse(server);
         using TcpStream inA = await ConnectAsync(lab.WorldA, from, lab["a2"], to);
         using TcpStream inB = await ConnectAsync(lab.WorldB, from, lab["b2"], to);
-        using UdpConversation talkA = UdpConversation.Open(lab.WorldA, from, lab["a2"], new IPEndPoint(to, 5300), clientPort: 9001);
-        using UdpConversation talkB = UdpConversation.Open(lab.WorldB, from, lab["b2"], new IPEndPoint(to, 5300), clientPort: 9001);
+        using UdpConversation talkA = UdpConversation.Open(
+            lab.WorldA, from, lab["a2"], new IPEndPoint(to, 5300), clientPort: 9001);
+        using UdpConversation talkB = UdpConversation.Open(
+            lab.WorldB, from, lab["b2"], new IPEndPoint(to, 5300), clientPort: 9001);
         foreach (UdpConversation talk in (UdpConversation[])[talkA, talkB])
         {
             Assert.True(await talk.ClientSendsAsync(Probe.PassWait) && await talk.ServerSendsAsync(Probe.PassWait));
@@ -63,7 +65,8 @@ public sealed class ZoneTests
             Assert.True(await lab.UdpArrivesAsync(lab["b1"], lab["b2"], server, expected: true));
         }
 
-        // A wrong route leads from one VPC into the other: from a1, whose address is a member's there, and from A's world.
+        // A wrong route leads from one VPC into the other: from a1, whose address is a member's there, and from A's
+        // world.
         lab.Network.Host.IpBatch(
         [
             $"route replace {lab["a2"].V4}/32 dev tap-b2 table {TwoTenants.TableA}",
@@ -122,7 +125,8 @@ public sealed class ZoneTests
         await using TwoTenants lab = await TwoTenants.StartAsync();
         await lab.ApplyAsync(TwoTenants.State());
         IPAddress world = lab.WorldA.V4;
-        using UdpConversation talk = UdpConversation.Open(lab["a1"], lab["a1"].V4, lab.WorldA, new IPEndPoint(world, 7000));
+        using UdpConversation talk = UdpConversation.Open(
+            lab["a1"], lab["a1"].V4, lab.WorldA, new IPEndPoint(world, 7000));
         Assert.True(await talk.ClientSendsAsync(Probe.PassWait) && await talk.ServerSendsAsync(Probe.PassWait));
         Assert.True(await talk.ClientSendsAsync(Probe.PassWait));
         lab.Network.Host.IpBatch([$"route add {world}/32 dev tap-b1 table {TwoTenants.TableA}"]);
@@ -140,7 +144,8 @@ public sealed class ZoneTests
         await using TwoTenants lab = await TwoTenants.StartAsync();
         await lab.ApplyAsync(TwoTenants.State());
         Assert.True(await lab.UdpArrivesAsync(lab["a1"], lab.WorldA, lab.WorldA.V4, expected: true));
-        lab.Network.Host.IpBatch([$"route add {lab.WorldB.V4}/32 via 169.254.0.2 dev up-b onlink table {TwoTenants.TableA}"]);
+        lab.Network.Host.IpBatch(
+            [$"route add {lab.WorldB.V4}/32 via 169.254.0.2 dev up-b onlink table {TwoTenants.TableA}"]);
         Assert.False(await lab.UdpArrivesAsync(lab["a1"], lab.WorldB, lab.WorldB.V4, expected: false));
         Assert.Equal(1, lab.Dropped("n_drop_to_zone", "up-b"));
     }
@@ -201,10 +206,12 @@ public sealed class ZoneTests
         Assert.Contains("ct state new ct status ! confirmed jump limit_tap-a1", listing, StringComparison.Ordinal);
     }
 
-    private static async Task<TcpStream> ConnectAsync(NetworkEndpoint client, IPAddress source, NetworkEndpoint server, IPAddress target)
+    private static async Task<TcpStream> ConnectAsync(
+        NetworkEndpoint client, IPAddress source, NetworkEndpoint server, IPAddress target)
     {
         TcpStream? stream = await Probe.ConnectAsync(
-            new TcpRoute(client, new IPEndPoint(target, 22), server) { Source = source, SourcePort = 9000 }, Probe.PassWait);
+            new TcpRoute(client, new IPEndPoint(target, 22), server) { Source = source, SourcePort = 9000 },
+            Probe.PassWait);
         Assert.NotNull(stream);
         return stream;
     }

@@ -6,7 +6,8 @@ namespace Agent.Tests.Cli;
 /// <summary>sgctl, run in this process: what it printed, and its exit code.</summary>
 internal sealed record CliRun(int ExitCode, string Out, string Error)
 {
-    public static async Task<CliRun> Of(string[] arguments, string input = "", int? width = null, params (string, string)[] environment)
+    public static async Task<CliRun> Of(
+        string[] arguments, string input = "", int? width = null, params (string, string)[] environment)
     {
         var output = new StringWriter { NewLine = "\n" };
         var error = new StringWriter { NewLine = "\n" };
@@ -16,7 +17,8 @@ internal sealed record CliRun(int ExitCode, string Out, string Error)
             Error = error,
             OpenInput = () => new MemoryStream(Encoding.UTF8.GetBytes(input)),
             OutWidth = width,
-            Environment = name => environment.Where(pair => pair.Item1 == name).Select(pair => pair.Item2).FirstOrDefault(),
+            Environment = name => environment.Where(pair => pair.Item1 == name)
+                .Select(pair => pair.Item2).FirstOrDefault(),
         });
         return new CliRun(code, output.ToString(), error.ToString());
     }

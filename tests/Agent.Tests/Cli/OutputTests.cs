@@ -67,17 +67,22 @@ public sealed class OutputTests
         var answer = new Accepted { Revision = 4 };
         answer.FailedVnics.Add(new VnicStatus { VnicId = "eni-1", InterfaceName = "tap1", Reason = "too large" });
         Assert.Equal(
-            "accepted revision 4, but not every vNIC follows it\n1 vNIC not enforced; each keeps what it had, or is closed\nvnic   interface  reason\neni-1  tap1       too large\n",
+            "accepted revision 4, but not every vNIC follows it\n"
+            + "1 vNIC not enforced; each keeps what it had, or is closed\n"
+            + "vnic   interface  reason\neni-1  tap1       too large\n",
             Text(screen => ApplyText.Accepted(screen, answer, dryRun: false)));
     }
 
     [Fact]
     public void A_refusal_names_each_fault_with_line_path_code_and_remedy()
     {
-        PolicyFile file = PolicyFile.Read("p.yaml", Encoding.UTF8.GetBytes("revision: 1\ngroups:\n- id: a\n  vpc_id: v\n")).File!;
+        PolicyFile file = PolicyFile.Read(
+            "p.yaml", Encoding.UTF8.GetBytes("revision: 1\ngroups:\n- id: a\n  vpc_id: v\n")).File!;
         var answer = new Refused { HeldRevision = 9 };
-        answer.Faults.Add(new Fault { Path = "groups[a].vpc_id", Code = "Code1", Message = "wrong", Remedy = "Do this." });
-        answer.Faults.Add(new Fault { Path = "revision", Code = "StaleRevision", Message = "old", Remedy = "Greater." });
+        answer.Faults.Add(
+            new Fault { Path = "groups[a].vpc_id", Code = "Code1", Message = "wrong", Remedy = "Do this." });
+        answer.Faults.Add(
+            new Fault { Path = "revision", Code = "StaleRevision", Message = "old", Remedy = "Greater." });
         Assert.Equal(
             """
             refused: 2 faults; nothing was changed, the agent holds revision 9
@@ -99,7 +104,9 @@ public sealed class OutputTests
     {
         Cell[][] rows = [["eni-1", "tap1", "enforced"], ["eni-22", "", "failed"]];
         void Print(Screen screen) => screen.Table(["vnic", "interface", "state"], rows);
-        Assert.Equal("vnic    interface  state\neni-1   tap1       enforced\neni-22             failed\n", Text(Print, width: 27));
+        Assert.Equal(
+            "vnic    interface  state\neni-1   tap1       enforced\neni-22             failed\n",
+            Text(Print, width: 27));
         Assert.Equal(
             "eni-1\n  interface  tap1\n  state      enforced\neni-22\n  state      failed\n", Text(Print, width: 26));
     }

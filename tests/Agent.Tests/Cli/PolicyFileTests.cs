@@ -4,7 +4,9 @@ using Agent.V1;
 
 namespace Agent.Tests.Cli;
 
-/// <summary>What a file says, in either format, is the message; what it does not say right is named by line and path.</summary>
+/// <summary>
+/// What a file says, in either format, is the message; what it does not say right is named by line and path.
+/// </summary>
 public sealed class PolicyFileTests
 {
     private const string Yaml = """
@@ -49,12 +51,14 @@ public sealed class PolicyFileTests
             "id": "sg-web", "vpc_id": "vpc-1", "type": "GROUP_TYPE_BASIC", "innerAccessPolicy": "POLICY_ACCEPT",
             "serviceManaged": true, "labels": { "tier": "web", "y": "no" }, "members": ["10.0.0.9", "2001:db8::9"],
             "rules": [
-              { "id": "http", "direction": 1, "protocol": "tcp", "policy": "accept", "portRange": "80/80", "cidr": "0.0.0.0/0" },
+              { "id": "http", "direction": 1, "protocol": "tcp", "policy": "accept", "portRange": "80/80",
+                "cidr": "0.0.0.0/0" },
               { "id": "list", "direction": "egress", "protocol": "6", "policy": 2, "priority": 100,
                 "port_list_id": "pl", "prefixListId": "pf" }
             ]
           }],
-          "prefixLists": [{ "id": "pf", "family": "IP_FAMILY_IPV6", "max_entries": 5, "entries": ["2001:db8::/32"], "name": null }],
+          "prefixLists": [{ "id": "pf", "family": "IP_FAMILY_IPV6", "max_entries": 5,
+            "entries": ["2001:db8::/32"], "name": null }],
           "port_lists": [{ "id": "pl", "entries": ["80/81"] }],
           "vnics": [{
             "id": "eni-1", "interface_name": "tap1", "mac": "02:00:00:00:00:01", "vpc_id": "vpc-1",
@@ -99,29 +103,36 @@ public sealed class PolicyFileTests
     public void A_large_group_is_read_in_both_formats()
     {
         var message = new Snapshot { Groups = { new SecurityGroup { Id = "sg-a", VpcId = "vpc-1" } } };
-        message.Groups[0].Members.AddRange(Enumerable.Range(0, 65_536).Select(i => $"10.{i >> 16}.{(i >> 8) & 255}.{i & 255}"));
+        message.Groups[0].Members.AddRange(
+            Enumerable.Range(0, 65_536).Select(i => $"10.{i >> 16}.{(i >> 8) & 255}.{i & 255}"));
         string json = Agent.Cli.Output.Json.State(message);
         Assert.Equal(message, Message("a.json", json));
         Assert.Equal(message, Message("a.yaml", Agent.Cli.Output.Yaml.FromJson(json)));
     }
 
     [Theory]
-    [InlineData("a.yaml", "groups:\n  - id: a\n    vpcid: x\n", "3:5 groups[a].vpcid UnknownField Did you mean vpc_id?")]
+    [InlineData("a.yaml", "groups:\n  - id: a\n    vpcid: x\n",
+        "3:5 groups[a].vpcid UnknownField Did you mean vpc_id?")]
     [InlineData("a.yaml", "groops: []\n", "1:1 groops UnknownField Did you mean groups?")]
-    [InlineData("a.yaml", "groups:\n- {id: a, rules: [{id: r, direction: up}]}\n", "2:38 groups[a].rules[r].direction InvalidEnumValue Use ingress or egress.")]
-    [InlineData("a.json", "{\"groups\": [\n {\"type\": \"GROUP_TYPE_ODD\"}]}", "2:11 groups[0].type InvalidEnumValue Use basic or advanced.")]
+    [InlineData("a.yaml", "groups:\n- {id: a, rules: [{id: r, direction: up}]}\n",
+        "2:38 groups[a].rules[r].direction InvalidEnumValue Use ingress or egress.")]
+    [InlineData("a.json", "{\"groups\": [\n {\"type\": \"GROUP_TYPE_ODD\"}]}",
+        "2:11 groups[0].type InvalidEnumValue Use basic or advanced.")]
     [InlineData("a.json", "{\"groups\": [{\"id\": 5}]}", "1:20 groups[5].id InvalidType Write it in quotes.")]
     [InlineData("a.json", "{\"groups\": {}}", "1:12 groups InvalidType Write [ ... ] around the elements.")]
     [InlineData("a.json", "{\"groups\": [null]}", "1:13 groups[0] InvalidType Write names and values.")]
     [InlineData("a.json", "[]", "1:1  InvalidType Write names and values.")]
     [InlineData("a.json", "{\"revision\": -1}", "1:14 revision InvalidType Write 0 to 18446744073709551615.")]
     [InlineData("a.json", "{\"revision\": 1.5}", "1:14 revision InvalidType Write 0 to 18446744073709551615.")]
-    [InlineData("a.yaml", "port_lists: [{id: p, max_entries: 4294967296}]", "1:35 port_lists[p].max_entries InvalidType Write 0 to 4294967295.")]
-    [InlineData("a.yaml", "groups: [{id: a, service_managed: yes}]", "1:35 groups[a].service_managed InvalidType Write true or false.")]
+    [InlineData("a.yaml", "port_lists: [{id: p, max_entries: 4294967296}]",
+        "1:35 port_lists[p].max_entries InvalidType Write 0 to 4294967295.")]
+    [InlineData("a.yaml", "groups: [{id: a, service_managed: yes}]",
+        "1:35 groups[a].service_managed InvalidType Write true or false.")]
     [InlineData("a.yaml", "revision: 1\nrevision: 2\n", "2:1 revision Duplicate Remove one.")]
     [InlineData("a.yaml", "groups: []\nGroups: []\n", "2:1 Groups UnknownField Did you mean groups?")]
     [InlineData("a.yaml", "vnics: [{id: e, vpc_id: a, vpcId: b}]", "1:28 vnics[e].vpc_id Duplicate Remove one.")]
-    [InlineData("a.yaml", "groups: [{id: a, rules: [{id: r, cidr: ::/0, group_id: b}]}]", "1:46 groups[a].rules[r].group_id Duplicate Remove one.")]
+    [InlineData("a.yaml", "groups: [{id: a, rules: [{id: r, cidr: ::/0, group_id: b}]}]",
+        "1:46 groups[a].rules[r].group_id Duplicate Remove one.")]
     [InlineData("a.yaml", "groups: [{id: a, labels: {k: 1, k: 2}}]", "1:33 groups[a].labels[k] Duplicate Remove one.")]
     [InlineData("a.yaml", "groups: [{id: a, labels: [k]}]", "1:26 groups[a].labels InvalidType Write { name: value }.")]
     [InlineData("a.json", "{\"groups\": [\n1,\n]}", "3:1  MalformedFile Correct the JSON.")]
@@ -144,8 +155,11 @@ public sealed class PolicyFileTests
     [Fact]
     public void Every_fault_is_found_at_once()
     {
-        PolicyFileResult result = PolicyFile.Read("a.yaml", Encoding.UTF8.GetBytes("groups: [{id: [a]}, {odd: 1}, 7]\nvnics: x\n"));
-        Assert.Equal(["groups[0].id", "groups[1].odd", "groups[2]", "vnics"], result.Faults.Select(fault => fault.Fault.Path));
+        PolicyFileResult result = PolicyFile.Read(
+            "a.yaml", Encoding.UTF8.GetBytes("groups: [{id: [a]}, {odd: 1}, 7]\nvnics: x\n"));
+        Assert.Equal(
+            ["groups[0].id", "groups[1].odd", "groups[2]", "vnics"],
+            result.Faults.Select(fault => fault.Fault.Path));
     }
 
     [Fact]
@@ -161,7 +175,9 @@ public sealed class PolicyFileTests
         foreach (string name in (string[])["a.yaml", "a.json"])
         {
             string text = "{\"groups\": " + new string('[', 100_000);
-            Assert.Equal(FileCodes.Malformed, Assert.Single(PolicyFile.Read(name, Encoding.UTF8.GetBytes(text)).Faults).Fault.Code);
+            Assert.Equal(
+                FileCodes.Malformed,
+                Assert.Single(PolicyFile.Read(name, Encoding.UTF8.GetBytes(text)).Faults).Fault.Code);
         }
     }
 

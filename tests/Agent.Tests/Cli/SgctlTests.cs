@@ -12,11 +12,13 @@ public sealed class SgctlTests
             vpc_id: vpc-1
             rules:
               - { id: http, direction: ingress, protocol: tcp, port_range: 80/80, cidr: 10.1.2.3/8 }
-        vnics:
-          - { id: eni-1, interface_name: tap1, mac: 02:00:00:00:00:01, vpc_id: vpc-1, addresses: [10.0.0.5], group_ids: [sg-web] }
+        vnics: [{ id: eni-1, interface_name: tap1, mac: 02:00:00:00:00:01,
+            vpc_id: vpc-1, addresses: [10.0.0.5], group_ids: [sg-web] }]
         """;
 
-    private static readonly string Bad = Good.Replace("80/80", "80", StringComparison.Ordinal).Replace("vpc-1, addr", "vpc-2, addr", StringComparison.Ordinal);
+    private static readonly string Bad =
+        Good.Replace("80/80", "80", StringComparison.Ordinal)
+            .Replace("vpc-1, addr", "vpc-2, addr", StringComparison.Ordinal);
 
     [Theory]
     [InlineData(ExitCode.Usage, "chek x", "there is no verb 'chek'. Did you mean check?")]
@@ -52,7 +54,9 @@ public sealed class SgctlTests
     {
         string path = Path.Combine(Directory.CreateTempSubdirectory("sgctl-").FullName, "s");
         using (var socket = new System.Net.Sockets.Socket(
-            System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Unspecified))
+            System.Net.Sockets.AddressFamily.Unix,
+            System.Net.Sockets.SocketType.Stream,
+            System.Net.Sockets.ProtocolType.Unspecified))
         {
             socket.Bind(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
             CliRun run = await CliRun.Of(["status"], environment: ("SG_AGENT_SOCKET", path));
@@ -68,11 +72,10 @@ public sealed class SgctlTests
     {
         CliRun run = await CliRun.OnFile("check", Good);
         Assert.Equal(
-            """
-            policy.yaml: no fault: 1 group, 1 rule, 0 listed members, 0 lists, 1 vNIC
-            warning: groups[sg-web].rules[http].cidr: 10.1.2.3/8 has bits set behind its prefix length; taken as 10.0.0.0/8
-
-            """, run.Out);
+            "policy.yaml: no fault: 1 group, 1 rule, 0 listed members, 0 lists, 1 vNIC\n"
+            + "warning: groups[sg-web].rules[http].cidr: 10.1.2.3/8 has bits set behind its prefix length; "
+            + "taken as 10.0.0.0/8\n",
+            run.Out);
         Assert.Equal((ExitCode.Done, ""), (run.ExitCode, run.Error));
     }
 
@@ -81,7 +84,9 @@ public sealed class SgctlTests
     {
         CliRun run = await CliRun.OnFile("check", Bad);
         Assert.Equal(ExitCode.InputInvalid, run.ExitCode);
-        Assert.StartsWith("policy.yaml: 2 faults\n\npolicy.yaml:5:56  groups[sg-web].rules[http].port_range\n", run.Error);
+        Assert.StartsWith(
+            "policy.yaml: 2 faults\n\npolicy.yaml:5:56  groups[sg-web].rules[http].port_range\n",
+            run.Error);
         Assert.Contains("policy.yaml:7:", run.Error);
         Assert.Empty(run.Out);
     }
@@ -93,7 +98,9 @@ public sealed class SgctlTests
         Assert.Equal([5, 7], faults.EnumerateArray().Select(fault => fault.GetProperty("line").GetInt32()));
         Assert.Equal("input_invalid", Code(await CliRun.OnFile("compile", Bad, more: "--json")));
         Assert.Equal("unreachable", Code(await CliRun.Of(["get", "--json", "--socket", "/nonexistent"])));
-        Assert.StartsWith("table inet", Parse(await CliRun.OnFile("compile", Good, more: "--json")).GetProperty("ruleset").GetString());
+        Assert.StartsWith(
+            "table inet",
+            Parse(await CliRun.OnFile("compile", Good, more: "--json")).GetProperty("ruleset").GetString());
 
         static string Code(CliRun run) => Parse(run).GetProperty("error").GetProperty("code").GetString()!;
 
@@ -113,21 +120,26 @@ public sealed class SgctlTests
     public async Task Compile_gives_the_same_text_each_time_and_guards_on_demand()
     {
         CliRun plain = await CliRun.OnFile("compile", Good);
-        Assert.Equal((ExitCode.Done, plain.Out), ((await CliRun.OnFile("compile", Good)).ExitCode, (await CliRun.OnFile("compile", Good)).Out));
+        Assert.Equal(
+            (ExitCode.Done, plain.Out),
+            ((await CliRun.OnFile("compile", Good)).ExitCode, (await CliRun.OnFile("compile", Good)).Out));
         Assert.DoesNotContain("not printable", plain.Out);
         Assert.DoesNotContain("device \"tap1\"", plain.Out);
         Assert.Contains("device \"tap1\"", (await CliRun.OnFile("compile", Good, more: "--all-devices")).Out);
     }
 
     [Theory]
-    [InlineData("eni-1 ingress tcp 10.9.9.9 10.0.0.5:80", "ACCEPT  eni-1 ingress  tcp 10.9.9.9:49152 -> 10.0.0.5:80\n  decided by  rule sg-web/http\n")]
+    [InlineData("eni-1 ingress tcp 10.9.9.9 10.0.0.5:80",
+        "ACCEPT  eni-1 ingress  tcp 10.9.9.9:49152 -> 10.0.0.5:80\n  decided by  rule sg-web/http\n")]
     [InlineData("tap1 ingress tcp 10.9.9.9:5 10.0.0.5:81",
         "DROP  tap1 ingress  tcp 10.9.9.9:5 -> 10.0.0.5:81\n  decided by   no rule: the default of the group's type\n"
         + "  passed over  sg-web/http: another destination port\n")]
     [InlineData("eni-1 ingress tcp [2001:db8::1]:7 [2001:db8::5]:80",
         "DROP  eni-1 ingress  tcp [2001:db8::1]:7 -> [2001:db8::5]:80\n"
         + "  decided by  destination check: the destination is not an address of the vNIC\n")]
-    [InlineData("eni-1 egress icmp 10.0.0.6 10.0.0.1", "DROP  eni-1 egress  icmp 10.0.0.6 -> 10.0.0.1\n  decided by  source check: the source is not an address of the vNIC\n")]
+    [InlineData("eni-1 egress icmp 10.0.0.6 10.0.0.1",
+        "DROP  eni-1 egress  icmp 10.0.0.6 -> 10.0.0.1\n"
+        + "  decided by  source check: the source is not an address of the vNIC\n")]
     public async Task Explain_judges_a_file(string question, string expected)
     {
         CliRun run = await CliRun.Of(["explain", "--file", "-", .. question.Split(' ')], Good);
@@ -137,7 +149,9 @@ public sealed class SgctlTests
     [Fact]
     public async Task Explain_names_the_vnics_that_there_are()
     {
-        CliRun run = await CliRun.Of(["explain", "--file", "-", "eni-7", "egress", "gre", "10.0.0.5", "10.0.0.1"], Good);
+        CliRun run = await CliRun.Of(
+            ["explain", "--file", "-", "eni-7", "egress", "gre", "10.0.0.5", "10.0.0.1"],
+            Good);
         Assert.Equal(ExitCode.Failed, run.ExitCode);
         Assert.Contains("It has eni-1.", run.Error);
     }

@@ -20,7 +20,8 @@ public sealed class VnicGuardTests
             + "2001:db8:1::23 2001:db8:1::24", "a")
         .Build();
 
-    private static readonly CompiledRuleset Compiled = RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(Policy));
+    private static readonly CompiledRuleset Compiled =
+        RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(Policy));
 
     private static readonly Dictionary<string, (string OtherV4, string OtherV6)> Others = new()
     {
@@ -62,7 +63,9 @@ public sealed class VnicGuardTests
         };
         Trace trace = RulesetEvaluator.Evaluate(Compiled.Ruleset, input);
         string? kind = vnic.SourceDestinationCheck ? sent.Kind : sent.KindOfRouter;
-        Assert.True(trace.Verdict == (kind is null ? HookVerdict.Accept : HookVerdict.Drop), $"expected {kind}: {trace}");
+        Assert.True(
+            trace.Verdict == (kind is null ? HookVerdict.Accept : HookVerdict.Drop),
+            $"expected {kind}: {trace}");
         Assert.Equal(kind is null ? null : $"spoof_{kind}_{vnic.InterfaceName}", CounterOf(trace));
     }
 
@@ -115,7 +118,8 @@ public sealed class VnicGuardTests
     [Fact]
     public void What_kernels_read_of_a_later_fragment_is_tried_both_ways()
     {
-        GuestFrame fragment = Frames("one").Single(one => one.Name == "IPv4 UDP, later fragment that looks like a DHCP server");
+        GuestFrame fragment =
+            Frames("one").Single(one => one.Name == "IPv4 UDP, later fragment that looks like a DHCP server");
         var input = new HookInput
         {
             Family = NftFamily.Netdev,
@@ -123,7 +127,8 @@ public sealed class VnicGuardTests
             Packet = PacketBytes.OfFrame(fragment.Bytes),
             InInterface = "tap",
         };
-        NftRule byPort = ProgramBuilder.Rule(ProgramBuilder.DestinationPort(), ProgramBuilder.Is(ProgramBuilder.Port(68)), ProgramBuilder.Drop);
+        NftRule byPort = ProgramBuilder.Rule(
+            ProgramBuilder.DestinationPort(), ProgramBuilder.Is(ProgramBuilder.Port(68)), ProgramBuilder.Drop);
         NftRule byWideLoad = ProgramBuilder.Rule(
             new NftExpr.Payload(NftPayloadBase.Transport, 0, 8, NftReg.R0), ProgramBuilder.Drop);
         Assert.Equal(HookVerdict.Unknown, Judge(byPort));
@@ -132,7 +137,8 @@ public sealed class VnicGuardTests
         HookVerdict Judge(NftRule rule)
         {
             NftChain chain = new("c", new BaseHook(NftHook.Ingress, 0, "tap"), [rule]);
-            return RulesetEvaluator.Evaluate(new Ruleset([new NftTable(NftFamily.Netdev, "t", [chain], [], [])]), input).Verdict;
+            return RulesetEvaluator.Evaluate(
+                new Ruleset([new NftTable(NftFamily.Netdev, "t", [chain], [], [])]), input).Verdict;
         }
     }
 

@@ -26,7 +26,8 @@ public sealed class ZoneTests
         Assert.All(all.Values, zone => Assert.InRange(zone, (ushort)100, (ushort)107));
         foreach (string gone in ids)
         {
-            ImmutableSortedDictionary<string, ushort> rest = ZoneNumbers.Of(Vpcs([.. ids.Where(id => id != gone)]), settings, all);
+            ImmutableSortedDictionary<string, ushort> rest =
+                ZoneNumbers.Of(Vpcs([.. ids.Where(id => id != gone)]), settings, all);
             Assert.Equal(all.Remove(gone), rest);
         }
 
@@ -76,7 +77,9 @@ public sealed class ZoneTests
     public void No_session_of_another_zone_reaches_a_vnic_not_even_a_live_one(bool live)
     {
         CompiledRuleset compiled = Compile(Tenants() with { Vpcs = Vpcs(["vpc-a", "vpc-b"]).Vpcs });
-        Assert.Equal(HookVerdict.Accept, Forward(compiled, "up-vpc-b", "tap-b1", compiled.Zones["vpc-b"], live).Verdict);
+        Assert.Equal(
+            HookVerdict.Accept,
+            Forward(compiled, "up-vpc-b", "tap-b1", compiled.Zones["vpc-b"], live).Verdict);
         foreach (ushort zone in (ushort[])[0, compiled.Zones["vpc-a"]])
         {
             Trace trace = Forward(compiled, "up-vpc-a", "tap-b1", zone, live);
@@ -94,12 +97,15 @@ public sealed class ZoneTests
     [InlineData(false)]
     public void A_guest_reaches_its_own_vpc_and_nobody_elses(bool listed)
     {
-        CompiledRuleset compiled = Compile(listed ? Tenants() with { Vpcs = Vpcs(["vpc-a", "vpc-b"]).Vpcs } : Tenants());
+        CompiledRuleset compiled = Compile(
+            listed ? Tenants() with { Vpcs = Vpcs(["vpc-a", "vpc-b"]).Vpcs } : Tenants());
         ushort zone = listed ? compiled.Zones["vpc-a"] : (ushort)0;
         Assert.Equal(HookVerdict.Accept, Forward(compiled, "tap-a1", "tap-a2", zone).Verdict);
         Assert.Equal(HookVerdict.Accept, Forward(compiled, "tap-a1", "up-vpc-a", zone).Verdict);
         Assert.Equal(HookVerdict.Drop, Forward(compiled, "tap-a1", "tap-b1", zone).Verdict);
-        Assert.Equal(listed ? HookVerdict.Drop : HookVerdict.Accept, Forward(compiled, "tap-a1", "up-vpc-b", zone).Verdict);
+        Assert.Equal(
+            listed ? HookVerdict.Drop : HookVerdict.Accept,
+            Forward(compiled, "tap-a1", "up-vpc-b", zone).Verdict);
     }
 
     [Fact]
@@ -110,11 +116,14 @@ public sealed class ZoneTests
         Assert.Equal("times_udp_30", Forward(compiled, "eth0", "tap-a1", opening, over: false).CtTimeout);
         Trace over = Forward(compiled, "eth0", "tap-a1", opening, over: true);
         Assert.Contains(over.Steps, step => step.Chain == "drop_to_limit");
-        Assert.Contains(Forward(compiled, "tap-a1", "eth0", opening, over: true).Steps, step => step.Chain == "drop_from_limit");
+        Assert.Contains(
+            Forward(compiled, "tap-a1", "eth0", opening, over: true).Steps,
+            step => step.Chain == "drop_from_limit");
         const uint confirmed = 8;
         Trace second = Forward(compiled, "eth0", "tap-a1", opening with { Status = confirmed }, over: true);
         Assert.Equal((HookVerdict.Accept, null), (second.Verdict, second.CtTimeout));
-        Trace stale = Forward(compiled, "eth0", "tap-a1", new CtInput(CtState.Established, Status: confirmed), over: true);
+        Trace stale =
+            Forward(compiled, "eth0", "tap-a1", new CtInput(CtState.Established, Status: confirmed), over: true);
         Assert.Equal((HookVerdict.Accept, null), (stale.Verdict, stale.CtTimeout));
     }
 
@@ -123,9 +132,12 @@ public sealed class ZoneTests
     {
         Dictionary<string, NftObject.CtTimeout> times = Compile(Tenants()).Ruleset.Tables[0].Objects
             .OfType<NftObject.CtTimeout>().ToDictionary(item => item.Name);
-        Assert.Equal(["times_gre", "times_icmp", "times_icmpv6", "times_tcp_910_3", "times_udp_30"], times.Keys.Order());
         Assert.Equal(
-            [30u, 30, 910, 120, 60, 30, 3, 3, 30, 910, 910], times["times_tcp_910_3"].Seconds.Select(state => state.Seconds));
+            ["times_gre", "times_icmp", "times_icmpv6", "times_tcp_910_3", "times_udp_30"],
+            times.Keys.Order());
+        Assert.Equal(
+            [30u, 30, 910, 120, 60, 30, 3, 3, 30, 910, 910],
+            times["times_tcp_910_3"].Seconds.Select(state => state.Seconds));
         Assert.All(times.Where(item => item.Key != "times_tcp_910_3").SelectMany(item => item.Value.Seconds),
             state => Assert.Equal(30u, state.Seconds));
     }
@@ -150,16 +162,20 @@ public sealed class ZoneTests
         changed = changed with
         {
             Vnics = changed.Vnics.Values.ToImmutableSortedDictionary(
-                vnic => vnic.Id, vnic => vnic with { Timeouts = new SessionTimeouts { UdpSeconds = 10 } }, StringComparer.Ordinal),
+                vnic => vnic.Id, vnic => vnic with { Timeouts = new SessionTimeouts { UdpSeconds = 10 } },
+                StringComparer.Ordinal),
         };
-        CompileRequest request = new(changed, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, Epoch)
+        CompileRequest request = new(
+            changed, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, Epoch)
         {
-            KeptTimes = SessionTimes.Find(first.Ruleset, CompilerSettings.Default).Union(["times_udp_x", "times_tcp_1", "seal"]),
+            KeptTimes = SessionTimes.Find(first.Ruleset, CompilerSettings.Default)
+                .Union(["times_udp_x", "times_tcp_1", "seal"]),
         };
         CompiledRuleset second = RulesetCompiler.Compile(request);
         Assert.Equal(
             ["times_udp_10", "times_udp_30"],
-            second.Ruleset.Tables[0].Objects.Select(item => item.Name).Where(name => name.StartsWith("times_udp", StringComparison.Ordinal)));
+            second.Ruleset.Tables[0].Objects.Select(item => item.Name)
+                .Where(name => name.StartsWith("times_udp", StringComparison.Ordinal)));
         Assert.False(Restriction.Between(first, second)); // new sessions only
         Assert.DoesNotContain(Plan.Between(first.Ruleset, second.Ruleset).Cleanup, op => op is NftOp.DeleteObject);
     }
@@ -184,9 +200,15 @@ public sealed class ZoneTests
     [Fact]
     public void Rules_read_as_nft_prints_them()
     {
-        NftTable table = Compile(Tenants() with { Vpcs = Vpcs(["vpc-a"]).Vpcs }, known: ZoneNumbers.None.Add("vpc-a", 40000))
+        NftTable table = Compile(
+            Tenants() with { Vpcs = Vpcs(["vpc-a"]).Vpcs },
+            known: ZoneNumbers.None.Add("vpc-a", 40000))
             .Ruleset.Tables[0];
-        string[] texts = [.. table.Chains.SelectMany(chain => chain.Rules.Select(rule => $"{chain.Name}: {NftText.Print(table, rule)}"))];
+        string[] texts =
+        [
+            .. table.Chains.SelectMany(
+                chain => chain.Rules.Select(rule => $"{chain.Name}: {NftText.Print(table, rule)}")),
+        ];
         Assert.Contains("sg_zone_prerouting: ct zone set iifname map @zones", texts);
         Assert.Contains("sent_tap-a1: ct state new ct status ! confirmed jump limit_tap-a1", texts);
         Assert.Contains("limit_tap-a1: ct count over 16384 goto over_tap-a1", texts);
@@ -225,23 +247,31 @@ public sealed class ZoneTests
     };
 
     private static CompiledRuleset Compile(
-        PolicySnapshot policy, CompilerSettings? settings = null, ImmutableSortedDictionary<string, ushort>? known = null) =>
+        PolicySnapshot policy, CompilerSettings? settings = null,
+        ImmutableSortedDictionary<string, ushort>? known = null) =>
         RulesetCompiler.Compile(
-            new CompileRequest(policy, PolicySettings.Default, settings ?? CompilerSettings.Default, HostFacts.Default, Epoch)
+            new CompileRequest(
+                policy, PolicySettings.Default, settings ?? CompilerSettings.Default, HostFacts.Default, Epoch)
             {
                 KnownZones = known ?? ZoneNumbers.None,
             });
 
-    private static Trace Forward(CompiledRuleset compiled, string from, string to, ushort zone, bool live = false) => Forward(
-        compiled, from, to, live ? new CtInput(CtState.Established, Mark: Epoch, Zone: zone) : new CtInput(CtState.New, Zone: zone),
-        over: false);
+    private static Trace Forward(
+        CompiledRuleset compiled, string from, string to, ushort zone, bool live = false) =>
+        Forward(
+            compiled, from, to,
+            live ? new CtInput(CtState.Established, Mark: Epoch, Zone: zone) : new CtInput(CtState.New, Zone: zone),
+            over: false);
 
     private static Trace Forward(CompiledRuleset compiled, string from, string to, CtInput ct, bool over) =>
-        RulesetEvaluator.Evaluate(compiled.Ruleset, Input(NftHook.Forward, from, to) with { Ct = ct, SessionLimitExceeded = over });
+        RulesetEvaluator.Evaluate(
+            compiled.Ruleset,
+            Input(NftHook.Forward, from, to) with { Ct = ct, SessionLimitExceeded = over });
 
     private static Trace Run(CompiledRuleset compiled, NftHook hook, string from, string to, bool before = false) =>
         RulesetEvaluator.Evaluate(
-            before ? OnlyRaw(compiled.Ruleset) : compiled.Ruleset, Input(hook, from, to) with { Ct = new CtInput(CtState.New) });
+            before ? OnlyRaw(compiled.Ruleset) : compiled.Ruleset,
+            Input(hook, from, to) with { Ct = new CtInput(CtState.New) });
 
     // In output, the filter chain judges behind conntrack, and would have to know what conntrack made of the zone.
     private static Ruleset OnlyRaw(Ruleset ruleset) => new(ruleset.Tables.Select(table => table with

@@ -68,7 +68,8 @@ public sealed class VpcTests
     {
         V1.Snapshot state = State("vpc-a", "vpc-b");
         state.Vnics[0].MaxSessions = uint.MaxValue;
-        state.Vpcs.Add(new V1.Vpc { Id = "no good", UplinkInterfaces = { "up", "up", "far too long a name", "tap-0" } });
+        state.Vpcs.Add(
+            new V1.Vpc { Id = "no good", UplinkInterfaces = { "up", "up", "far too long a name", "tap-0" } });
         state.Vpcs.Add(new V1.Vpc { Id = "vpc-b", UplinkInterfaces = { "up" } });
         state.Vpcs.Add(new V1.Vpc { Id = "vpc-b" });
         SnapshotResult result = SnapshotReader.Read(state, PolicyLimits.Default);
@@ -99,7 +100,8 @@ public sealed class VpcTests
         }, PolicyLimits.Default);
         Assert.Equal(["up"], listed.Policy!.Vpcs["vpc-b"].UplinkInterfaces);
         SnapshotResult gone = DeltaReader.Apply(
-            listed.Policy, new V1.Delta { BaseRevision = 2, Revision = 3, RemoveVpcs = { "vpc-b" } }, PolicyLimits.Default);
+            listed.Policy, new V1.Delta { BaseRevision = 2, Revision = 3, RemoveVpcs = { "vpc-b" } },
+            PolicyLimits.Default);
         Assert.Empty(gone.Policy!.Vpcs);
         Assert.Equal(StateHash.Of(held), StateHash.Of(gone.Policy));
         SnapshotResult wrong = DeltaReader.Apply(held, new V1.Delta
@@ -127,11 +129,13 @@ public sealed class VpcTests
         Assert.Empty(Assemble(state, end));
     }
 
-    private static System.Collections.Immutable.ImmutableArray<PolicyFault> Assemble(V1.Snapshot state, V1.SnapshotEnd end)
+    private static System.Collections.Immutable.ImmutableArray<PolicyFault> Assemble(
+        V1.Snapshot state, V1.SnapshotEnd end)
     {
         var assembler = new SnapshotAssembler(PolicyLimits.Default);
         assembler.Begin(new V1.SnapshotBegin { Revision = state.Revision });
-        assembler.Add(new V1.SnapshotChunk { Groups = { state.Groups }, Vnics = { state.Vnics }, Vpcs = { state.Vpcs } });
+        assembler.Add(
+            new V1.SnapshotChunk { Groups = { state.Groups }, Vnics = { state.Vnics }, Vpcs = { state.Vpcs } });
         return assembler.End(end).Faults;
     }
 

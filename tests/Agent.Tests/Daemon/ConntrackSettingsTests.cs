@@ -11,9 +11,12 @@ public sealed class ConntrackSettingsTests
     public void Zones_and_limits_are_settings()
     {
         DaemonConfig config = ConfigReader.Read(
-            """{ "conntrack": { "zone_first": 7, "zone_last": 9, "manage_sysctls": false }, "sessions": { "max_per_vnic": 0 } }""",
+            """{ "conntrack": { "zone_first": 7, "zone_last": 9, "manage_sysctls": false },"""
+            + """ "sessions": { "max_per_vnic": 0 } }""",
             []).Config!;
-        Assert.Equal((7, 9, 0), (config.Compiler.ZoneFirst, config.Compiler.ZoneLast, config.Compiler.MaxSessionsPerVnic));
+        Assert.Equal(
+            (7, 9, 0),
+            (config.Compiler.ZoneFirst, config.Compiler.ZoneLast, config.Compiler.MaxSessionsPerVnic));
         Assert.False(config.ManageSysctls);
         DaemonConfig defaults = ConfigReader.Read("", []).Config!;
         Assert.Equal(
@@ -55,9 +58,11 @@ public sealed class ConntrackSettingsTests
             Directory.Delete(directory, recursive: true);
         }
 
-        void Put(string name, int value) => File.WriteAllText(Path.Combine(directory, "nf_conntrack_" + name), $"{value}\n");
+        void Put(string name, int value) =>
+            File.WriteAllText(Path.Combine(directory, "nf_conntrack_" + name), $"{value}\n");
 
-        string[] Values() => [.. ((string[])["generic_timeout", "sctp_timeout_established", "gre_timeout", "tcp_timeout_established"])
+        string[] Values() => [
+            .. ((string[])["generic_timeout", "sctp_timeout_established", "gre_timeout", "tcp_timeout_established"])
             .Select(name => File.ReadAllText(Path.Combine(directory, "nf_conntrack_" + name)).Trim())];
     }
 }

@@ -1,0 +1,46 @@
+using System.Collections.Immutable;
+using Agent.Policy;
+using Agent.V1;
+
+namespace Agent.Daemon.Enforcement;
+
+/// <summary>What is asked of the loop.</summary>
+internal abstract record AgentRequest
+{
+    private AgentRequest()
+    {
+    }
+
+    /// <summary>A step of the desired state, and where its answer goes.</summary>
+    public abstract record Apply(TaskCompletionSource<ApplyOutcome> Answer) : AgentRequest;
+
+    public sealed record ApplySnapshot(
+        Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
+        : Apply(Answer);
+
+    public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
+
+    /// <summary>Devices came, went or changed.</summary>
+    public sealed record LinksChanged(HostLinks Links) : AgentRequest;
+
+    /// <summary>Time to ask the kernel whether anybody else wrote.</summary>
+    public sealed record AuditDue : AgentRequest;
+}
+
+/// <summary>What became of a step.</summary>
+internal abstract record ApplyOutcome
+{
+    private ApplyOutcome()
+    {
+    }
+
+    public sealed record Accepted(
+        AgentState State, PolicySnapshot Before, PolicySnapshot After, EnforcementReport? Report,
+        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome
+    {
+        /// <summary>Time spent reading back and comparing; zero where that is left to the timer.</summary>
+        public TimeSpan Verify { get; init; }
+    }
+
+    public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
+}
