@@ -106,9 +106,14 @@ internal static class Answers
         return (added, changed, (uint)before.Keys.Count(id => !after.ContainsKey(id)));
     }
 
+    private static bool SameMembers(
+        System.Collections.Immutable.ImmutableSortedSet<Policy.IpPrefix> left,
+        System.Collections.Immutable.ImmutableSortedSet<Policy.IpPrefix> right) =>
+        ReferenceEquals(left, right) || (left.Count == right.Count && left.SequenceEqual(right));
+
     private static bool SameContent(object left, object right) => (left, right) switch
     {
-        (Policy.SecurityGroup a, Policy.SecurityGroup b) => a.Members.SetEquals(b.Members)
+        (Policy.SecurityGroup a, Policy.SecurityGroup b) => SameMembers(a.Members, b.Members)
             && a.Rules.SequenceEqual(b.Rules) && a.Labels.SequenceEqual(b.Labels)
             && a with { Members = b.Members, Rules = b.Rules, Labels = b.Labels } == b,
         (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries) && a with { Entries = b.Entries } == b,
