@@ -19,32 +19,80 @@ internal static class AddressMoves
 
         var left = new Cursor(family, before);
         var right = new Cursor(family, after);
+        (uint, uint)? last = null;
         foreach (UInt128 at in Starts(before, after))
         {
-            pairs.Add((left.At(at), right.At(at)));
+            (uint, uint) pair = (left.At(at), right.At(at));
+            if (pair != last)
+            {
+                pairs.Add(pair);
+                last = pair;
+            }
         }
 
         return pairs;
     }
 
-    // One point of every piece that either cut tells apart, ascending.
-    private static List<UInt128> Starts(AddressClasses.Cut? before, AddressClasses.Cut? after)
+    // One point of every piece that either cut tells apart, ascending. The cuts are sorted: with 65,536 addresses,
+    // sorting their points again would cost most of a change.
+    private static IEnumerable<UInt128> Starts(AddressClasses.Cut? before, AddressClasses.Cut? after)
     {
-        var starts = new List<UInt128> { 0 };
-        foreach (AddressClasses.Cut cut in ((AddressClasses.Cut?[])[before, after]).OfType<AddressClasses.Cut>())
+        yield return 0;
+        List<Edges> ahead = [.. ((AddressClasses.Cut?[])[before, after]).OfType<AddressClasses.Cut>()
+            .SelectMany(cut => (Edges[])[new Edges(cut.Space.Hosts), new Edges(cut.Space.Nets)])];
+        ahead.RemoveAll(edges => edges.AtEnd);
+        while (ahead.Count > 0)
         {
-            foreach (Segment segment in cut.Space.Hosts.Concat(cut.Space.Nets))
+            UInt128 next = ahead[0].Current;
+            for (int i = 1; i < ahead.Count; i++)
             {
-                starts.Add(segment.First);
-                if (segment.Last != UInt128.MaxValue)
+                next = UInt128.Min(next, ahead[i].Current);
+            }
+
+            yield return next;
+            for (int i = ahead.Count - 1; i >= 0; i--)
+            {
+                if (ahead[i].Current == next && !ahead[i].Move())
                 {
-                    starts.Add(segment.Last + 1);
+                    ahead.RemoveAt(i);
                 }
             }
         }
+    }
 
-        starts.Sort();
-        return starts;
+    /// <summary>First addresses of disjoint ascending segments, and of what lies behind each, ascending.</summary>
+    private sealed class Edges
+    {
+        private readonly IReadOnlyList<Segment> segments;
+        private int index;
+        private bool behind;
+
+        public Edges(IReadOnlyList<Segment> segments)
+        {
+            this.segments = segments;
+            AtEnd = segments.Count == 0;
+            Current = AtEnd ? 0 : segments[0].First;
+        }
+
+        public UInt128 Current { get; private set; }
+
+        public bool AtEnd { get; private set; }
+
+        /// <returns>False at the end.</returns>
+        public bool Move()
+        {
+            if (!behind && segments[index].Last != UInt128.MaxValue)
+            {
+                behind = true;
+                Current = segments[index].Last + 1;
+                return true;
+            }
+
+            behind = false;
+            AtEnd = ++index == segments.Count;
+            Current = AtEnd ? 0 : segments[index].First;
+            return !AtEnd;
+        }
     }
 
     /// <summary>Class numbers along ascending addresses.</summary>

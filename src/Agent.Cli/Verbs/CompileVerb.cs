@@ -64,7 +64,8 @@ internal sealed class CompileVerb : Verb
         }
         else
         {
-            call.Out.Raw("# Idle times of sessions are left out: nft has no text for those of every protocol.\n" + text);
+            call.Out.Raw("# Idle times of sessions are left out: nft has no text for those of every protocol.\n");
+            call.Out.Raw(text);
             foreach ((string id, string reason) in compiled.Failed)
             {
                 call.Error.Line(($"vNIC {id} is closed: ", Screen.Bad), (reason, Screen.Plain));

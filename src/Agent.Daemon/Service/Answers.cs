@@ -112,10 +112,15 @@ internal static class Answers
         return (added, changed, (uint)before.Keys.Count(id => !after.ContainsKey(id)));
     }
 
+    private static bool SameMembers(
+        System.Collections.Immutable.ImmutableSortedSet<Policy.IpPrefix> left,
+        System.Collections.Immutable.ImmutableSortedSet<Policy.IpPrefix> right) =>
+        ReferenceEquals(left, right) || (left.Count == right.Count && left.SequenceEqual(right));
+
     // Where order has no meaning (StateHash sorts the same collections), another order is no change.
     private static bool SameContent(object left, object right) => (left, right) switch
     {
-        (Policy.SecurityGroup a, Policy.SecurityGroup b) => a.Members.SetEquals(b.Members)
+        (Policy.SecurityGroup a, Policy.SecurityGroup b) => SameMembers(a.Members, b.Members)
             && a.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal)
                 .SequenceEqual(b.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal))
             && a.Labels.SequenceEqual(b.Labels)

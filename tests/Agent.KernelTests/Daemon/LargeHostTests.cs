@@ -21,7 +21,7 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         foreach (string member in (string[])["10.200.0.1", "2001:db8:9::1"])
         {
             string handles = RuleHandles(lab.Listing());
-            Accepted added = await TimedAsync($"add {member}", () => sync.AcceptedAsync(new Delta
+            Accepted added = await TimedAsync(lab, $"add {member}", () => sync.AcceptedAsync(new Delta
             {
                 BaseRevision = at,
                 Revision = ++at,
@@ -31,7 +31,7 @@ public sealed class LargeHostTests(ITestOutputHelper output)
             Assert.False(added.Changes.SessionsRevalidated);
             Assert.Equal(handles, RuleHandles(lab.Listing()));
 
-            Accepted removed = await TimedAsync($"remove {member}", () => sync.AcceptedAsync(new Delta
+            Accepted removed = await TimedAsync(lab, $"remove {member}", () => sync.AcceptedAsync(new Delta
             {
                 BaseRevision = at,
                 Revision = ++at,
@@ -74,7 +74,7 @@ public sealed class LargeHostTests(ITestOutputHelper output)
 
         await lab.Daemon.KillAsync();
         uint generation = lab.Generation();
-        await TimedAsync("restart", async () =>
+        await TimedAsync(lab, "restart", async () =>
         {
             await lab.Daemon.LaunchAsync();
             return await lab.StatusAsync();
@@ -84,7 +84,7 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
         Assert.False(await lab.UdpArrivesAsync(lab.E3, lab.E2, expected: false));
 
-        Task<Accepted> DeltaAsync(string what, Action<Delta> fill) => TimedAsync(what, () =>
+        Task<Accepted> DeltaAsync(string what, Action<Delta> fill) => TimedAsync(lab, what, () =>
         {
             Delta delta = new() { BaseRevision = at, Revision = ++at };
             fill(delta);
@@ -96,7 +96,7 @@ public sealed class LargeHostTests(ITestOutputHelper output)
     {
         state.Revision = 1;
         await using SyncClient sync = SyncClient.Open(lab);
-        Accepted accepted = await TimedAsync("load", async () =>
+        Accepted accepted = await TimedAsync(lab, "load", async () =>
         {
             SyncResponse answer = await sync.SnapshotAsync(state);
             Assert.True(answer.Accepted is not null, $"{answer.Refused}");
@@ -106,17 +106,25 @@ public sealed class LargeHostTests(ITestOutputHelper output)
         return accepted.Revision;
     }
 
-    private async Task<T> TimedAsync<T>(string what, Func<Task<T>> act)
+    private async Task<T> TimedAsync<T>(DaemonLab lab, string what, Func<Task<T>> act)
     {
+        double computed = lab.Daemon.IsRunning ? Cpu() : 0;
         long began = Stopwatch.GetTimestamp();
         T result = await act();
         string line = $"{what}: {Stopwatch.GetElapsedTime(began).TotalMilliseconds:0.0} ms";
         output.WriteLine(result is not Accepted a ? line
-            : $"{line}; {a.Changes.NetlinkMessages} messages, {a.Changes.NetlinkBytes} bytes, "
+            : $"{line}, of which the daemon computed {Cpu() - computed:0} ms; "
+                + $"{a.Changes.NetlinkMessages} messages, {a.Changes.NetlinkBytes} bytes, "
                 + $"{a.Changes.Transactions} transactions; "
                 + $"validate {Ms(a.Timings.Validate)}, persist {Ms(a.Timings.Persist)}, "
                 + $"compile {Ms(a.Timings.Compile)}, commit {Ms(a.Timings.Commit)}");
         return result;
+
+        double Cpu()
+        {
+            using Process daemon = Process.GetProcessById(lab.Daemon.ProcessId);
+            return daemon.TotalProcessorTime.TotalMilliseconds;
+        }
 
         static string Ms(Google.Protobuf.WellKnownTypes.Duration duration) =>
             duration.ToTimeSpan().TotalMilliseconds.ToString("0.0", CultureInfo.InvariantCulture);

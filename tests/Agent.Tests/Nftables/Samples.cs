@@ -163,7 +163,8 @@ public static class Samples
         NftExpr two = new NftExpr.Payload(NftPayloadBase.LinkLayer, 1, 2, R0);
         NftExpr six = new NftExpr.Payload(NftPayloadBase.LinkLayer, 1, 6, R0);
         NftExpr eight = new NftExpr.Payload(NftPayloadBase.LinkLayer, 1, 8, R0);
-        yield return ("@ll,8,16 != 0x1234 accept", Rule(two, new NftExpr.Cmp(R0, NftCmpOp.Neq, Bytes(0x12, 0x34)), accept));
+        yield return ("@ll,8,16 != 0x1234 accept", Rule(
+            two, new NftExpr.Cmp(R0, NftCmpOp.Neq, Bytes(0x12, 0x34)), accept));
         yield return ("@ll,8,16 & 0x1fff != 0x1234 accept", Rule(
             two, new NftExpr.Bitwise(R0, R0, Bytes(0x1f, 0xff), Bytes(0, 0)),
             new NftExpr.Cmp(R0, NftCmpOp.Neq, Bytes(0x12, 0x34)), accept));
