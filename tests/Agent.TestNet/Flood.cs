@@ -109,6 +109,9 @@ public sealed class Flood : IDisposable
 {
     private const int WaitMicroseconds = 20_000;
 
+    /// <summary>A session that does not open (it is denied) is flooded from both ends all the same, after this.</summary>
+    private static readonly TimeSpan OpeningTime = Pace.Scaled(TimeSpan.FromMilliseconds(500));
+
     /// <summary>SOL_SOCKET and SO_RCVBUFFORCE of asm-generic/socket.h.</summary>
     private const int SocketLevel = 1;
     private const int ForcedReceiveBuffer = 33;
@@ -190,33 +193,45 @@ public sealed class Flood : IDisposable
 
     private Flood Start(int perSecond, FloodDirections directions, Action<Socket, FloodStream, Func<bool>> receive)
     {
+        Func<bool> sessionIsOpen = () => true;
+        if (directions == FloodDirections.Both)
+        {
+            // The client opens the session: a datagram of the server that came before would be a session of its own.
+            long began = Stopwatch.GetTimestamp();
+            sessionIsOpen = () => Forward.Received > 0 || Stopwatch.GetElapsedTime(began) > OpeningTime;
+        }
+
         if (directions.HasFlag(FloodDirections.Forward))
         {
-            Launch(near, far, Forward, perSecond, receive);
+            Launch(far, Forward, () => SendSteadily(near, Forward, perSecond, () => true), receive);
         }
 
         if (directions.HasFlag(FloodDirections.Backward))
         {
-            Launch(far, near, Backward, perSecond, receive);
+            Launch(near, Backward, () => SendSteadily(far, Backward, perSecond, sessionIsOpen), receive);
         }
 
         return this;
     }
 
-    private void Launch(
-        Socket from, Socket to, FloodStream stream, int perSecond, Action<Socket, FloodStream, Func<bool>> receive)
+    private void Launch(Socket to, FloodStream stream, ThreadStart send, Action<Socket, FloodStream, Func<bool>> receive)
     {
         Thread receiver = new(() => receive(to, stream, () => receiving)) { IsBackground = true };
-        Thread sender = new(() => SendSteadily(from, stream, perSecond)) { IsBackground = true };
+        Thread sender = new(send) { IsBackground = true };
         receivers.Add(receiver);
         senders.Add(sender);
         receiver.Start();
         sender.Start();
     }
 
-    private void SendSteadily(Socket socket, FloodStream stream, int perSecond)
+    private void SendSteadily(Socket socket, FloodStream stream, int perSecond, Func<bool> mayBegin)
     {
         byte[] record = new byte[FloodStream.RecordLength];
+        while (sending && !mayBegin())
+        {
+            Thread.Sleep(1);
+        }
+
         long began = Stopwatch.GetTimestamp();
         try
         {

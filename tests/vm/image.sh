@@ -9,7 +9,7 @@ copy_with_libraries() {
         ldd "$file" 2>/dev/null | grep -o '/[^ ]*'
     done | sort -u | while read -r file; do
         mkdir -p "$tree$(dirname "$file")"
-        cp -L "$file" "$tree$file"
+        cp -L --remove-destination "$file" "$tree$file"
     done
 }
 
@@ -37,7 +37,7 @@ make_root() {
 
     # The runtime loads OpenSSL by name (random numbers), ldd does not see it.
     mapfile -t found < <(
-        command -v dash nft ip setsid unshare
+        command -v dash nft ip setsid unshare ping
         find "$tree/opt" -name '*.so'
         echo "$tree/opt/agent/sg-agentd"
         ldconfig -p | awk '/x86-64.*=> .*(libssl|libcrypto|libgcc_s|libstdc..|libnss_files)\.so/ { print $NF }')

@@ -10,7 +10,7 @@ TESTS="$ROOT/artifacts/vm/tests"
 AGENT="$ROOT/artifacts/aot"
 
 # Seconds until a machine that does not end by itself is a failure.
-LIMIT=${VM_LIMIT:-900}
+LIMIT=${VM_LIMIT:-1200}
 # How many times slower than this machine the tests expect to be.
 SLOW=${SG_TEST_SLOW:-4}
 
