@@ -7,6 +7,11 @@ namespace Agent.Compiler;
 /// <summary>Rules in the words that nft prints, as expressions in the order that nft sends.</summary>
 internal static class Exprs
 {
+    private const byte NfProtoV4 = 2;
+    private const byte NfProtoV6 = 10;
+    private const ushort EtherTypeV4 = 0x0800;
+    private const ushort EtherTypeV6 = 0x86dd;
+
     private static readonly NftReg R0 = NftReg.R0;
 
     public static NftRule Rule(params ReadOnlySpan<IEnumerable<NftExpr>> parts) => CommentedRule(null, parts);
@@ -34,11 +39,31 @@ internal static class Exprs
 
     public static IEnumerable<NftExpr> Jump(string chain) => Is(NftVerdict.Jump(chain));
 
-    /// <summary>
-    /// <c>meta protocol ip</c>: true in the inet and in the bridge family alike, where <c>nfproto</c> is not.
-    /// </summary>
+    /// <summary><c>meta nfproto ipv4</c></summary>
     public static IEnumerable<NftExpr> Family(IpFamily family) =>
-        EtherType(family == IpFamily.V4 ? (ushort)0x0800 : (ushort)0x86dd);
+        MetaIs(NftMetaKey.NfProto, [family == IpFamily.V4 ? NfProtoV4 : NfProtoV6]);
+
+    /// <summary>For the bridge family, where nfproto is always "bridge": the ethertype tells instead.</summary>
+    /// <remarks>In the inet family nft would not know by it that an address is one, and print bytes.</remarks>
+    public static NftChain InBridge(NftChain chain) => chain with
+    {
+        Rules = chain.Rules.Select(rule => rule with { Exprs = InBridge(rule.Exprs) }).ToValueArray(),
+    };
+
+    private static ValueArray<NftExpr> InBridge(ValueArray<NftExpr> exprs)
+    {
+        NftExpr[] changed = [.. exprs];
+        for (int i = 0; i + 1 < changed.Length; i++)
+        {
+            if (changed[i] is NftExpr.Meta { Key: NftMetaKey.NfProto } load && changed[i + 1] is NftExpr.Cmp test)
+            {
+                changed[i] = load with { Key = NftMetaKey.Protocol };
+                changed[i + 1] = test with { Data = Wire(test.Data[0] == NfProtoV4 ? EtherTypeV4 : EtherTypeV6) };
+            }
+        }
+
+        return changed.ToValueArray();
+    }
 
     /// <summary><c>PAYLOAD VALUE</c>, or <c>PAYLOAD != VALUE</c>: any header bytes, as they are on the wire.</summary>
     public static IEnumerable<NftExpr> Bytes(

@@ -88,7 +88,7 @@ public sealed class CompiledRuleset
         CompileRequest request = Request with { Epoch = epoch };
         var tables = Ruleset.Tables.Select(table => !RulesetCompiler.Judges(request, table.Family) ? table : table with
         {
-            Chains = Renewed(table.Chains, RulesetCompiler.DatapathOf(request, table.Family)),
+            Chains = Renewed(table, RulesetCompiler.DatapathOf(request, table.Family)),
         });
         return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes, Guards)
         {
@@ -97,11 +97,11 @@ public sealed class CompiledRuleset
         };
     }
 
-    private static ValueArray<NftChain> Renewed(ValueArray<NftChain> chains, Datapath datapath)
+    private static ValueArray<NftChain> Renewed(NftTable table, Datapath datapath)
     {
-        Dictionary<string, NftChain> renewed =
-            datapath.Chains().ToDictionary(chain => chain.Name, StringComparer.Ordinal);
-        return chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray();
+        Dictionary<string, NftChain> renewed = datapath.Chains().ToDictionary(
+            chain => chain.Name, chain => RulesetCompiler.Shaped(table.Family, chain), StringComparer.Ordinal);
+        return table.Chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray();
     }
 
     /// <summary>Whose object this is, by the names that the compiler gives: a profile, a vNIC, or neither.</summary>
@@ -163,6 +163,9 @@ public static class RulesetCompiler
     internal static Datapath DatapathOf(CompileRequest request, NftFamily family) => new(
         request.Settings, request.PolicySettings, request.Epoch,
         new Layer(family, Zoned: !request.Policy.Vpcs.IsEmpty, Bridged: request.Host.Bridge == BridgeLayer.Open));
+
+    internal static NftChain Shaped(NftFamily family, NftChain chain) =>
+        family == NftFamily.Bridge ? Exprs.InBridge(chain) : chain;
 
     /// <summary>What a table is made of.</summary>
     private sealed class Parts
@@ -334,7 +337,7 @@ public static class RulesetCompiler
             parts.Sets.AddRange(Datapath.DropSets(
                 [.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)],
                 policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)));
-            return Table(family, parts.Chains, parts.Sets, parts.Objects);
+            return Table(family, parts.Chains.Select(chain => Shaped(family, chain)), parts.Sets, parts.Objects);
         }
 
         private NftTable[] BridgeTable() => request.Host.Bridge switch

@@ -109,7 +109,9 @@ public sealed class Flood : IDisposable
 {
     private const int WaitMicroseconds = 20_000;
 
-    /// <summary>A session that does not open (it is denied) is flooded from both ends all the same, after this.</summary>
+    /// <summary>
+    /// A session that does not open (it is denied) is flooded from both ends all the same, after this.
+    /// </summary>
     private static readonly TimeSpan OpeningTime = Pace.Scaled(TimeSpan.FromMilliseconds(500));
 
     /// <summary>SOL_SOCKET and SO_RCVBUFFORCE of asm-generic/socket.h.</summary>
@@ -214,7 +216,8 @@ public sealed class Flood : IDisposable
         return this;
     }
 
-    private void Launch(Socket to, FloodStream stream, ThreadStart send, Action<Socket, FloodStream, Func<bool>> receive)
+    private void Launch(
+        Socket to, FloodStream stream, ThreadStart send, Action<Socket, FloodStream, Func<bool>> receive)
     {
         Thread receiver = new(() => receive(to, stream, () => receiving)) { IsBackground = true };
         Thread sender = new(send) { IsBackground = true };

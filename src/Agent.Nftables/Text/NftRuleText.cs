@@ -84,7 +84,7 @@ internal sealed class NftRuleText(NftTable table)
                 return true;
             case NftExpr.Range range when registers[range.Sreg.Word] is { } operand:
                 Add($"{Take(operand)} {(range.Negated ? "!= " : "")}"
-                    + $"{ValueOf(operand.Type, range.From.AsSpan())}-{ValueOf(operand.Type, range.To.AsSpan())}");
+                    + RangeOf(operand.Type, range.From.AsSpan(), range.To.AsSpan()));
                 return true;
             default:
                 return PrintLookup(expr) || PrintStatement(expr);

@@ -117,6 +117,8 @@ internal static class NftValueText
 
         return type is NftTextType.Ipv4 or NftTextType.Ipv6 && PrefixLength(first, last) is { } length
             ? $"{ValueOf(type, first)}/{Text(length)}"
+            : type is NftTextType.Icmp or NftTextType.Icmpv6 // names with dashes make no range that nft can read
+            ? $"{Text((int)first[0])}-{Text((int)last[0])}"
             : $"{ValueOf(type, first)}-{ValueOf(type, last)}";
     }
 

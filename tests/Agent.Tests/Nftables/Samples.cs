@@ -45,7 +45,7 @@ public static class Samples
     /// </summary>
     public static IEnumerable<(string Text, NftRule Rule)> InetRules() =>
     [
-        .. VerdictsAndHeaders(), .. StatesAndMarks(), .. SetsAndLimits(), .. CompiledShapes(),
+        .. VerdictsAndHeaders(), .. StatesAndMarks(), .. SetsAndLimits(), .. CompiledShapes(), .. Guards(),
         ("accept comment", Rule(new NftExpr.VerdictIs(NftVerdict.Accept)) with { Comment = "rule sgr-1: \u00e4 web" }),
     ];
 
@@ -157,12 +157,19 @@ public static class Samples
     /// <summary>What else the compiler writes, each expression in a rule that nft lowers to the same steps.</summary>
     // Where nft knows the field it looks at the device's type first, which costs every packet of a guard: ours do not.
     // Between two fields nft has no name either.
-    private static IEnumerable<(string Text, NftRule Rule)> RawLoads()
+    private static IEnumerable<(string Text, NftRule Rule)> Guards()
     {
         NftExpr accept = new NftExpr.VerdictIs(NftVerdict.Accept);
         NftExpr two = new NftExpr.Payload(NftPayloadBase.LinkLayer, 1, 2, R0);
         NftExpr six = new NftExpr.Payload(NftPayloadBase.LinkLayer, 1, 6, R0);
         NftExpr eight = new NftExpr.Payload(NftPayloadBase.LinkLayer, 1, 8, R0);
+        NftExpr other = new NftExpr.VerdictIs(NftVerdict.Goto("other"));
+        yield return ("iif 0 goto other", Rule(
+            new NftExpr.Meta(NftMetaKey.Iif, R0), new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(0)), other));
+        yield return ("ct count over 16384 goto other", Rule(new NftExpr.ConnLimit(16384, Over: true), other));
+        yield return ("ct status ! confirmed accept", Rule(
+            new NftExpr.Ct(NftCtKey.Status, R0), new NftExpr.Bitwise(R0, R0, Host(8), Host(0)),
+            new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(0)), accept));
         yield return ("@ll,8,16 != 0x1234 accept", Rule(
             two, new NftExpr.Cmp(R0, NftCmpOp.Neq, Bytes(0x12, 0x34)), accept));
         yield return ("@ll,8,16 & 0x1fff != 0x1234 accept", Rule(
@@ -177,8 +184,7 @@ public static class Samples
         yield return ("ip6 saddr != 2001:db8::1 accept", Rule(
             [
                 .. IsV6, new NftExpr.Payload(NftPayloadBase.Network, 8, 16, R0),
-                new NftExpr.Cmp(
-                    R0, NftCmpOp.Neq, ValueArray.Create<byte>(IPAddress.Parse("2001:db8::1").GetAddressBytes())), accept,
+                new NftExpr.Cmp(R0, NftCmpOp.Neq, Bytes(IPAddress.Parse("2001:db8::1").GetAddressBytes())), accept,
             ]));
     }
 
@@ -199,17 +205,6 @@ public static class Samples
         yield return ("oifname vmap @dispatch", Rule(oif, new NftExpr.LookupVerdict("dispatch", R0)));
         yield return ("iifname @names drop",
             Rule(iif, new NftExpr.Lookup("names", R0), new NftExpr.VerdictIs(NftVerdict.Drop)));
-        yield return ("iif 0 goto other", Rule(
-            new NftExpr.Meta(NftMetaKey.Iif, R0), new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(0)), other));
-        yield return ("ct count over 16384 goto other", Rule(new NftExpr.ConnLimit(16384, Over: true), other));
-        yield return ("ct status ! confirmed accept", Rule(
-            new NftExpr.Ct(NftCtKey.Status, R0), new NftExpr.Bitwise(R0, R0, Host(8), Host(0)),
-            new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(0)), accept));
-        foreach ((string text, NftRule rule) in RawLoads())
-        {
-            yield return (text, rule);
-        }
-
         yield return ("oif 0 goto other", Rule(
             new NftExpr.Meta(NftMetaKey.Oif, R0), new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(0)), other));
         yield return ("meta protocol ip accept", Rule(
