@@ -22,6 +22,7 @@ public sealed class FloodStream
     internal const int RecordLength = 16;
 
     private readonly List<FloodArrival> arrivals = [];
+    private readonly List<long> completed = [];
     private readonly Lock gate = new();
     private long sent;
 
@@ -56,9 +57,16 @@ public sealed class FloodStream
     /// <summary>Arrivals that were sent later than a <see cref="Stopwatch"/> timestamp.</summary>
     public FloodArrival[] SentAfter(long timestamp) => [.. Arrivals().Where(a => a.SentAt > timestamp)];
 
-    /// <summary>Arrivals that were sent in an interval of <see cref="Stopwatch"/> timestamps.</summary>
-    public FloodArrival[] SentBetween(long after, long before) =>
-        [.. Arrivals().Where(a => a.SentAt > after && a.SentAt < before)];
+    /// <summary>Arrivals whose sending began and ended in an interval of <see cref="Stopwatch"/> timestamps.</summary>
+    /// <remarks>A sender may be interrupted between the stamp and the call, for as long as the scheduler likes.</remarks>
+    public FloodArrival[] SentBetween(long after, long before)
+    {
+        lock (gate)
+        {
+            return [.. arrivals.Where(a =>
+                a.SentAt > after && a.Sequence < completed.Count && completed[(int)a.Sequence] < before)];
+        }
+    }
 
     /// <summary>Numbers below the count of those sent that never arrived.</summary>
     public long[] Missing()
@@ -73,7 +81,15 @@ public sealed class FloodStream
         BinaryPrimitives.WriteInt64BigEndian(record[8..], Stopwatch.GetTimestamp());
     }
 
-    internal void CountSent() => Interlocked.Increment(ref sent);
+    internal void CountSent()
+    {
+        lock (gate)
+        {
+            completed.Add(Stopwatch.GetTimestamp());
+        }
+
+        Interlocked.Increment(ref sent);
+    }
 
     internal void Arrived(ReadOnlySpan<byte> record)
     {
