@@ -21,6 +21,11 @@ public sealed class RealGuestTests
     [InlineData(Topology.Bridged)]
     public async Task Everything_that_a_guest_needs_passes_and_nothing_is_counted(Topology topology)
     {
+        if (topology == Topology.Bridged)
+        {
+            KernelNeeds.Feature(KernelFeature.BridgeConntrack);
+        }
+
         using TestNetwork network = TestNetwork.Create(
             new TestNetworkOptions { Topology = topology, StaticNeighbours = false }, Web, Db);
         await using DaemonProcess daemon = await DaemonProcess.StartAsync(network.Host);
