@@ -19,6 +19,9 @@ internal static class AgentHost
 {
     private static readonly TimeSpan AuditInterval = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>For clients that do not notice that their call has ended.</summary>
+    private static readonly TimeSpan ShutdownPatience = TimeSpan.FromSeconds(3);
+
     /// <summary>A file of 500 vNICs and 100,000 rules is some 10 MB, and gRPC's own limit is 4 MB.</summary>
     private const int MaxMessageBytes = 64 << 20;
 
@@ -53,8 +56,9 @@ internal static class AgentHost
         reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, kernel);
 
         // Only now may anybody ask: what was persisted is enforced.
-        using WebApplication app = Serve(builder, config, reconciler, metrics, version, features);
         using var stopping = new CancellationTokenSource();
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
+        using WebApplication app = Serve(builder, config, reconciler, metrics, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc);
@@ -130,7 +134,7 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, AgentMetrics metrics, string version,
-        NftFeatures features)
+        NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -152,7 +156,8 @@ internal static class AgentHost
             reconciler,
             new StatusReporter(
                 version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler),
-            config));
+            config,
+            stopping));
         WebApplication app = builder.Build();
         app.MapGrpcService<AgentService>();
         app.MapGrpcService<HealthServiceImpl>();

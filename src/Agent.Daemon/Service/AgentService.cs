@@ -11,7 +11,8 @@ using Grpc.Core;
 namespace Agent.Daemon.Service;
 
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
-internal sealed class AgentService(Reconciler reconciler, StatusReporter reporter, DaemonConfig config)
+internal sealed class AgentService(
+    Reconciler reconciler, StatusReporter reporter, DaemonConfig config, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
@@ -21,9 +22,10 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
             throw new RpcException(new Status(StatusCode.InvalidArgument, "no snapshot in the request"));
         }
 
-        ApplyOutcome outcome = await reconciler.ApplyAsync(
+        ApplyOutcome? outcome = null;
+        await ServeAsync(context, async cancel => outcome = await reconciler.ApplyAsync(
             answer => new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer),
-            context.CancellationToken).ConfigureAwait(false);
+            cancel).ConfigureAwait(false)).ConfigureAwait(false);
         return outcome switch
         {
             ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = Answers.Accepted(accepted) },
@@ -32,22 +34,20 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
         };
     }
 
-    public override async Task Sync(
+    public override Task Sync(
         IAsyncStreamReader<SyncRequest> requestStream, IServerStreamWriter<SyncResponse> responseStream,
-        ServerCallContext context)
+        ServerCallContext context) => ServeAsync(context, async cancel =>
     {
         var assembler = new SnapshotAssembler(config.Limits);
-        await foreach (SyncRequest request in requestStream.ReadAllAsync(context.CancellationToken)
-            .ConfigureAwait(false))
+        await foreach (SyncRequest request in requestStream.ReadAllAsync(cancel).ConfigureAwait(false))
         {
-            SyncResponse? response = await AnswerAsync(request, assembler, context.CancellationToken)
-                .ConfigureAwait(false);
+            SyncResponse? response = await AnswerAsync(request, assembler, cancel).ConfigureAwait(false);
             if (response is not null)
             {
-                await responseStream.WriteAsync(response, context.CancellationToken).ConfigureAwait(false);
+                await responseStream.WriteAsync(response, cancel).ConfigureAwait(false);
             }
         }
-    }
+    });
 
     public override Task<Snapshot> GetState(GetStateRequest request, ServerCallContext context) =>
         Task.FromResult(SnapshotWriter.Write(reconciler.State.Desired));
@@ -55,16 +55,17 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
     public override Task<AgentStatus> GetStatus(GetStatusRequest request, ServerCallContext context) =>
         Task.FromResult(reporter.Report(reconciler.State));
 
-    public override async Task WatchStatus(
-        GetStatusRequest request, IServerStreamWriter<AgentStatus> responseStream, ServerCallContext context)
-    {
-        AgentState state = reconciler.State;
-        while (true)
+    public override Task WatchStatus(
+        GetStatusRequest request, IServerStreamWriter<AgentStatus> responseStream, ServerCallContext context) =>
+        ServeAsync(context, async cancel =>
         {
-            await responseStream.WriteAsync(reporter.Report(state), context.CancellationToken).ConfigureAwait(false);
-            state = await reconciler.WaitForStateAsync(state.Version, context.CancellationToken).ConfigureAwait(false);
-        }
-    }
+            AgentState state = reconciler.State;
+            while (true)
+            {
+                await responseStream.WriteAsync(reporter.Report(state), cancel).ConfigureAwait(false);
+                state = await reconciler.WaitForStateAsync(state.Version, cancel).ConfigureAwait(false);
+            }
+        });
 
     public override Task<ExplainResponse> Explain(ExplainRequest request, ServerCallContext context) =>
         Explainer.Explain(reconciler.State.Desired, config.Semantics, request) switch
@@ -76,6 +77,21 @@ internal sealed class AgentService(Reconciler reconciler, StatusReporter reporte
                 throw new RpcException(new Status(StatusCode.InvalidArgument, invalid.Message)),
             _ => throw new System.Diagnostics.UnreachableException(),
         };
+
+    // A stream may stay open for months: a stop must not wait for it.
+    private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, stopping);
+        try
+        {
+            await serve(either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            throw new RpcException(new Status(
+                StatusCode.Unavailable, "the agent is stopping; the kernel goes on enforcing, connect again"));
+        }
+    }
 
     private async Task<SyncResponse?> AnswerAsync(
         SyncRequest request, SnapshotAssembler assembler, CancellationToken cancel)

@@ -1,5 +1,7 @@
+using System.Diagnostics;
 using Agent.TestNet;
 using Agent.V1;
+using Grpc.Core;
 
 namespace Agent.KernelTests.Daemon;
 
@@ -98,6 +100,28 @@ public sealed class RestartTests
             Members = { new MemberChange { GroupId = "sg-a", Remove = { "10.9.0.1" } } },
         });
         Assert.InRange(next.Changes.NetlinkMessages, 1u, 12u);
+    }
+
+    [Fact]
+    public async Task A_stop_waits_for_no_open_stream()
+    {
+        await using DaemonLab lab = await DaemonLab.StartAsync();
+        await using SyncClient sync = SyncClient.Open(lab);
+        await sync.HelloAsync();
+        using AsyncServerStreamingCall<AgentStatus> watch = lab.Client.WatchStatus(
+            new GetStatusRequest(), cancellationToken: TestContext.Current.CancellationToken);
+        Assert.True(await watch.ResponseStream.MoveNext(TestContext.Current.CancellationToken));
+        long asked = Stopwatch.GetTimestamp();
+        Assert.Equal(0, await lab.Daemon.StopAsync());
+
+        Assert.True(Stopwatch.GetElapsedTime(asked) < TimeSpan.FromSeconds(15), "30 s is what a host waits by default");
+        await Assert.ThrowsAsync<RpcException>(sync.AnswerAsync);
+        await Assert.ThrowsAsync<RpcException>(async () =>
+        {
+            while (await watch.ResponseStream.MoveNext(TestContext.Current.CancellationToken))
+            {
+            }
+        });
     }
 
     private static async Task RestartAsync(DaemonLab lab, bool killed)
