@@ -11,7 +11,8 @@ public sealed class CrashTests(ITestOutputHelper output)
 {
     /// <summary>Each costs a start of the daemon; SG_TEST_CRASHES makes them more.</summary>
     private static readonly int Rounds =
-        int.TryParse(Environment.GetEnvironmentVariable("SG_TEST_CRASHES"), CultureInfo.InvariantCulture, out int asked) ? asked : 20;
+        int.TryParse(Environment.GetEnvironmentVariable("SG_TEST_CRASHES"), CultureInfo.InvariantCulture, out int asked)
+            ? asked : 20;
 
     [Fact]
     public async Task Whenever_it_is_killed_the_last_acknowledged_revision_is_in_force_and_no_packet_notices()

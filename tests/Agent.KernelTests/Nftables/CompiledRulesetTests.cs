@@ -38,7 +38,8 @@ public class CompiledRulesetTests
             // nft has no JSON for timeouts of other protocols than TCP and UDP; our own reading covers them.
             string[] counters = [.. table.Objects.OfType<NftObject.Counter>().Select(one => one.Name)];
             Assert.Equal(
-                counters, Named(items, "counter", table).Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
+                counters,
+                Named(items, "counter", table).Select(one => Text(one, "name")).Order(StringComparer.Ordinal));
         }
     }
 
