@@ -58,7 +58,7 @@ public sealed class FloodStream
     public FloodArrival[] SentAfter(long timestamp) => [.. Arrivals().Where(a => a.SentAt > timestamp)];
 
     /// <summary>Arrivals whose sending began and ended in an interval of <see cref="Stopwatch"/> timestamps.</summary>
-    /// <remarks>Between the stamp and the call a sender may be interrupted for as long as the scheduler likes.</remarks>
+    /// <remarks>Between the stamp and the call a sender may be interrupted as long as the scheduler likes.</remarks>
     public FloodArrival[] SentBetween(long after, long before)
     {
         lock (gate)
