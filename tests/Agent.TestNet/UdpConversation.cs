@@ -48,7 +48,8 @@ public sealed class UdpConversation : IDisposable
         server.Dispose();
     }
 
-    private static async Task<bool> PassesAsync(Socket from, IPEndPoint target, Socket to, TimeSpan? wait)
+    /// <summary>One datagram between any two sockets: true when it has been read.</summary>
+    public static async Task<bool> PassesAsync(Socket from, IPEndPoint target, Socket to, TimeSpan? wait)
     {
         using CancellationTokenSource limit = new(wait ?? Probe.DropWait);
         byte[] message = new byte[8];

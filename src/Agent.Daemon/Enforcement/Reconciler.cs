@@ -403,7 +403,7 @@ internal sealed class Reconciler(
                 log.Retrying(State.Desired.Revision);
             }
 
-            if (retry | EndAdoptions())
+            if (retry | (!adoptUntil.IsEmpty && EndAdoptions()))
             {
                 TryEnforce(State.Desired, State.DesiredHash);
             }

@@ -53,17 +53,17 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
         IPAddress guest = v4 ? lab.E2.V4 : lab.E2.V6;
         using Socket served = lab.E2.OpenUdp(guest, 7000);
         using Socket closed = lab.E2.OpenUdp(guest, 7001);
-        Assert.True(await ArrivesAsync(host, served, new IPEndPoint(guest, 7000), Probe.PassWait));
-        Assert.False(await ArrivesAsync(host, closed, new IPEndPoint(guest, 7001), Probe.DropWait));
+        Assert.True(await UdpConversation.PassesAsync(host, new IPEndPoint(guest, 7000), served, Probe.PassWait));
+        Assert.False(await UdpConversation.PassesAsync(host, new IPEndPoint(guest, 7001), closed, Probe.DropWait));
 
         // Judged again by the answer, which travels towards the host.
         (Accepted answer, _) = await lab.ApplyAsync(
             SessionLab.CallsInto($"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}"));
         Assert.True(answer.Changes.SessionsRevalidated);
-        Assert.True(await ArrivesAsync(served, host, (IPEndPoint)host.LocalEndPoint!, Probe.PassWait));
+        Assert.True(await UdpConversation.PassesAsync(served, (IPEndPoint)host.LocalEndPoint!, host, Probe.PassWait));
         await lab.ApplyAsync(SessionLab.CallsInto());
-        Assert.False(await ArrivesAsync(served, host, (IPEndPoint)host.LocalEndPoint!, Probe.DropWait));
-        Assert.False(await ArrivesAsync(host, served, new IPEndPoint(guest, 7000), Probe.DropWait));
+        Assert.False(await UdpConversation.PassesAsync(served, (IPEndPoint)host.LocalEndPoint!, host, Probe.DropWait));
+        Assert.False(await UdpConversation.PassesAsync(host, new IPEndPoint(guest, 7000), served, Probe.DropWait));
     }
 
     [Fact]
@@ -116,29 +116,6 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
         {
             await client.ConnectAsync(new IPEndPoint(host, port), limit.Token);
             return true;
-        }
-        catch (Exception lost) when (lost is OperationCanceledException or SocketException)
-        {
-            return false;
-        }
-    }
-
-    private static async Task<bool> ArrivesAsync(Socket from, Socket to, IPEndPoint target, TimeSpan wait)
-    {
-        byte[] message = Probe.Payload();
-        byte[] read = new byte[256];
-        using CancellationTokenSource limit = new(wait);
-        try
-        {
-            await from.SendToAsync(message, target, limit.Token);
-            while (true)
-            {
-                int count = await to.ReceiveAsync(read, limit.Token);
-                if (read.AsSpan(0, count).SequenceEqual(message))
-                {
-                    return true;
-                }
-            }
         }
         catch (Exception lost) when (lost is OperationCanceledException or SocketException)
         {
