@@ -137,6 +137,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public static IEnumerable<NftObject> Objects() =>
         [new NftObject.Counter(ClosedCounter(from: true)), new NftObject.Counter(ClosedCounter(from: false))];
 
+    public bool IsBridge => layer.IsBridge;
+
     private int Priority => layer.IsBridge ? BridgePriority : FilterPriority;
 
     public IEnumerable<NftChain> Chains()
@@ -146,13 +148,17 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         yield return Hooked(
             "sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom(), .. Passed(HostGate)], Priority);
         yield return Hooked("sg_output", NftHook.Output,
-            [.. GateRules(), .. FastPath(), .. DispatchTo(ToMap),
+            [.. GateRules(), .. FastPath(), .. LaterFragments(Exprs.Jump(Live)), .. DispatchTo(ToMap),
             .. layer.IsBridge ? PassedRule(Admit) : HostAnswers()], Priority);
         yield return Regular(Live,
+        [
             Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
                 Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Accept()),
             Exprs.Rule(
-                Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)));
+                Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)),
+            .. LaterFragments(
+                Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.MarkSet(0), Exprs.Accept()),
+        ]);
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
         if (!layer.IsBridge)
@@ -257,7 +263,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public static string CountSet(string dropChain) => $"n_{dropChain}";
 
     /// <summary>Guest to anywhere.</summary>
-    public static NftChain VnicOut(string name, string judge, string judgeReply, string next) => Regular(name,
+    public NftChain VnicOut(string name, string vpc, string judge, string judgeReply, string next) => Regular(name,
+    [
+        .. LinkRules(BridgePorts.LinkFrom(vpc)),
         Exprs.Rule(Exprs.Jump("state_from")),
         Exprs.CommentedRule("DHCP client", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 68),
             Exprs.PortIs(source: false, 67), Exprs.Goto(next)),
@@ -265,7 +273,11 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             Exprs.PortIs(source: false, 547), Exprs.Goto(next)),
         Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)),
         Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)),
-        Exprs.Rule(Exprs.Goto(next)));
+        Exprs.Rule(Exprs.Goto(next)),
+    ]);
+
+    private NftRule[] LinkRules(string chain) =>
+        layer.IsBridge ? [Exprs.Rule(Exprs.CtState(CtStates.Untracked), Exprs.Jump(chain))] : [];
 
     /// <summary>Anywhere to guest.</summary>
     public NftChain VnicIn(
@@ -284,6 +296,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             rules.Add(Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Goto(Stamp)));
         }
 
+        rules.AddRange(LinkRules(BridgePorts.LinkTo(vpc)));
         rules.Add(Exprs.Rule(Exprs.Jump("state_to")));
         rules.Add(Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 67),
             Exprs.PortIs(source: false, 68), Exprs.Jump(DhcpTo)));
@@ -314,7 +327,18 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     private IEnumerable<NftRule> ClosedTo() => settings.ManagedInterfaces.Select(pattern => Exprs.Rule(
         Exprs.InterfaceIs(incoming: false, pattern), Exprs.Goto(DropTo(DropReason.Closed))));
 
-    private NftRule[] GateRules() => layer.Zoned ? [Exprs.Rule(Exprs.InterfaceMap(incoming: false, GateMap))] : [];
+    private NftRule[] GateRules() => layer switch
+    {
+        { IsBridge: true } => [Exprs.Rule(Exprs.InterfaceMap(incoming: false, BridgePorts.GateMap))],
+        { Zoned: true } => [Exprs.Rule(Exprs.InterfaceMap(incoming: false, GateMap))],
+        _ => [],
+    };
+
+    // What the host sends or routes to a bridge has been cut to the MTU when it gets there. The first fragment, which
+    // goes before the others, was judged by its ports and has marked the session, even one without an answer so far.
+    private IEnumerable<NftRule> LaterFragments(params IEnumerable<IEnumerable<NftExpr>> then) => !layer.IsBridge ? []
+        : ((IpFamily[])[IpFamily.V4, IpFamily.V6]).Select(family => Exprs.CommentedRule(
+            "follows its first fragment", [Exprs.LaterFragment(family), .. then]));
 
     private IEnumerable<NftChain> ZoneChains()
     {
@@ -370,10 +394,13 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     {
         string side = from ? "from" : "to";
         Func<string, string> drop = from ? DropFrom : DropTo;
+        // What a bridge or this host itself says on a link (ARP, multicast queries) has met no conntrack at all.
+        uint infrastructure =
+            layer.IsBridge && !from ? CtStates.Untracked | CtStates.Invalid : CtStates.Untracked;
         yield return Regular($"state_{side}",
             Exprs.Rule(Exprs.CtState(CtStates.New), Exprs.L4Proto(IpProtocol.Tcp), Exprs.Goto($"syn_{side}")),
             Exprs.Rule(Exprs.CtState(CtStates.New | CtStates.Established), Exprs.Return()),
-            Exprs.Rule(Exprs.CtState(CtStates.Untracked), Exprs.Goto($"infra_{side}")),
+            Exprs.Rule(Exprs.CtState(infrastructure), Exprs.Goto($"infra_{side}")),
             Exprs.Rule(Exprs.CtState(CtStates.Related), Exprs.Goto($"related_{side}")),
             Exprs.Rule(Exprs.Goto(drop(DropReason.Invalid))));
 

@@ -78,6 +78,22 @@ internal static class Exprs
         new NftExpr.Cmp(R0, NftCmpOp.Neq, [0, 0]),
     ];
 
+    /// <summary><c>ether daddr and 01:00:00:00:00:00 == 0</c>: for one receiver.</summary>
+    public static IEnumerable<NftExpr> UnicastFrame() =>
+    [
+        new NftExpr.Payload(NftPayloadBase.LinkLayer, 0, 6, R0),
+        new NftExpr.Bitwise(R0, R0, [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]),
+        new NftExpr.Cmp(R0, NftCmpOp.Eq, [0, 0, 0, 0, 0, 0]),
+    ];
+
+    /// <summary>A fragment that is not the first: it has no transport header.</summary>
+    public static IEnumerable<NftExpr> LaterFragment(IpFamily family) =>
+    [
+        .. Family(family),
+        .. family == IpFamily.V4 ? AnyBitOf(NftPayloadBase.Network, 6, 0x1fff)
+            : [.. Bytes(NftPayloadBase.Network, 6, [44]), .. AnyBitOf(NftPayloadBase.Network, 42, 0xfff8)],
+    ];
+
     /// <summary><c>PAYLOAD @set</c>, one field.</summary>
     public static IEnumerable<NftExpr> BytesIn(
         NftPayloadBase from, uint offset, uint length, string set, bool negated = false) =>

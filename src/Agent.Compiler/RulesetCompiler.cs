@@ -320,7 +320,14 @@ public static class RulesetCompiler
             parts.Sets.AddRange(shared.Sets);
             parts.Objects.AddRange(shared.Objects.Concat(Datapath.Objects()));
             AddVnics(datapath, parts);
-            AddZones(parts);
+            AddZones(parts, datapath);
+            if (datapath.IsBridge)
+            {
+                var ports = new BridgePorts(policy, zones);
+                parts.Chains.AddRange(ports.Chains());
+                parts.Sets.AddRange(ports.Sets());
+            }
+
             if (request.Settings.AdoptsSessions)
             {
                 parts.Sets.Add(Datapath.InterfaceSet(Datapath.AdoptingSet, policy.Vnics.Values
@@ -358,14 +365,13 @@ public static class RulesetCompiler
             foreach (IGrouping<string, Vnic> vpc in
                 policy.Vnics.Values.GroupBy(vnic => vnic.VpcId, StringComparer.Ordinal))
             {
-                string stage = Datapath.StageTo(AddressClasses.NameOf(vpc.Key));
                 NftElements.Builder own = Verdicts();
                 foreach (Vnic vnic in vpc)
                 {
                     string profile = CompiledRuleset.ProfileOf(vnic);
                     var its = new VnicChains(vnic, request.Settings, request.Host);
                     bool isOpen = open.Contains(vnic.Id);
-                    parts.Chains.AddRange(isOpen ? its.Chains(datapath, profile, stage) : []);
+                    parts.Chains.AddRange(isOpen ? its.Chains(datapath, profile) : []);
                     parts.Sets.AddRange(isOpen ? its.Sets : []);
                     Dispatch(from, vnic.InterfaceName, isOpen ? its.Out : Datapath.DropFrom(DropReason.Closed));
                     Dispatch(to, vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
@@ -406,7 +412,7 @@ public static class RulesetCompiler
             }
         }
 
-        private void AddZones(Parts parts)
+        private void AddZones(Parts parts, Datapath datapath)
         {
             if (policy.Vpcs.IsEmpty)
             {
@@ -416,8 +422,8 @@ public static class RulesetCompiler
             NftElements.Builder gate = Verdicts();
             foreach (Vnic vnic in policy.Vnics.Values)
             {
-                string vpc = zones.ContainsKey(vnic.VpcId) ? AddressClasses.NameOf(vnic.VpcId) : Datapath.Unlisted;
-                Dispatch(gate, vnic.InterfaceName, NftVerdict.Jump(Datapath.Gate(vpc)));
+                Dispatch(
+                    gate, vnic.InterfaceName, NftVerdict.Jump(Datapath.Gate(BridgePorts.ZoneOf(vnic, zones))));
             }
 
             var rows = new NftElements.Builder(
@@ -431,7 +437,7 @@ public static class RulesetCompiler
 
             parts.Chains.AddRange(
                 zones.Select(pair => Datapath.GateChain(AddressClasses.NameOf(pair.Key), pair.Value)));
-            parts.Sets.Add(DispatchMap(Datapath.GateMap, gate.Build()));
+            parts.Sets.AddRange(datapath.IsBridge ? [] : [DispatchMap(Datapath.GateMap, gate.Build())]);
             parts.Sets.Add(new NftSet(
                 Datapath.ZoneMap, [NftType.IfName], Interval: false, NftSetKind.ZoneMap, Size: null, Counters: false,
                 rows.Build()));

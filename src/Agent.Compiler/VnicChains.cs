@@ -44,13 +44,15 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
 
     private int MaxSessions => host.SessionLimits ? vnic.MaxSessions ?? settings.MaxSessionsPerVnic : 0;
 
-    public IEnumerable<NftChain> Chains(Datapath datapath, string profile, string stage)
+    public IEnumerable<NftChain> Chains(Datapath datapath, string profile)
     {
         NftRule[] opening = [.. Opening()];
-        yield return Datapath.VnicOut(Out, $"{profile}_out", $"{profile}_in_reply", opening.Length > 0 ? Sent : stage);
+        string vpc = AddressClasses.NameOf(vnic.VpcId);
+        string stage = Datapath.StageTo(vpc);
+        yield return datapath.VnicOut(
+            Out, vpc, $"{profile}_out", $"{profile}_in_reply", opening.Length > 0 ? Sent : stage);
         yield return datapath.VnicIn(
-            In, AddressClasses.NameOf(vnic.VpcId), $"{profile}_in", $"{profile}_out_reply",
-            Addressed(), opening);
+            In, vpc, $"{profile}_in", $"{profile}_out_reply", Addressed(), opening);
         if (opening.Length > 0)
         {
             yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Agent.TestNet;
 using Agent.V1;
@@ -95,6 +96,96 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
         Assert.False(await lab.Lab.Probe.FragmentsArriveAsync(lab.E1, from, lab.E2, new IPEndPoint(target, 7001)));
         Assert.False(await lab.Lab.Probe.FragmentsArriveAsync(
             lab.E1, from, lab.E2, new IPEndPoint(target, 7000), choose: all => all[1..]));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task The_hosts_own_fragments_pass_or_not_as_the_datagram_that_they_are(bool v4)
+    {
+        lab.Need();
+        AddHostAddress();
+        string address = v4 ? MixedLab.HostV4 : MixedLab.HostV6;
+        await lab.ApplyAsync(SessionLab.CallsInto($"in 1 accept udp 7000/7000 {address}/{(v4 ? 32 : 128)}"));
+        IPAddress guest = v4 ? lab.E2.V4 : lab.E2.V6;
+        using Socket host = lab.Lab.Network.Host.OpenSocket(guest.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
+        host.Bind(new IPEndPoint(IPAddress.Parse(address), PortNumbers.Next()));
+        using Socket open = lab.E2.OpenUdp(guest, 7000);
+        using Socket closed = lab.E2.OpenUdp(guest, 7001);
+
+        // Nobody answers: conntrack calls every one of them new.
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.True(await ArrivesWholeAsync(host, new IPEndPoint(guest, 7000), open, Probe.PassWait));
+            Assert.False(await ArrivesWholeAsync(host, new IPEndPoint(guest, 7001), closed, Probe.DropWait));
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_session_that_the_bridge_floods_reaches_no_other_guest(bool v4)
+    {
+        lab.Need();
+        await lab.ApplyAsync(SessionLab.CallsInto(AnyV4, AnyV6));
+        (IPAddress source, IPAddress target) = v4 ? (lab.E1.V4, lab.E2.V4) : (lab.E1.V6, lab.E2.V6);
+        using UdpConversation talk = UdpConversation.Open(
+            lab.E1, source, lab.E2, new IPEndPoint(target, PortNumbers.Next()));
+        Assert.True(await talk.ClientSendsAsync(Probe.PassWait) && await talk.ServerSendsAsync(Probe.PassWait));
+        byte[] packet = Packets.Udp(
+            source, target, talk.ClientAddress.Port, talk.ServerAddress.Port, Probe.Payload());
+        byte[] flooded = Packets.FrameOf([0x02, 0, 0, 0, 0x99, 0x99], lab.E1.Mac, packet);
+        bool Recognized(byte[] frame) => frame.AsSpan(14).SequenceEqual(packet);
+        Assert.True(await Probe.FrameArrivesAsync(
+            lab.E1, flooded, lab.Lab.Network.Outsider, Recognized, Probe.PassWait));
+        Assert.False(await Probe.FrameArrivesAsync(lab.E1, flooded, lab.E3, Recognized));
+        Assert.False(await Probe.FrameArrivesAsync(lab.E1, flooded, lab.E2, Recognized));
+    }
+
+    /// <summary>A trunk's frame is judged by what it carries; what is not IP, ARP or discovery does not pass.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_tagged_frame_from_outside_is_judged_as_without_its_tag(bool v4)
+    {
+        lab.Need();
+        await lab.ApplyAsync(
+            SessionLab.CallsInto("in 1 accept udp 7000/7000 0.0.0.0/0", "in 1 accept udp 7000/7000 ::/0"));
+        NetworkEndpoint outsider = lab.Lab.Network.Outsider;
+        (IPAddress source, IPAddress target) = v4 ? (outsider.V4, lab.E2.V4) : (outsider.V6, lab.E2.V6);
+        Assert.True(await TaggedAsync(7000, Probe.PassWait, 0x8100));
+        Assert.False(await TaggedAsync(7001, Probe.DropWait, 0x8100));
+        Assert.False(await TaggedAsync(7000, Probe.DropWait, 0x8100, 0x88a8));
+
+        async Task<bool> TaggedAsync(int port, TimeSpan wait, params ushort[] tags)
+        {
+            byte[] packet = Packets.Udp(source, target, PortNumbers.Next(), port, Probe.Payload());
+            byte[] frame = Packets.FrameOf(lab.E2.Mac, outsider.Mac, packet);
+            foreach (ushort tag in tags)
+            {
+                frame = Packets.Tag(frame, tag, vlan: 7);
+            }
+
+            return await Probe.FrameArrivesAsync(
+                outsider, frame, lab.E2, seen => seen.AsSpan().EndsWith(packet), wait);
+        }
+    }
+
+    private static async Task<bool> ArrivesWholeAsync(Socket from, IPEndPoint target, Socket to, TimeSpan wait)
+    {
+        byte[] message = RandomNumberGenerator.GetBytes(4000);
+        byte[] read = new byte[8000];
+        using CancellationTokenSource limit = new(wait);
+        try
+        {
+            await from.SendToAsync(message, target, limit.Token);
+            int count = await to.ReceiveAsync(read, limit.Token);
+            return read.AsSpan(0, count).SequenceEqual(message);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
     }
 
     private void AddHostAddress() => lab.Lab.Network.Host.IpBatch(
