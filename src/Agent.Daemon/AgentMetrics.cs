@@ -78,12 +78,16 @@ internal sealed class AgentMetrics
         appliedRevision.Set(state.AppliedRevision);
         vnics.Set(state.Desired.Vnics.Count);
         failedVnics.Set(state.Failed.Count);
+        if (report.Verification is { } result)
+        {
+            Verified(result);
+        }
     }
 
-    public void Verified(TimeSpan took, bool same)
+    public void Verified(VerificationResult result)
     {
-        verify.Observe(took.TotalSeconds);
-        verifications.WithLabels(same ? "verified" : "mismatch").Inc();
+        verify.Observe(result.Took.TotalSeconds);
+        verifications.WithLabels(result.Outcome.ToString().ToLowerInvariant()).Inc();
     }
 
     private static Histogram Duration(MetricFactory make, string name, string help) =>

@@ -88,6 +88,27 @@ public sealed class NftElements : IEquatable<NftElements>
         return (removed.Build(), added.Build());
     }
 
+    /// <summary>The row that begins with the key; of an exact set there is at most one.</summary>
+    /// <returns>Its index, or -1.</returns>
+    public int IndexOfKey(ReadOnlySpan<byte> key)
+    {
+        int low = 0;
+        int high = Count - 1;
+        while (low <= high)
+        {
+            int middle = (low + high) >>> 1;
+            int order = this[middle][..key.Length].SequenceCompareTo(key);
+            if (order == 0)
+            {
+                return middle;
+            }
+
+            (low, high) = order < 0 ? (middle + 1, high) : (low, middle - 1);
+        }
+
+        return -1;
+    }
+
     public bool Equals(NftElements? other) =>
         other is not null && RowBytes == other.RowBytes
         && (ReferenceEquals(rows, other.rows) || rows.AsSpan().SequenceEqual(other.rows));

@@ -36,11 +36,7 @@ internal abstract record ApplyOutcome
 
     public sealed record Accepted(
         AgentState State, PolicySnapshot Before, PolicySnapshot After, EnforcementReport? Report,
-        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome
-    {
-        /// <summary>Time spent reading back and comparing; zero where that is left to the timer.</summary>
-        public TimeSpan Verify { get; init; }
-    }
+        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome;
 
     public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
 }

@@ -3,11 +3,25 @@ using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
 
+/// <summary>What a reading of the kernel showed.</summary>
+internal enum VerifyOutcome
+{
+    /// <summary>The kernel holds what was committed.</summary>
+    Verified,
+
+    /// <summary>It holds something else.</summary>
+    Mismatch,
+
+    /// <summary>The reading failed: nothing is known.</summary>
+    Unknown,
+}
+
 /// <summary>A reading of the kernel, compared with what was committed.</summary>
 /// <param name="Time">When.</param>
 /// <param name="Took">How long the reading and the comparison took.</param>
-/// <param name="Difference">Null if the kernel held what was committed.</param>
-internal sealed record VerificationResult(DateTimeOffset Time, TimeSpan Took, string? Difference);
+/// <param name="Outcome">What it showed.</param>
+/// <param name="Detail">The difference, or why nothing is known; empty if verified.</param>
+internal sealed record VerificationResult(DateTimeOffset Time, TimeSpan Took, VerifyOutcome Outcome, string Detail);
 
 /// <summary>
 /// What the daemon holds and does, as one immutable value: the loop publishes it, everybody may read it.

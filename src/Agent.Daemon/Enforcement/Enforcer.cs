@@ -13,8 +13,10 @@ namespace Agent.Daemon.Enforcement;
 /// <param name="Bytes">Netlink bytes over all transactions.</param>
 /// <param name="Transactions">Transactions committed.</param>
 /// <param name="Revalidated">Live sessions will be judged again.</param>
+/// <param name="Verification">What reading back showed; null if nothing was committed.</param>
 internal sealed record EnforcementReport(
-    TimeSpan Compile, TimeSpan Commit, int Messages, long Bytes, int Transactions, bool Revalidated);
+    TimeSpan Compile, TimeSpan Commit, int Messages, long Bytes, int Transactions, bool Revalidated,
+    VerificationResult? Verification);
 
 /// <summary>The kernel did not take a change, although everything that could be held back was.</summary>
 internal sealed class EnforcementFailedException(string message) : Exception(message);
@@ -131,7 +133,9 @@ internal sealed class Enforcer(
         }
 
         throw new EnforcementFailedException(
-            $"the kernel's ruleset changed, or refused, {MaxAttempts} times in a row; see the log");
+            tally.Verification is { Outcome: VerifyOutcome.Mismatch, Detail: var difference }
+                ? $"what was committed is not what is read back: {difference}"
+                : $"the kernel's ruleset changed, or refused, {MaxAttempts} times in a row; see the log");
     }
 
     /// <summary>Removes what the last change left unreferenced. Call a few milliseconds after it.</summary>
@@ -145,25 +149,38 @@ internal sealed class Enforcer(
         }
     }
 
-    /// <summary>Reads back what the kernel holds, and compares it with what was committed.</summary>
-    /// <returns>Null if it is that; otherwise the first step that would make it so.</returns>
-    public string? Verify()
+    /// <summary>Reads back all that the kernel holds, and compares it with what was committed.</summary>
+    public VerificationResult Verify()
     {
-        Read();
-        if (enforced is null)
+        long started = clock.GetTimestamp();
+        try
         {
-            return "nothing was enforced yet";
+            Read();
+        }
+        catch (Netlink.NetlinkException e)
+        {
+            observedIsKnown = false;
+            return Result(started, VerifyOutcome.Unknown, e.Message);
         }
 
-        Plan plan = Plan.Between(observed, enforced.Ruleset);
-        if (plan.Prepare.Concat(plan.Switch).FirstOrDefault() is NftOp missing)
+        string? difference = enforced is null ? "nothing was enforced yet" : Difference(observed, enforced.Ruleset);
+        if (difference is null)
         {
-            return missing.ToString();
+            observed = enforced!.Ruleset;
         }
 
-        observed = enforced.Ruleset;
-        return null;
+        return Result(started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
     }
+
+    // The first step that would make it so. What is there besides is of a change that was cut off.
+    private static string? Difference(Ruleset held, Ruleset wanted)
+    {
+        Plan plan = Plan.Between(held, wanted);
+        return plan.Prepare.Concat(plan.Switch).FirstOrDefault()?.ToString();
+    }
+
+    private VerificationResult Result(long started, VerifyOutcome outcome, string detail) =>
+        new(clock.GetUtcNow(), clock.GetElapsedTime(started), outcome, detail);
 
     /// <summary>Forgets what was read: the next step reads again.</summary>
     public void Distrust() => observedIsKnown = false;
@@ -208,8 +225,47 @@ internal sealed class Enforcer(
         }
 
         tally.Revalidated = revalidate;
+        if (!Confirm(final, tally))
+        {
+            return false;
+        }
+
         Settle(final, plan);
         return true;
+    }
+
+    // Answers tell that a transaction was taken. What it made is read back before anybody is told that it holds.
+    private bool Confirm(CompiledRuleset next, Tally tally)
+    {
+        if (tally.Done.Count == 0)
+        {
+            return true;
+        }
+
+        long started = clock.GetTimestamp();
+        NftOp[] ops = [.. tally.Done];
+        tally.Done.Clear();
+        try
+        {
+            (Ruleset held, uint at) = firewall.ReadBack(next.Ruleset, ops);
+            string? difference = ReferenceEquals(held, next.Ruleset) ? null : Difference(held, next.Ruleset);
+            if (at != generation)
+            {
+                observedIsKnown = false; // somebody else's commit followed ours: read, and begin again
+                return false;
+            }
+
+            tally.Verification = Result(
+                started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
+            observedIsKnown = difference is null;
+            Epoch = next.Request.Epoch; // it may have been granted meanwhile: a next attempt moves on from it
+            return difference is null;
+        }
+        catch (Netlink.NetlinkException e)
+        {
+            tally.Verification = Result(started, VerifyOutcome.Unknown, e.Message);
+            return true; // it was taken; the next reading will tell
+        }
     }
 
     private void Settle(CompiledRuleset next, Plan plan)
@@ -245,7 +301,7 @@ internal sealed class Enforcer(
         {
             case CommitOutcome.Committed committed:
                 generation = committed.Generation;
-                tally.Add(committed);
+                tally.Add(committed, ops);
                 return true;
             case CommitOutcome.Stale:
                 observedIsKnown = false;
@@ -358,13 +414,20 @@ internal sealed class Enforcer(
 
         public bool Revalidated { get; set; }
 
-        public void Add(CommitOutcome.Committed committed)
+        public VerificationResult? Verification { get; set; }
+
+        /// <summary>Committed, and not yet read back.</summary>
+        public List<NftOp> Done { get; } = [];
+
+        public void Add(CommitOutcome.Committed committed, IReadOnlyList<NftOp> ops)
         {
+            Done.AddRange(ops);
             messages += committed.Messages;
             bytes += committed.Bytes;
             transactions++;
         }
 
-        public EnforcementReport Report() => new(Compile, Commit, messages, bytes, transactions, Revalidated);
+        public EnforcementReport Report() =>
+            new(Compile, Commit, messages, bytes, transactions, Revalidated, Verification);
     }
 }

@@ -13,6 +13,14 @@ internal interface IFirewall
     /// <summary>Our tables as the kernel holds them, and the generation at which they were so.</summary>
     (Ruleset Ruleset, uint Generation) Read();
 
+    /// <summary>What committed operations touched, as the kernel holds it now; at least that.</summary>
+    /// <param name="expected">What all of our tables should hold now.</param>
+    /// <param name="ops">What was committed on the way there.</param>
+    /// <returns>
+    /// <paramref name="expected"/> itself if nothing differs from it, and the generation at which it was so.
+    /// </returns>
+    (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops);
+
     /// <summary>Why the last reading says that nothing can be written, or null.</summary>
     string? Obstacle => null;
 

@@ -49,6 +49,18 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
         }
     }
 
+    public (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops)
+    {
+        uint before = connection.ReadGeneration();
+        if (connection.ReadBack(expected, ops) is Ruleset read && connection.ReadGeneration() == before)
+        {
+            return (read, before);
+        }
+
+        RulesetReading all = connection.ReadRuleset(tables);
+        return (all.Ruleset, all.Generation);
+    }
+
     public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation) => connection.Commit(ops, generation);
 
     // Rare (once in half the epochs, and at a first start), so it has no socket of its own in between.

@@ -32,7 +32,7 @@ internal sealed class Reconciler(
     private readonly Lock stateLock = new();
     private TaskCompletionSource stateChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool adoptUntouched;
-    private ImmutableDictionary<string, long> adoptUntil = ImmutableDictionary<string, long>.Empty;
+    private readonly Adoptions adoptions = new(config.AdoptionWindow, clock);
 
     /// <summary>What was found at the start, and stays true.</summary>
     private ImmutableArray<string> standing = [];
@@ -82,7 +82,12 @@ internal sealed class Reconciler(
     /// <summary>Enforces what was persisted. Call before anything is served.</summary>
     public void Start(HostLinks links, string version, string kernel)
     {
-        (PolicySnapshot policy, uint epoch, string? damaged) = LoadState();
+        (PolicySnapshot policy, uint epoch, string? damaged) = SavedPolicy.Load(stateFile);
+        if (damaged is not null)
+        {
+            log.StateDamaged(damaged);
+        }
+
         standing = damaged is null ? standing : standing.Add(damaged);
         bool adopted = enforcer.Adopt(epoch);
         Publish(State with
@@ -202,10 +207,8 @@ internal sealed class Reconciler(
                 Unchanged: true);
         }
 
-        ApplyOutcome outcome = Accept(
+        return Accept(
             policy, hash, validate, read.Warnings, epoch => stateFile.WriteSnapshot(epoch, snapshot.ToByteArray()));
-        return outcome is ApplyOutcome.Accepted { Report: not null } accepted
-            ? accepted with { Verify = Verify(), State = State } : outcome;
     }
 
     private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
@@ -252,7 +255,7 @@ internal sealed class Reconciler(
         bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0
             && State.Failed.IsEmpty;
         Publish(State with { Desired = policy, DesiredHash = hash });
-        Adopt(before, policy);
+        adoptions.Begin(before, policy, State.Links);
         EnforcementReport? report = TryEnforce(policy, hash);
         return new ApplyOutcome.Accepted(State, before, policy, report, validate, persisted, warnings, unchanged);
     }
@@ -262,6 +265,7 @@ internal sealed class Reconciler(
         adoptUntouched = false;
         try
         {
+            enforcer.Adopting = adoptions.Vnics;
             EnforcementReport report = enforcer.Enforce(policy, Host());
             ImmutableSortedDictionary<string, string> failed = enforcer.Enforced!.Failed;
             foreach ((string vnic, string reason) in failed)
@@ -280,6 +284,7 @@ internal sealed class Reconciler(
                 Epoch = enforcer.Epoch,
                 Zones = enforcer.Enforced.Zones,
                 Alarms = standing,
+                Verification = report.Verification ?? State.Verification,
             });
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,
                 report.Compile.TotalMilliseconds, report.Commit.TotalMilliseconds, report.Revalidated);
@@ -311,50 +316,19 @@ internal sealed class Reconciler(
         }
     }
 
-    // A vNIC that comes into the policy while its guest runs: for a while its TCP sessions may be older than we are.
-    private void Adopt(PolicySnapshot before, PolicySnapshot after)
-    {
-        if (config.AdoptionWindow > TimeSpan.Zero)
-        {
-            adoptUntil = adoptUntil.SetItems(after.Vnics.Values
-                .Where(vnic => !before.Vnics.ContainsKey(vnic.Id) && State.Links.Names.Contains(vnic.InterfaceName))
-                .Select(vnic => KeyValuePair.Create(vnic.Id, After(config.AdoptionWindow))));
-            enforcer.Adopting = [.. adoptUntil.Keys];
-        }
-    }
-
-    private bool EndAdoptions()
-    {
-        long now = clock.GetTimestamp();
-        ImmutableDictionary<string, long> rest =
-            adoptUntil.RemoveRange(adoptUntil.Where(pair => pair.Value <= now).Select(pair => pair.Key));
-        bool ended = rest.Count < adoptUntil.Count;
-        adoptUntil = rest;
-        enforcer.Adopting = [.. rest.Keys];
-        return ended;
-    }
-
     private long After(TimeSpan delay) => clock.GetTimestamp() + (long)(delay.TotalSeconds * clock.TimestampFrequency);
 
-    private TimeSpan Verify()
+    private void Verify()
     {
-        long started = clock.GetTimestamp();
         verifyAt = After(config.VerifyInterval);
-        string? difference = enforcer.Verify();
-        TimeSpan took = clock.GetElapsedTime(started);
-        Publish(State with
+        VerificationResult result = enforcer.Verify();
+        Publish(State with { Verification = result, Generation = enforcer.Generation });
+        metrics.Verified(result);
+        if (result.Outcome != VerifyOutcome.Verified)
         {
-            Verification = new VerificationResult(clock.GetUtcNow(), took, difference),
-            Generation = enforcer.Generation,
-        });
-        metrics.Verified(took, difference is null);
-        if (difference is not null)
-        {
-            log.Mismatch(difference);
+            log.Mismatch(result.Detail);
             TryEnforce(State.Desired, State.DesiredHash);
         }
-
-        return took;
     }
 
     private void PlanRetry(bool whole)
@@ -403,7 +377,7 @@ internal sealed class Reconciler(
                 log.Retrying(State.Desired.Revision);
             }
 
-            if (retry | (!adoptUntil.IsEmpty && EndAdoptions()))
+            if (retry | adoptions.End())
             {
                 TryEnforce(State.Desired, State.DesiredHash);
             }
@@ -429,34 +403,6 @@ internal sealed class Reconciler(
         {
             metrics.DriftRepairs.Inc();
             log.DriftRepaired(clock.GetElapsedTime(started).TotalMilliseconds, $"{report.Messages} messages");
-        }
-    }
-
-    private (PolicySnapshot Policy, uint Epoch, string? Damage) LoadState()
-    {
-        PolicySnapshot policy = PolicySnapshot.Empty;
-        uint epoch = 0;
-        try
-        {
-            foreach (StateRecord record in stateFile.Load())
-            {
-                SnapshotResult read = record.Kind == StateRecordKind.Snapshot
-                    ? SnapshotReader.Read(Snapshot.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited)
-                    : DeltaReader.Apply(policy, Delta.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited);
-                policy = read.Policy ?? throw new StateDamagedException(
-                    $"the state file does not validate ({read.Faults[0]}); kept as {stateFile.SetAside()}");
-                epoch = record.Epoch;
-            }
-
-            return (policy, epoch, null);
-        }
-        catch (Exception e) when (e is StateDamagedException or InvalidProtocolBufferException or IOException
-            or UnauthorizedAccessException)
-        {
-            string message = e is InvalidProtocolBufferException
-                ? $"the state file cannot be decoded; kept as {stateFile.SetAside()}" : e.Message;
-            log.StateDamaged(message);
-            return (PolicySnapshot.Empty, epoch, message);
         }
     }
 

@@ -22,7 +22,7 @@ internal static class Answers
                 Validate = Duration.FromTimeSpan(outcome.Validate),
                 Persist = Duration.FromTimeSpan(outcome.Persist),
                 Compile = Duration.FromTimeSpan(report?.Compile ?? default),
-                Verify = Duration.FromTimeSpan(outcome.Verify),
+                Verify = Duration.FromTimeSpan(report?.Verification?.Took ?? default),
                 Commit = Duration.FromTimeSpan(report?.Commit ?? default),
             },
             Unchanged = outcome.Unchanged,

@@ -44,8 +44,8 @@ internal sealed class StatusReporter(
         : new Verification
         {
             Time = last.Time.ToTimestamp(),
-            Result = last.Difference is null ? "verified" : "mismatch",
-            Detail = last.Difference ?? "the kernel held what was committed",
+            Result = last.Outcome.ToString().ToLowerInvariant(),
+            Detail = last.Outcome == VerifyOutcome.Verified ? "the kernel held what was committed" : last.Detail,
         };
 
     private static VnicStatus Vnic(AgentState state, Policy.Vnic vnic)

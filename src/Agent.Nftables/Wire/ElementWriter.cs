@@ -43,6 +43,20 @@ internal static class ElementWriter
         return messages;
     }
 
+    /// <summary>The attributes of a request for single elements; as many as fit into one list.</summary>
+    internal static void WriteKeys(NlWriter writer, string table, NftSet set, NftElements rows)
+    {
+        writer.PutText(NftaSetElemList.Table, table);
+        writer.PutText(NftaSetElemList.Set, set.Name);
+        NlMark list = writer.BeginNest(NftaSetElemList.Elements);
+        for (int i = 0; i < rows.Count; i++)
+        {
+            WriteRow(writer, set, rows[i], withData: false);
+        }
+
+        writer.EndNest(list);
+    }
+
     private static void WriteRow(NlWriter writer, NftSet set, ReadOnlySpan<byte> row, bool withData)
     {
         int keyBytes = set.KeyBytes;

@@ -37,6 +37,8 @@ internal sealed class SimulatedFirewall : IFirewall
 
     public (Ruleset Ruleset, uint Generation) Read() => (kernel.Ruleset, generation);
 
+    public (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops) => Read();
+
     /// <summary>What was asked to be unmarked, in order.</summary>
     public List<(uint Mask, uint Value, uint Clear)> Unmarked { get; } = [];
 

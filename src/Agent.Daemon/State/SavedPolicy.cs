@@ -1,0 +1,42 @@
+using Agent.Contract;
+using Agent.Policy;
+using Agent.V1;
+using Google.Protobuf;
+
+namespace Agent.Daemon.State;
+
+/// <summary>What the state file says.</summary>
+/// <param name="Policy">The last policy that was accepted; empty if there is none, or none that can be read.</param>
+/// <param name="Epoch">The last epoch that was written down; 0 if none.</param>
+/// <param name="Damage">What is wrong with the file, and where it was put; null if nothing is.</param>
+internal sealed record SavedPolicy(PolicySnapshot Policy, uint Epoch, string? Damage)
+{
+    public static SavedPolicy Load(StateFile file)
+    {
+        PolicySnapshot policy = PolicySnapshot.Empty;
+        uint epoch = 0;
+        try
+        {
+            foreach (StateRecord record in file.Load())
+            {
+                SnapshotResult read = record.Kind == StateRecordKind.Snapshot
+                    ? SnapshotReader.Read(Snapshot.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited)
+                    : DeltaReader.Apply(policy, Delta.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited);
+                policy = read.Policy ?? throw new StateDamagedException(
+                    $"the state file does not validate ({read.Faults[0]}); kept as {file.SetAside()}");
+                epoch = record.Epoch;
+            }
+
+            return new SavedPolicy(policy, epoch, Damage: null);
+        }
+        catch (InvalidProtocolBufferException)
+        {
+            return new SavedPolicy(
+                PolicySnapshot.Empty, epoch, $"the state file cannot be decoded; kept as {file.SetAside()}");
+        }
+        catch (Exception e) when (e is StateDamagedException or IOException or UnauthorizedAccessException)
+        {
+            return new SavedPolicy(PolicySnapshot.Empty, epoch, e.Message);
+        }
+    }
+}
