@@ -222,6 +222,7 @@ internal static class NftValueText
         6 => "tcp",
         17 => "udp",
         33 => "dccp",
+        44 => "ipv6-frag",
         47 => "gre",
         50 => "esp",
         51 => "ah",

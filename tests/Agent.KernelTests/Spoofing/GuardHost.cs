@@ -111,13 +111,22 @@ public abstract class GuardHost(Topology topology) : IAsyncLifetime
         guest.Wire.Send(frame.Bytes);
         string[] moved = await MovedAsync(guest, before);
         Assert.Equal([kind ?? "passed"], moved);
-        if (topology == Topology.Bridged && kind is null)
+        bool arrives = topology == Topology.Bridged && kind is null && !NeedsMore(frameName);
+        if (arrives)
         {
             await seen.Task.WaitAsync(Patience);
         }
 
-        Assert.Equal(topology == Topology.Bridged && kind is null, seen.Task.IsCompleted);
+        Assert.Equal(arrives, seen.Task.IsCompleted);
     }
+
+    /// <summary>
+    /// The guard is not what stops these: a bridge that tracks sessions waits for the other fragments, and lets an
+    /// error or an answer pass only if there is something that it is about.
+    /// </summary>
+    private static bool NeedsMore(string frameName) =>
+        ((string[])["first fragment", "later fragment", "too big", "echo reply"])
+            .Any(part => frameName.Contains(part, StringComparison.Ordinal));
 
     private async Task<string[]> MovedAsync(Guest guest, Dictionary<string, ulong> before)
     {
