@@ -142,7 +142,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public IEnumerable<NftChain> Chains()
     {
         yield return Hooked("sg_forward", NftHook.Forward,
-            [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap), .. Passed(PassOn)], Priority);
+            [.. GateRules(), .. FastPath(), .. LinkLocal(), .. DispatchFrom(), .. DispatchTo(ToMap),
+            .. Passed(PassOn)], Priority);
         yield return Hooked(
             "sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom(), .. Passed(HostGate)], Priority);
         yield return Hooked("sg_output", NftHook.Output,
@@ -210,6 +211,13 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     private static IEnumerable<NftRule> ToBridge(params IEnumerable<NftExpr>[] then) =>
         [Exprs.CommentedRule("judged again behind the bridge",
             [Exprs.InterfaceIn(incoming: false, BridgeSet), .. then])];
+
+    // At the bridge nobody can tell whether a frame will be routed; here it is.
+    private IEnumerable<NftRule> LinkLocal() => layer is { IsBridge: false, Bridged: true }
+        ? ((bool[])[true, false]).Select(incoming => Exprs.CommentedRule(
+            "link-local", Exprs.CtState(CtStates.Untracked), Exprs.L4Proto(IpProtocol.Icmpv6),
+            Exprs.InterfaceIn(incoming, BridgeSet), Exprs.Drop()))
+        : [];
 
     // What was judged at a bridge and reached no vNIC here.
     private IEnumerable<NftRule> Passed(string next) =>
@@ -393,25 +401,37 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             Exprs.Rule(Exprs.Goto(drop(DropReason.NotSyn))),
         ]);
 
-        // Neighbour discovery and multicast listener reports are never tracked (RFC 4861, RFC 3810).
+        // Neighbour discovery and multicast listener reports are never tracked (RFC 4861, RFC 3810). They concern one
+        // link, which ends here unless this is a bridge: routed, they would carry anything past all rules.
         byte[] types = from ? [133, 135, 136, 131, 132, 143] : [130, 134, 135, 136];
         yield return Regular($"infra_{side}",
         [
-            .. layer.IsBridge ? [Exprs.Rule(Exprs.EtherType(0x0806), Exprs.Accept())] : Array.Empty<NftRule>(),
+            layer.IsBridge
+                ? Exprs.Rule(Exprs.EtherType(0x0806), Exprs.Accept())
+                : Exprs.CommentedRule("routed", Exprs.HasInterface(incoming: !from),
+                    Exprs.Goto(drop(DropReason.Invalid))),
             .. types.Select(type => Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.IcmpType(type), Exprs.Accept())),
             Exprs.Rule(Exprs.Goto(drop(DropReason.Invalid))),
         ]);
     }
 
+    // A class that no rule speaks of is decided where it is looked up, like one that a rule drops.
+    private static NftRule[] NoRule(string dropDefault) =>
+        [Exprs.Rule(Exprs.MarkIs(Decision.Of(Verdict.Drop, 0)), Exprs.Goto(dropDefault))];
+
     private static IEnumerable<NftChain> DropChains()
     {
         foreach (bool from in (bool[])[true, false])
         {
-            foreach (string chain in from ? DropReason.From.Select(DropFrom) : DropReason.To.Select(DropTo))
+            Func<string, string> drop = from ? DropFrom : DropTo;
+            foreach (string chain in (from ? DropReason.From : DropReason.To).Select(drop))
             {
                 yield return Regular(chain,
+                [
+                    .. chain == drop(DropReason.Rule) ? NoRule(drop(DropReason.Default)) : Array.Empty<NftRule>(),
                     Exprs.Rule(Exprs.InterfaceIn(incoming: from, CountSet(chain)), Exprs.Drop()),
-                    Exprs.Rule(Exprs.Drop()));
+                    Exprs.Rule(Exprs.Drop()),
+                ]);
             }
 
             yield return Regular(

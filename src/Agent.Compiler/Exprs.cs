@@ -224,6 +224,12 @@ internal static class Exprs
     /// <summary><c>oif 0</c>: the packet is for this host (input hook).</summary>
     public static IEnumerable<NftExpr> HasNoOutgoing() => MetaIs(NftMetaKey.Oif, Host(0));
 
+    /// <summary><c>oif != 0</c>, or <c>iif != 0</c>: the packet goes on, or came, by some interface.</summary>
+    public static IEnumerable<NftExpr> HasInterface(bool incoming) =>
+    [
+        new NftExpr.Meta(incoming ? NftMetaKey.Iif : NftMetaKey.Oif, R0), new NftExpr.Cmp(R0, NftCmpOp.Neq, Host(0)),
+    ];
+
     /// <summary><c>ct state S</c>, any of the bits.</summary>
     public static IEnumerable<NftExpr> CtState(uint bits) =>
     [

@@ -97,6 +97,35 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
             lab.E1, from, lab.E2, new IPEndPoint(target, 7000), choose: all => all[1..]));
     }
 
+    [Fact]
+    public async Task What_concerns_one_link_is_not_routed_from_a_bridge_back_to_it()
+    {
+        lab.Need();
+        await lab.ApplyAsync(SessionLab.CallsInto("in 1 accept all -1/-1 ::/0"));
+        AddHostAddress();
+        lab.Lab.Network.Host.IpBatch(
+            [$"neigh replace {lab.E2.V6} lladdr {lab.E2.Spec.Mac} dev br0 nud permanent"]);
+        byte[] bridge = HostMac();
+        byte[][] packets =
+        [
+            Packets.Icmp(lab.E1.V6, lab.E2.V6, 143, 0, Probe.Payload()),
+            Packets.Icmp(lab.E1.V6, lab.E2.V6, 136, 0, [0, 0, 0, 0, .. lab.E1.V6.GetAddressBytes()]),
+            Packets.Udp(lab.E1.V6, lab.E2.V6, PortNumbers.Next(), 7000, Probe.Payload()),
+        ];
+        bool[] seen = await Task.WhenAll(packets.Select(packet => Probe.FrameArrivesAsync(
+            lab.E1, Packets.FrameOf(bridge, lab.E1.Mac, packet), lab.E2, frame =>
+                ReceivedPacket.FromFrame(frame) is { } one
+                && one.Transport.Span.SequenceEqual(ReceivedPacket.FromIp(packet).Transport.Span),
+            packet == packets[^1] ? Probe.PassWait : Probe.DropWait)));
+        Assert.Equal([false, false, true], seen); // the last one shows that the way is there
+    }
+
+    private byte[] HostMac()
+    {
+        string text = lab.Lab.Network.Host.Exec("cat", "/sys/class/net/br0/address");
+        return Convert.FromHexString(text.Trim().Replace(":", "", StringComparison.Ordinal));
+    }
+
     private void AddHostAddress() => lab.Lab.Network.Host.IpBatch(
     [
         $"addr replace {MixedLab.HostV4}/24 dev br0", $"addr replace {MixedLab.HostV6}/64 dev br0 nodad",

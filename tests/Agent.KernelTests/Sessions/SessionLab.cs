@@ -14,6 +14,7 @@ public class SessionLab : IAsyncLifetime
 {
     private DaemonLab? lab;
     private ConntrackConnection? sessions;
+    private DropCounters? drops;
 
     internal DaemonLab Lab => lab ?? throw new InvalidOperationException("not initialized");
 
@@ -32,6 +33,12 @@ public class SessionLab : IAsyncLifetime
 
     internal Guest E3 => Lab.E3;
 
+    internal NetworkEndpoint Outsider => Lab.Network.Outsider;
+
+    internal DropCounters Drops => drops ?? throw new InvalidOperationException("not initialized");
+
+    internal Volley Volley => new(Lab.Network, Drops);
+
     protected virtual void Configure(JsonObject configuration)
     {
     }
@@ -47,11 +54,13 @@ public class SessionLab : IAsyncLifetime
 
         lab = await DaemonLab.StartAsync(Configure, topology: Topology);
         sessions = lab.Network.Host.Run(() => new ConntrackConnection());
+        drops = new DropCounters(lab.Network.Host);
     }
 
     public async ValueTask DisposeAsync()
     {
         sessions?.Dispose();
+        drops?.Dispose();
         if (lab is not null)
         {
             await lab.DisposeAsync();

@@ -1,0 +1,49 @@
+using Agent.Nftables;
+using Agent.TestNet;
+
+namespace Agent.KernelTests.Sessions;
+
+/// <summary>What the agent's own counters say was dropped, per vNIC, side and reason.</summary>
+internal sealed class DropCounters(NetNamespace host) : IDisposable
+{
+    private const string Table = "sg_agent";
+    private const string SetPrefix = "n_drop_";
+    private const string SpoofPrefix = "spoof_";
+
+    private readonly NftConnection kernel = host.Run(() => new NftConnection());
+
+    /// <summary>By device and reason: "tap-e1 to_invalid", "tap-e1 spoof_redirect". Those that are 0 are left
+    /// out.</summary>
+    public SortedDictionary<string, int> Read()
+    {
+        SortedDictionary<string, int> counts = new(StringComparer.Ordinal);
+        foreach ((string name, SetReadings set) in kernel.ReadCounters(NftFamily.Inet, Table).Sets)
+        {
+            for (int i = 0; name.StartsWith(SetPrefix, StringComparison.Ordinal) && i < set.Elements.Count; i++)
+            {
+                Add($"{NftElements.GetName(set.Elements[i])} {name[SetPrefix.Length..]}", set.Counts[i]);
+            }
+        }
+
+        foreach ((string name, PacketCount count) in kernel.ReadCounters(NftFamily.Netdev, Table).Objects)
+        {
+            if (name.StartsWith(SpoofPrefix, StringComparison.Ordinal))
+            {
+                string[] parts = name.Split('_', 3);
+                Add($"{parts[2]} {parts[0]}_{parts[1]}", count);
+            }
+        }
+
+        return counts;
+
+        void Add(string key, PacketCount count)
+        {
+            if (count.Packets > 0)
+            {
+                counts[key] = (int)count.Packets;
+            }
+        }
+    }
+
+    public void Dispose() => kernel.Dispose();
+}

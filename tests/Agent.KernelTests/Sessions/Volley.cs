@@ -1,0 +1,83 @@
+using System.Diagnostics;
+using Agent.TestNet;
+
+namespace Agent.KernelTests.Sessions;
+
+/// <summary>An IP packet with a name for the failure message.</summary>
+internal sealed record Shot(string Name, byte[] Packet);
+
+/// <summary>What became of a volley.</summary>
+/// <param name="Arrived">Names of those that the receiver saw, in the order of sending.</param>
+/// <param name="Dropped">"tap-e1 to_invalid 3": the counters that moved, by how much.</param>
+internal sealed record Fate(string[] Arrived, string[] Dropped);
+
+/// <summary>
+/// Sends packets and waits until each is accounted for: seen on the receiver's wire, or counted as dropped. So a test of
+/// drops need not wait for something not to happen.
+/// </summary>
+internal sealed class Volley(TestNetwork network, DropCounters counters)
+{
+    public async Task<Fate> SendAsync(NetworkEndpoint from, NetworkEndpoint to, IEnumerable<Shot> shots)
+    {
+        Shot[] all = [.. shots];
+        Dictionary<string, int> before = new(counters.Read());
+        HashSet<int> arrived = [];
+        ReceivedPacket[] sent = [.. all.Select(shot => ReceivedPacket.FromIp(shot.Packet))];
+        using IDisposable watch = to.Wire.Subscribe(frame =>
+        {
+            if (ReceivedPacket.FromFrame(frame) is { } seen)
+            {
+                lock (arrived)
+                {
+                    arrived.UnionWith(Enumerable.Range(0, sent.Length).Where(i => Same(sent[i], seen)));
+                }
+            }
+        });
+        foreach ((Shot shot, ReceivedPacket packet) in all.Zip(sent))
+        {
+            from.Wire.Send(Packets.FrameOf(network.NextHopMac(from, packet.Destination), from.Mac, shot.Packet));
+        }
+
+        Stopwatch waited = Stopwatch.StartNew();
+        while (true)
+        {
+            SortedDictionary<string, int> now = counters.Read();
+            KeyValuePair<string, int>[] moved = [.. now
+                .Select(one => KeyValuePair.Create(one.Key, one.Value - before.GetValueOrDefault(one.Key)))
+                .Where(one => one.Value != 0)];
+            int[] seen;
+            lock (arrived)
+            {
+                seen = [.. arrived.Order()];
+            }
+
+            if (seen.Length + moved.Sum(one => one.Value) >= all.Length || waited.Elapsed > Probe.PassWait)
+            {
+                return new Fate(
+                    [.. seen.Select(i => all[i].Name)], [.. moved.Select(one => $"{one.Key} {one.Value}")]);
+            }
+
+            await Task.Delay(1);
+        }
+    }
+
+    /// <summary>All of them pass, and nothing is counted.</summary>
+    public async Task PassAsync(NetworkEndpoint from, NetworkEndpoint to, params Shot[] shots)
+    {
+        Fate fate = await SendAsync(from, to, shots);
+        Assert.Equal(shots.Select(shot => shot.Name), fate.Arrived);
+        Assert.Empty(fate.Dropped);
+    }
+
+    /// <summary>None passes, and this counter moves by their number, alone.</summary>
+    public async Task DropAsync(NetworkEndpoint from, NetworkEndpoint to, string counter, params Shot[] shots)
+    {
+        Fate fate = await SendAsync(from, to, shots);
+        Assert.Equal([$"{counter} {shots.Length}"], fate.Dropped);
+        Assert.Empty(fate.Arrived);
+    }
+
+    private static bool Same(ReceivedPacket one, ReceivedPacket other) =>
+        one.Protocol == other.Protocol && one.Source.Equals(other.Source)
+        && one.Destination.Equals(other.Destination) && one.Transport.Span.SequenceEqual(other.Transport.Span);
+}
