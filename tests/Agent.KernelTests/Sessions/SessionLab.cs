@@ -45,6 +45,11 @@ public class SessionLab : IAsyncLifetime
 
     protected virtual Topology Topology => Topology.Routed;
 
+    /// <summary>What the network needs before the daemon starts.</summary>
+    protected virtual void Prepare(TestNetwork network)
+    {
+    }
+
     public async ValueTask InitializeAsync()
     {
         if (Topology == Topology.Bridged && !KernelNeeds.Has(KernelFeature.BridgeConntrack))
@@ -52,12 +57,12 @@ public class SessionLab : IAsyncLifetime
             return; // each test says so, and why
         }
 
-        lab = await DaemonLab.StartAsync(Configure, topology: Topology);
+        lab = await DaemonLab.StartAsync(Configure, Prepare, topology: Topology);
         sessions = lab.Network.Host.Run(() => new ConntrackConnection());
         drops = new DropCounters(lab.Network.Host);
     }
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         sessions?.Dispose();
         drops?.Dispose();

@@ -17,7 +17,15 @@ internal sealed record Fate(string[] Arrived, string[] Dropped);
 /// </summary>
 internal sealed class Volley(TestNetwork network, DropCounters counters)
 {
-    public async Task<Fate> SendAsync(NetworkEndpoint from, NetworkEndpoint to, IEnumerable<Shot> shots)
+    public Task<Fate> SendAsync(NetworkEndpoint from, NetworkEndpoint to, IEnumerable<Shot> shots) => SendAsync(
+        packet => from.Wire.Send(Packets.FrameOf(
+            network.NextHopMac(from, ReceivedPacket.FromIp(packet).Destination), from.Mac, packet)),
+        to, shots);
+
+    /// <param name="send">Puts a whole IP packet on its way.</param>
+    /// <param name="to">Whose wire is watched.</param>
+    /// <param name="shots">What is sent, in this order.</param>
+    public async Task<Fate> SendAsync(Action<byte[]> send, NetworkEndpoint to, IEnumerable<Shot> shots)
     {
         Shot[] all = [.. shots];
         Dictionary<string, int> before = new(counters.Read());
@@ -33,28 +41,51 @@ internal sealed class Volley(TestNetwork network, DropCounters counters)
                 }
             }
         });
-        foreach ((Shot shot, ReceivedPacket packet) in all.Zip(sent))
+        Array.ForEach(all, shot => send(shot.Packet));
+        int[] seen = [];
+        string[] dropped = await AccountAsync(before, _ => true, all.Length, () =>
         {
-            from.Wire.Send(Packets.FrameOf(network.NextHopMac(from, packet.Destination), from.Mac, shot.Packet));
-        }
-
-        Stopwatch waited = Stopwatch.StartNew();
-        while (true)
-        {
-            SortedDictionary<string, int> now = counters.Read();
-            KeyValuePair<string, int>[] moved = [.. now
-                .Select(one => KeyValuePair.Create(one.Key, one.Value - before.GetValueOrDefault(one.Key)))
-                .Where(one => one.Value != 0)];
-            int[] seen;
             lock (arrived)
             {
                 seen = [.. arrived.Order()];
             }
 
-            if (seen.Length + moved.Sum(one => one.Value) >= all.Length || waited.Elapsed > Probe.PassWait)
+            return seen.Length;
+        });
+        return new Fate([.. seen.Select(i => all[i].Name)], dropped);
+    }
+
+    /// <summary>Sends what nobody but a counter sees arrive, from a guest.</summary>
+    /// <returns>How many passed, and which drop counters of guests' sending moved.</returns>
+    public async Task<(int Passed, string[] Dropped)> CountAsync(
+        Action<byte[]> send, Func<int> passed, IReadOnlyCollection<Shot> shots)
+    {
+        Dictionary<string, int> before = new(counters.Read());
+        int first = passed();
+        foreach (Shot shot in shots)
+        {
+            send(shot.Packet);
+        }
+
+        int last = first;
+        string[] dropped = await AccountAsync(
+            before, name => !name.Contains(" to_", StringComparison.Ordinal), shots.Count,
+            () => (last = passed()) - first);
+        return (last - first, dropped);
+    }
+
+    private async Task<string[]> AccountAsync(
+        Dictionary<string, int> before, Func<string, bool> counts, int sent, Func<int> seen)
+    {
+        Stopwatch waited = Stopwatch.StartNew();
+        while (true)
+        {
+            KeyValuePair<string, int>[] moved = [.. counters.Read()
+                .Select(one => KeyValuePair.Create(one.Key, one.Value - before.GetValueOrDefault(one.Key)))
+                .Where(one => one.Value != 0 && counts(one.Key))];
+            if (seen() + moved.Sum(one => one.Value) >= sent || waited.Elapsed > Probe.PassWait)
             {
-                return new Fate(
-                    [.. seen.Select(i => all[i].Name)], [.. moved.Select(one => $"{one.Key} {one.Value}")]);
+                return [.. moved.Select(one => $"{one.Key} {one.Value}")];
             }
 
             await Task.Delay(1);
