@@ -8,7 +8,9 @@ using Agent.V1;
 
 namespace Agent.KernelTests.Hosts;
 
-/// <summary>A guest gets its addresses whatever its rules say, from the host and from the servers that are named.</summary>
+/// <summary>
+/// A guest gets its addresses whatever its rules say, from the host and from the servers that are named.
+/// </summary>
 public sealed class DhcpTests(HostLab lab) : IClassFixture<HostLab>
 {
     private const int SocketLevel = 1;
@@ -79,7 +81,9 @@ public sealed class DhcpTests(HostLab lab) : IClassFixture<HostLab>
         server.EnableBroadcast = true;
         Fate fate = await lab.Volley.SendAsync(
             packet => server.SendTo(packet, new IPEndPoint(IPAddress.Broadcast, 0)), lab.E1,
-            [Shot("offer", IPAddress.Parse(HostLab.GatewayV4), 67, IPAddress.Broadcast, 68)]);
+            [Shot("offer", IPAddress.Parse(HostLab.GatewayV4), 67, IPAddress.Broadcast, 68)],
+            // The kernel gives the host a copy of its own broadcast, by the ingress of the device: no frame of a guest.
+            name => !name.Contains(" spoof_", StringComparison.Ordinal));
         Assert.Empty(fate.Dropped);
         Assert.Equal(["offer"], fate.Arrived);
     }

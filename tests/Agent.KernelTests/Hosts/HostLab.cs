@@ -65,18 +65,6 @@ public sealed class HostLab : SessionLab
             + " iifname \"tap-*\" counter name passed\n }\n}\n");
     }
 
-    /// <summary>Restarts the daemon with these services of the host, and nothing else changed.</summary>
-    internal async Task ServeAsync(params string[] services)
-    {
-        await Lab.Daemon.StopAsync();
-        CancellationToken cancel = TestContext.Current.CancellationToken;
-        JsonNode configuration = JsonNode.Parse(await File.ReadAllTextAsync(Lab.Daemon.ConfigurationPath, cancel))!;
-        configuration["host_services"] = new JsonArray([.. services.Select(one => JsonValue.Create(one))]);
-        await File.WriteAllTextAsync(Lab.Daemon.ConfigurationPath, configuration.ToJsonString(), cancel);
-        await Lab.Daemon.LaunchAsync();
-        Assert.Empty((await Lab.StatusAsync()).Alarms);
-    }
-
     /// <summary>Sends from the guest's wire to its gateway; says how many came into the host.</summary>
     internal async Task<(int Passed, string[] Dropped)> ToHostAsync(Guest guest, params Shot[] shots)
     {

@@ -6,7 +6,9 @@ using Agent.V1;
 
 namespace Agent.KernelTests.Hosts;
 
-/// <summary>The metadata server can be asked whatever the rules say; nothing else opens by that. DNS is no such thing.</summary>
+/// <summary>
+/// The metadata server can be asked whatever the rules say; nothing else opens by that. DNS is no such thing.
+/// </summary>
 public sealed class MetadataTests(HostLab lab) : IClassFixture<HostLab>
 {
     private const string ResolverV4 = "8.8.8.8";

@@ -135,7 +135,8 @@ public sealed class AdoptionTests
     }
 
     /// <summary>No device is closed for its name alone, so that guests talk before anybody names them.</summary>
-    private static Task<DaemonLab> StartAsync(int windowSeconds, Action<TestNetwork>? before = null) => DaemonLab.StartAsync(
+    private static Task<DaemonLab> StartAsync(
+        int windowSeconds, Action<TestNetwork>? before = null) => DaemonLab.StartAsync(
         c =>
         {
             c["managed_interfaces"] = new JsonArray("vnet*");

@@ -37,6 +37,37 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
     }
 
     [Theory]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    [InlineData(false, false)]
+    public async Task A_service_of_the_host_on_its_bridge_that_is_taken_away_loses_its_live_sessions(
+        bool v4, bool hostFirst)
+    {
+        lab.Need();
+        await lab.ServeAsync("tcp/8080", "udp/5353");
+        await lab.ApplyAsync(SessionLab.CallsInto(AnyV4, AnyV6));
+        AddHostAddress();
+        IPAddress own = v4 ? lab.E1.V4 : lab.E1.V6;
+        IPEndPoint served = new(IPAddress.Parse(v4 ? MixedLab.HostV4 : MixedLab.HostV6), 5353);
+        using Socket host = lab.Lab.Network.Host.OpenSocket(
+            served.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
+        host.Bind(served);
+        using Socket guest = lab.E1.OpenUdp(own, PortNumbers.Next());
+        IPEndPoint caller = (IPEndPoint)guest.LocalEndPoint!;
+        Assert.True(await UdpConversation.PassesAsync(guest, served, host, Probe.PassWait));
+        Assert.True(await UdpConversation.PassesAsync(host, caller, guest, Probe.PassWait));
+
+        await lab.ServeAsync("tcp/8080");
+        foreach (bool turn in (bool[])[hostFirst, !hostFirst, hostFirst])
+        {
+            Assert.False(await (turn
+                ? UdpConversation.PassesAsync(host, caller, guest, Probe.DropWait)
+                : UdpConversation.PassesAsync(guest, served, host, Probe.DropWait)));
+        }
+    }
+
+    [Theory]
     [InlineData(MixedLab.HostV4, true)]
     [InlineData(MixedLab.HostV6, false)]
     public async Task The_host_is_subject_to_ingress_rules_and_its_sessions_outlive_a_change_that_spares_them(

@@ -7,8 +7,8 @@ using Agent.V1;
 namespace Agent.KernelTests.Sessions;
 
 /// <summary>
-/// A conntrack helper of somebody else announces sessions: e2, once called by e1, may call back. To the agent what comes
-/// then is a new session like any other.
+/// A conntrack helper of somebody else announces sessions: e2, once called by e1, may call back. To the agent what
+/// comes then is a new session like any other.
 /// </summary>
 public sealed class ExpectationTests(SessionLab lab) : IClassFixture<SessionLab>
 {
@@ -16,7 +16,8 @@ public sealed class ExpectationTests(SessionLab lab) : IClassFixture<SessionLab>
     private const string Foreign = "announcer";
 
     // e2 calls whom it wants; e1 takes nothing.
-    private static Snapshot Closed => SessionLab.CallsInto("in 1 accept tcp 22/22 0.0.0.0/0", "in 1 accept tcp 22/22 ::/0");
+    private static Snapshot Closed =>
+        SessionLab.CallsInto("in 1 accept tcp 22/22 0.0.0.0/0", "in 1 accept tcp 22/22 ::/0");
 
     private static Snapshot Opened(string protocol) => With(
         $"in 1 accept {protocol} {Port}/{Port} 10.0.0.5/32", $"in 1 accept {protocol} {Port}/{Port} 2001:db8:1::5/128");

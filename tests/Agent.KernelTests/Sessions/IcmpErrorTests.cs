@@ -135,10 +135,11 @@ public sealed class IcmpErrorTests(SessionLab lab) : IClassFixture<SessionLab>
         await lab.ApplyAsync(Allowing);
         lab.Forget();
         using Call call = await Call.OpenAsync(lab, lab.E1, lab.Outsider, v4, UdpNumber);
-        Shot[] questions = [.. Questions(v4).Select(type => Quoting(Router(v4), Own(lab.E1, v4), type, 0, call.Request))];
-        await lab.Volley.DropAsync(lab.Outsider, lab.E1, "tap-e1 to_default", questions);
-        questions = [.. Questions(v4).Select(type => Quoting(Router(v4), Own(lab.E2, v4), type, 0, call.Request))];
-        await lab.Volley.PassAsync(lab.Outsider, lab.E2, questions);
+        await lab.Volley.DropAsync(lab.Outsider, lab.E1, "tap-e1 to_default", To(lab.E1));
+        await lab.Volley.PassAsync(lab.Outsider, lab.E2, To(lab.E2));
+
+        Shot[] To(Guest guest) =>
+            [.. Questions(v4).Select(type => Quoting(Router(v4), Own(guest, v4), type, 0, call.Request))];
     }
 
     [Theory]

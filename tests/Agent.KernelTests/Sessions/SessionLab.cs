@@ -15,6 +15,7 @@ public class SessionLab : IAsyncLifetime
     private DaemonLab? lab;
     private ConntrackConnection? sessions;
     private DropCounters? drops;
+    private string? served;
 
     internal DaemonLab Lab => lab ?? throw new InvalidOperationException("not initialized");
 
@@ -78,6 +79,25 @@ public class SessionLab : IAsyncLifetime
     internal IReadOnlyList<Flow> Sessions() => sessions!.Read();
 
     internal int ClearMarks(uint mask, uint value, uint clear) => sessions!.ClearMarks(mask, value, clear);
+
+    /// <summary>Restarts the daemon with these services of the host, and nothing else changed.</summary>
+    internal async Task ServeAsync(params string[] services)
+    {
+        string wanted = string.Join(' ', services);
+        if (wanted == served)
+        {
+            return;
+        }
+
+        served = wanted;
+        await Lab.Daemon.StopAsync();
+        CancellationToken cancel = TestContext.Current.CancellationToken;
+        JsonNode configuration = JsonNode.Parse(await File.ReadAllTextAsync(Lab.Daemon.ConfigurationPath, cancel))!;
+        configuration["host_services"] = new JsonArray([.. services.Select(one => JsonValue.Create(one))]);
+        await File.WriteAllTextAsync(Lab.Daemon.ConfigurationPath, configuration.ToJsonString(), cancel);
+        await Lab.Daemon.LaunchAsync();
+        await Lab.StatusAsync();
+    }
 
     /// <summary>Nobody's session is left over from another test.</summary>
     internal void Forget() => SessionTable.Flush(Lab.Network.Host);

@@ -12,8 +12,8 @@ internal sealed record Shot(string Name, byte[] Packet);
 internal sealed record Fate(string[] Arrived, string[] Dropped);
 
 /// <summary>
-/// Sends packets and waits until each is accounted for: seen on the receiver's wire, or counted as dropped. So a test of
-/// drops need not wait for something not to happen.
+/// Sends packets and waits until each is accounted for: seen on the receiver's wire, or counted as dropped. So a test
+/// of drops need not wait for something not to happen.
 /// </summary>
 internal sealed class Volley(TestNetwork network, DropCounters counters)
 {
@@ -25,7 +25,9 @@ internal sealed class Volley(TestNetwork network, DropCounters counters)
     /// <param name="send">Puts a whole IP packet on its way.</param>
     /// <param name="to">Whose wire is watched.</param>
     /// <param name="shots">What is sent, in this order.</param>
-    public async Task<Fate> SendAsync(Action<byte[]> send, NetworkEndpoint to, IEnumerable<Shot> shots)
+    /// <param name="counts">Which counters are looked at; null: all.</param>
+    public async Task<Fate> SendAsync(
+        Action<byte[]> send, NetworkEndpoint to, IEnumerable<Shot> shots, Func<string, bool>? counts = null)
     {
         Shot[] all = [.. shots];
         Dictionary<string, int> before = new(counters.Read());
@@ -43,7 +45,7 @@ internal sealed class Volley(TestNetwork network, DropCounters counters)
         });
         Array.ForEach(all, shot => send(shot.Packet));
         int[] seen = [];
-        string[] dropped = await AccountAsync(before, _ => true, all.Length, () =>
+        string[] dropped = await AccountAsync(before, counts ?? (_ => true), all.Length, () =>
         {
             lock (arrived)
             {
