@@ -70,7 +70,9 @@ internal readonly record struct Layer(NftFamily Family, bool Zoned, bool Bridged
 /// bridge input:  sender judged -> packet mark := passed(VPC)
 /// inet input:    passed -> host_gate -> admit
 /// inet forward:  receiver judged; to a bridge -> packet mark := passed(VPC), otherwise passed -> admit
-/// bridge output: receiver judged, passed of another VPC -> drop; otherwise passed -> admit
+/// inet output:   answer of no service to a bridge -> packet mark := unserved
+/// bridge output: unserved, to a vNIC -> drop
+///                receiver judged, passed of another VPC -> drop; otherwise passed -> admit
 /// </code>
 /// </remarks>
 /// <param name="settings">Switches of the layout.</param>
@@ -97,6 +99,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
 
     private const string PassOn = "pass_on";
     private const string HostGate = "host_gate";
+    private const string HostReplies = "host_replies";
     private const string DhcpTo = "dhcp_to";
     private const string Related = "related";
 
@@ -144,12 +147,17 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public IEnumerable<NftChain> Chains()
     {
         yield return Hooked("sg_forward", NftHook.Forward,
-            [.. GateRules(), .. FastPath(), .. DispatchFrom(), .. DispatchTo(ToMap), .. Passed(PassOn)], Priority);
+            [.. GateRules(), .. FastPath(), .. LinkLocal(), .. DispatchFrom(), .. DispatchTo(ToMap),
+            .. Passed(PassOn)], Priority);
         yield return Hooked(
             "sg_input", NftHook.Input, [.. FastPath(), .. DispatchFrom(), .. Passed(HostGate)], Priority);
         yield return Hooked("sg_output", NftHook.Output,
-            [.. GateRules(), .. FastPath(), .. LaterFragments(Exprs.Jump(Live)), .. DispatchTo(ToMap),
-            .. layer.IsBridge ? PassedRule(Admit) : HostAnswers()], Priority);
+            layer.IsBridge
+                ? [.. GateRules(), .. FastPath(), .. LaterFragments(Exprs.Jump(Live)), .. Unserved(),
+                    .. DispatchTo(ToMap), .. PassedRule(Admit)]
+                : [.. GateRules(), .. FastPath(),
+                    Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(HostReplies)),
+                    .. DispatchTo(ToMap), .. HostAnswers()], Priority);
         yield return Regular(Live,
         [
             Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
@@ -161,16 +169,6 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         ]);
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
-        if (!layer.IsBridge)
-        {
-            yield return Regular(HostGate,
-            [
-                Exprs.CommentedRule("the host asked", Exprs.CtDirection(reply: true), Exprs.Goto(Admit)),
-                .. HostServices(),
-                Exprs.Rule(Exprs.Goto(DropFrom(DropReason.Host))),
-            ]);
-        }
-
         if (layer is { IsBridge: false, Bridged: true })
         {
             yield return Regular(PassOn, [.. ToBridge(Exprs.Accept()), Exprs.Rule(Exprs.Goto(Admit))]);
@@ -190,7 +188,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             yield return chain;
         }
 
-        foreach (NftChain chain in DropChains().Concat(layer.Zoned ? ZoneChains() : []))
+        foreach (NftChain chain in DropChains().Concat(HostChains()).Concat(layer.Zoned ? ZoneChains() : []))
         {
             yield return chain;
         }
@@ -217,6 +215,13 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         [Exprs.CommentedRule("judged again behind the bridge",
             [Exprs.InterfaceIn(incoming: false, BridgeSet), .. then])];
 
+    // At the bridge nobody can tell whether a frame will be routed; here it is.
+    private IEnumerable<NftRule> LinkLocal() => layer is { IsBridge: false, Bridged: true }
+        ? ((bool[])[true, false]).Select(incoming => Exprs.CommentedRule(
+            "link-local", Exprs.CtState(CtStates.Untracked), Exprs.L4Proto(IpProtocol.Icmpv6),
+            Exprs.InterfaceIn(incoming, BridgeSet), Exprs.Drop()))
+        : [];
+
     // What was judged at a bridge and reached no vNIC here.
     private IEnumerable<NftRule> Passed(string next) =>
         layer is { IsBridge: false, Bridged: true } ? PassedRule(next) : [];
@@ -234,6 +239,14 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
                 Exprs.InterfaceIn(incoming: false, BridgeSet), Exprs.MarkSet(Decision.HostAnswer));
         }
     }
+
+    // Only the inet table knows that the host itself answers, only the bridge knows whether it answers a vNIC.
+    private static IEnumerable<NftRule> Unserved() =>
+    [
+        Exprs.CommentedRule("of a service that is closed", Exprs.MarkIs(Decision.HostUnserved),
+            Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
+        Exprs.Rule(Exprs.MarkIs(Decision.HostUnserved), Exprs.MarkSet(0)),
+    ];
 
     /// <summary>Jumped to for every packet to a vNIC of the VPC.</summary>
     public static NftChain GateChain(string vpc, ushort zone) =>
@@ -353,25 +366,50 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         yield return GateChain(Unlisted, zone: 0);
     }
 
-    private IEnumerable<NftRule> HostServices()
+    private IEnumerable<NftChain> HostChains()
+    {
+        if (layer.IsBridge)
+        {
+            yield break;
+        }
+
+        yield return Regular(HostGate,
+        [
+            Exprs.CommentedRule("the host asked", Exprs.CtDirection(reply: true), Exprs.Goto(Admit)),
+            .. HostServices(reply: false, Exprs.Goto(Admit)),
+            Exprs.Rule(Exprs.Goto(DropFrom(DropReason.Host))),
+        ]);
+        yield return Regular(HostReplies,
+        [
+            .. HostServices(reply: true, Exprs.Return()),
+            Exprs.CommentedRule("of a service that is closed",
+                Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
+            .. layer.Bridged
+                ? [Exprs.Rule(Exprs.CtMarkMaskedIsNot(settings.EpochMask, 0),
+                    Exprs.InterfaceIn(incoming: false, BridgeSet), Exprs.MarkSet(Decision.HostUnserved))]
+                : Array.Empty<NftRule>(),
+        ]);
+    }
+
+    // A reply is asked the same with its ends exchanged: a host that goes on talking must not revive what is closed.
+    private IEnumerable<NftRule> HostServices(bool reply, IEnumerable<NftExpr> open)
     {
         yield return Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp),
-            Exprs.PortIs(source: true, 68), Exprs.PortIs(source: false, 67), Exprs.Goto(Admit));
+            Exprs.PortIs(source: !reply, 68), Exprs.PortIs(source: reply, 67), open);
         yield return Exprs.CommentedRule("DHCPv6 server", Exprs.L4Proto(IpProtocol.Udp),
-            Exprs.PortIs(source: true, 546), Exprs.PortIs(source: false, 547), Exprs.Goto(Admit));
+            Exprs.PortIs(source: !reply, 546), Exprs.PortIs(source: reply, 547), open);
         foreach (IpPrefix address in policy.MetadataAddresses)
         {
             yield return Exprs.CommentedRule("metadata", Exprs.Family(address.Family),
-                Exprs.AddressIn(address, source: false), Exprs.Goto(Admit));
+                Exprs.AddressIn(address, source: reply), open);
         }
 
         foreach (HostService service in policy.HostServices)
         {
-            IEnumerable<NftExpr> port = service.Port is ushort number ? Exprs.PortIs(source: false, number) : [];
+            IEnumerable<NftExpr> port = service.Port is ushort number ? Exprs.PortIs(source: reply, number) : [];
             IEnumerable<NftExpr> at = service.Address is IpPrefix address
-                ? [.. Exprs.Family(address.Family), .. Exprs.AddressIn(address, source: false)] : [];
-            yield return Exprs.CommentedRule(
-                "host service", at, Exprs.L4Proto(service.Protocol), port, Exprs.Goto(Admit));
+                ? [.. Exprs.Family(address.Family), .. Exprs.AddressIn(address, source: reply)] : [];
+            yield return Exprs.CommentedRule("host service", at, Exprs.L4Proto(service.Protocol), port, open);
         }
     }
 
@@ -420,25 +458,37 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             Exprs.Rule(Exprs.Goto(drop(DropReason.NotSyn))),
         ]);
 
-        // Neighbour discovery and multicast listener reports are never tracked (RFC 4861, RFC 3810).
+        // Neighbour discovery and multicast listener reports are never tracked (RFC 4861, RFC 3810). They concern one
+        // link, which ends here unless this is a bridge: routed, they would carry anything past all rules.
         byte[] types = from ? [133, 135, 136, 131, 132, 143] : [130, 134, 135, 136];
         yield return Regular($"infra_{side}",
         [
-            .. layer.IsBridge ? [Exprs.Rule(Exprs.EtherType(0x0806), Exprs.Accept())] : Array.Empty<NftRule>(),
+            layer.IsBridge
+                ? Exprs.Rule(Exprs.EtherType(0x0806), Exprs.Accept())
+                : Exprs.CommentedRule("routed", Exprs.HasInterface(incoming: !from),
+                    Exprs.Goto(drop(DropReason.Invalid))),
             .. types.Select(type => Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.IcmpType(type), Exprs.Accept())),
             Exprs.Rule(Exprs.Goto(drop(DropReason.Invalid))),
         ]);
     }
 
+    // A class that no rule speaks of is decided where it is looked up, like one that a rule drops.
+    private static NftRule[] NoRule(string dropDefault) =>
+        [Exprs.Rule(Exprs.MarkIs(Decision.Of(Verdict.Drop, 0)), Exprs.Goto(dropDefault))];
+
     private static IEnumerable<NftChain> DropChains()
     {
         foreach (bool from in (bool[])[true, false])
         {
-            foreach (string chain in from ? DropReason.From.Select(DropFrom) : DropReason.To.Select(DropTo))
+            Func<string, string> drop = from ? DropFrom : DropTo;
+            foreach (string chain in (from ? DropReason.From : DropReason.To).Select(drop))
             {
                 yield return Regular(chain,
+                [
+                    .. chain == drop(DropReason.Rule) ? NoRule(drop(DropReason.Default)) : Array.Empty<NftRule>(),
                     Exprs.Rule(Exprs.InterfaceIn(incoming: from, CountSet(chain)), Exprs.Drop()),
-                    Exprs.Rule(Exprs.Drop()));
+                    Exprs.Rule(Exprs.Drop()),
+                ]);
             }
 
             yield return Regular(

@@ -24,6 +24,9 @@ internal static class Decision
     /// <summary>Outside of a judgement: a DHCP answer of this host itself on its way to a bridge.</summary>
     public const uint HostAnswer = 0x2000_0067;
 
+    /// <summary>Outside of a judgement: an answer of this host that none of its services gives any more.</summary>
+    public const uint HostUnserved = 0x2000_0068;
+
     public const uint AddressClass = 0x8000_0000;
     public const uint AddressClassV6 = 0x4000_0000;
     public const uint ClassBits = 0x3fff_ffff;

@@ -240,6 +240,12 @@ internal static class Exprs
     /// <summary><c>oif 0</c>: the packet is for this host (input hook).</summary>
     public static IEnumerable<NftExpr> HasNoOutgoing() => MetaIs(NftMetaKey.Oif, Host(0));
 
+    /// <summary><c>oif != 0</c>, or <c>iif != 0</c>: the packet goes on, or came, by some interface.</summary>
+    public static IEnumerable<NftExpr> HasInterface(bool incoming) =>
+    [
+        new NftExpr.Meta(incoming ? NftMetaKey.Iif : NftMetaKey.Oif, R0), new NftExpr.Cmp(R0, NftCmpOp.Neq, Host(0)),
+    ];
+
     /// <summary><c>ct state S</c>, any of the bits.</summary>
     public static IEnumerable<NftExpr> CtState(uint bits) =>
     [
@@ -277,11 +283,16 @@ internal static class Exprs
         [new NftExpr.Ct(NftCtKey.Direction, R0), new NftExpr.Cmp(R0, NftCmpOp.Eq, [reply ? (byte)1 : (byte)0])];
 
     /// <summary><c>ct mark and MASK == VALUE</c></summary>
-    public static IEnumerable<NftExpr> CtMarkMasked(uint mask, uint value) =>
+    public static IEnumerable<NftExpr> CtMarkMasked(uint mask, uint value) => CtMark(mask, NftCmpOp.Eq, value);
+
+    /// <summary><c>ct mark and MASK != VALUE</c></summary>
+    public static IEnumerable<NftExpr> CtMarkMaskedIsNot(uint mask, uint value) => CtMark(mask, NftCmpOp.Neq, value);
+
+    private static IEnumerable<NftExpr> CtMark(uint mask, NftCmpOp compare, uint value) =>
     [
         new NftExpr.Ct(NftCtKey.Mark, R0),
         new NftExpr.Bitwise(R0, R0, Host(mask), Host(0)),
-        new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(value)),
+        new NftExpr.Cmp(R0, compare, Host(value)),
     ];
 
     /// <summary><c>ct mark set ct mark and ~MASK or VALUE</c>: other users' bits survive.</summary>

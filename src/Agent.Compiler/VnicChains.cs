@@ -75,17 +75,20 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         Exprs.CommentedRule("not for an own address", Exprs.Family(at.Item1),
             addresses.IsNotAt(NftPayloadBase.Network, at.Item2), Exprs.Goto(Datapath.DropTo(DropReason.Address))));
 
+    // Related, and yet here: announced by a helper (Datapath.StateChains).
+    private const uint Opens = CtStates.New | CtStates.Related;
+
     private IEnumerable<NftRule> Opening()
     {
         if (MaxSessions > 0)
         {
-            yield return Exprs.Rule(Exprs.CtState(CtStates.New), Exprs.CtUnconfirmed(), Exprs.Jump(Limit));
+            yield return Exprs.Rule(Exprs.CtState(Opens), Exprs.CtUnconfirmed(), Exprs.Jump(Limit));
         }
 
         if (!host.TimeoutProtocols.IsEmpty)
         {
             yield return Exprs.Rule(
-                Exprs.CtState(CtStates.New), Exprs.CtUnconfirmed(), Exprs.Jump(SessionTimes.ChainName(vnic.Timeouts)));
+                Exprs.CtState(Opens), Exprs.CtUnconfirmed(), Exprs.Jump(SessionTimes.ChainName(vnic.Timeouts)));
         }
     }
 }

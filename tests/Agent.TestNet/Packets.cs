@@ -13,6 +13,7 @@ public enum TcpFlags : byte
     Reset = 4,
     Push = 8,
     Ack = 16,
+    Urgent = 32,
 }
 
 /// <summary>IP packets and Ethernet frames as bytes, checksums complete: whatever a hostile guest could send.</summary>
@@ -189,7 +190,7 @@ public static class Packets
         ];
     }
 
-    internal static bool IsV4(IPAddress address) => address.AddressFamily == AddressFamily.InterNetwork;
+    public static bool IsV4(IPAddress address) => address.AddressFamily == AddressFamily.InterNetwork;
 
     private static byte[] Ipv4(
         IPAddress source, IPAddress destination, byte protocol, byte[] payload, int id, int fragmentField)

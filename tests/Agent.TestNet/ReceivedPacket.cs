@@ -43,7 +43,8 @@ public sealed record ReceivedPacket
         };
     }
 
-    internal static ReceivedPacket FromIp(byte[] packet)
+    /// <param name="packet">A whole IP packet, not cut off.</param>
+    public static ReceivedPacket FromIp(byte[] packet)
     {
         ReceivedPacket? parsed = packet[0] >> 4 == 4 ? FromIpv4(packet) : FromIpv6(packet);
         return parsed ?? throw new ArgumentException("not an IP packet", nameof(packet));

@@ -28,6 +28,7 @@ public sealed class TestNetwork : IDisposable
     private readonly Dictionary<IPAddress, IPAddress> eips = [];
     private readonly HashSet<string> plugged = [];
     private readonly List<NetworkEndpoint> uplinks = [];
+    private readonly List<NetworkEndpoint> selves = [];
 
     private TestNetwork(TestNetworkOptions options)
     {
@@ -189,6 +190,15 @@ public sealed class TestNetwork : IDisposable
     public void AddOutsideAddress(string address) =>
         Outsider.Place.IpBatch([NetworkScripts.AddressLine(address, "eth0")]);
 
+    /// <summary>The host itself as an end of traffic, by addresses of its own. It has no wire to watch.</summary>
+    public NetworkEndpoint AddHostAddresses(params string[] addresses)
+    {
+        Host.IpBatch(addresses.Select(address => NetworkScripts.AddressLine(address, "lo")));
+        NetworkEndpoint self = new(Host, "lo", new byte[6], new byte[6], addresses);
+        selves.Add(self);
+        return self;
+    }
+
     /// <summary>The guest with the address, or the outsider.</summary>
     public NetworkEndpoint OwnerOf(IPAddress address) =>
         guests.Values.FirstOrDefault(g => g.Addresses.Contains(address)) ?? Outsider;
@@ -209,6 +219,11 @@ public sealed class TestNetwork : IDisposable
         }
 
         guests.Clear();
+        foreach (NetworkEndpoint self in selves)
+        {
+            self.Close();
+        }
+
         foreach (NetworkEndpoint world in uplinks.Append(Outsider))
         {
             world.Close();

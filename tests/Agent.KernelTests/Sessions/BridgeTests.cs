@@ -38,6 +38,37 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
     }
 
     [Theory]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    [InlineData(false, false)]
+    public async Task A_service_of_the_host_on_its_bridge_that_is_taken_away_loses_its_live_sessions(
+        bool v4, bool hostFirst)
+    {
+        lab.Need();
+        await lab.ServeAsync("tcp/8080", "udp/5353");
+        await lab.ApplyAsync(SessionLab.CallsInto(AnyV4, AnyV6));
+        AddHostAddress();
+        IPAddress own = v4 ? lab.E1.V4 : lab.E1.V6;
+        IPEndPoint served = new(IPAddress.Parse(v4 ? MixedLab.HostV4 : MixedLab.HostV6), 5353);
+        using Socket host = lab.Lab.Network.Host.OpenSocket(
+            served.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
+        host.Bind(served);
+        using Socket guest = lab.E1.OpenUdp(own, PortNumbers.Next());
+        IPEndPoint caller = (IPEndPoint)guest.LocalEndPoint!;
+        Assert.True(await UdpConversation.PassesAsync(guest, served, host, Probe.PassWait));
+        Assert.True(await UdpConversation.PassesAsync(host, caller, guest, Probe.PassWait));
+
+        await lab.ServeAsync("tcp/8080");
+        foreach (bool turn in (bool[])[hostFirst, !hostFirst, hostFirst])
+        {
+            Assert.False(await (turn
+                ? UdpConversation.PassesAsync(host, caller, guest, Probe.DropWait)
+                : UdpConversation.PassesAsync(guest, served, host, Probe.DropWait)));
+        }
+    }
+
+    [Theory]
     [InlineData(MixedLab.HostV4, true)]
     [InlineData(MixedLab.HostV6, false)]
     public async Task The_host_is_subject_to_ingress_rules_and_its_sessions_outlive_a_change_that_spares_them(
@@ -186,6 +217,35 @@ public sealed class BridgeTests(MixedLab lab) : IClassFixture<MixedLab>
         {
             return false;
         }
+    }
+
+    [Fact]
+    public async Task What_concerns_one_link_is_not_routed_from_a_bridge_back_to_it()
+    {
+        lab.Need();
+        await lab.ApplyAsync(SessionLab.CallsInto("in 1 accept all -1/-1 ::/0"));
+        AddHostAddress();
+        lab.Lab.Network.Host.IpBatch(
+            [$"neigh replace {lab.E2.V6} lladdr {lab.E2.Spec.Mac} dev br0 nud permanent"]);
+        byte[] bridge = HostMac();
+        byte[][] packets =
+        [
+            Packets.Icmp(lab.E1.V6, lab.E2.V6, 143, 0, Probe.Payload()),
+            Packets.Icmp(lab.E1.V6, lab.E2.V6, 136, 0, [0, 0, 0, 0, .. lab.E1.V6.GetAddressBytes()]),
+            Packets.Udp(lab.E1.V6, lab.E2.V6, PortNumbers.Next(), 7000, Probe.Payload()),
+        ];
+        bool[] seen = await Task.WhenAll(packets.Select(packet => Probe.FrameArrivesAsync(
+            lab.E1, Packets.FrameOf(bridge, lab.E1.Mac, packet), lab.E2, frame =>
+                ReceivedPacket.FromFrame(frame) is { } one
+                && one.Transport.Span.SequenceEqual(ReceivedPacket.FromIp(packet).Transport.Span),
+            packet == packets[^1] ? Probe.PassWait : Probe.DropWait)));
+        Assert.Equal([false, false, true], seen); // the last one shows that the way is there
+    }
+
+    private byte[] HostMac()
+    {
+        string text = lab.Lab.Network.Host.Exec("cat", "/sys/class/net/br0/address");
+        return Convert.FromHexString(text.Trim().Replace(":", "", StringComparison.Ordinal));
     }
 
     private void AddHostAddress() => lab.Lab.Network.Host.IpBatch(

@@ -14,6 +14,8 @@ public class SessionLab : IAsyncLifetime
 {
     private DaemonLab? lab;
     private ConntrackConnection? sessions;
+    private DropCounters? drops;
+    private string? served;
 
     internal DaemonLab Lab => lab ?? throw new InvalidOperationException("not initialized");
 
@@ -32,11 +34,22 @@ public class SessionLab : IAsyncLifetime
 
     internal Guest E3 => Lab.E3;
 
+    internal NetworkEndpoint Outsider => Lab.Network.Outsider;
+
+    internal DropCounters Drops => drops ?? throw new InvalidOperationException("not initialized");
+
+    internal Volley Volley => new(Lab.Network, Drops);
+
     protected virtual void Configure(JsonObject configuration)
     {
     }
 
     protected virtual Topology Topology => Topology.Routed;
+
+    /// <summary>What the network needs before the daemon starts.</summary>
+    protected virtual void Prepare(TestNetwork network)
+    {
+    }
 
     public async ValueTask InitializeAsync()
     {
@@ -45,13 +58,15 @@ public class SessionLab : IAsyncLifetime
             return; // each test says so, and why
         }
 
-        lab = await DaemonLab.StartAsync(Configure, topology: Topology);
+        lab = await DaemonLab.StartAsync(Configure, Prepare, topology: Topology);
         sessions = lab.Network.Host.Run(() => new ConntrackConnection());
+        drops = new DropCounters(lab.Network.Host);
     }
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         sessions?.Dispose();
+        drops?.Dispose();
         if (lab is not null)
         {
             await lab.DisposeAsync();
@@ -64,6 +79,25 @@ public class SessionLab : IAsyncLifetime
     internal IReadOnlyList<Flow> Sessions() => sessions!.Read();
 
     internal int ClearMarks(uint mask, uint value, uint clear) => sessions!.ClearMarks(mask, value, clear);
+
+    /// <summary>Restarts the daemon with these services of the host, and nothing else changed.</summary>
+    internal async Task ServeAsync(params string[] services)
+    {
+        string wanted = string.Join(' ', services);
+        if (wanted == served)
+        {
+            return;
+        }
+
+        served = wanted;
+        await Lab.Daemon.StopAsync();
+        CancellationToken cancel = TestContext.Current.CancellationToken;
+        JsonNode configuration = JsonNode.Parse(await File.ReadAllTextAsync(Lab.Daemon.ConfigurationPath, cancel))!;
+        configuration["host_services"] = new JsonArray([.. services.Select(one => JsonValue.Create(one))]);
+        await File.WriteAllTextAsync(Lab.Daemon.ConfigurationPath, configuration.ToJsonString(), cancel);
+        await Lab.Daemon.LaunchAsync();
+        await Lab.StatusAsync();
+    }
 
     /// <summary>Nobody's session is left over from another test.</summary>
     internal void Forget() => SessionTable.Flush(Lab.Network.Host);
