@@ -1,34 +1,7 @@
-using System.Collections.Immutable;
 using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Compiler;
-
-/// <summary>Why a packet is dropped: the last part of the names of drop chains and counters.</summary>
-internal static class DropReason
-{
-    public const string Default = "default";
-    public const string Rule = "rule";
-    public const string Stale = "stale";
-    public const string Invalid = "invalid";
-    public const string NotSyn = "notsyn";
-    public const string Host = "host";
-    public const string Closed = "closed";
-
-    /// <summary>The packet was on its way to another VPC.</summary>
-    public const string Zone = "zone";
-
-    /// <summary>The vNIC has as many sessions as it may have.</summary>
-    public const string Limit = "limit";
-
-    /// <summary>The packet is not for one of the vNIC's addresses.</summary>
-    public const string Address = "address";
-
-    /// <summary>Reasons counted per interface, by the side on which they occur.</summary>
-    public static readonly ImmutableArray<string> From = [Default, Rule, Stale, Invalid, NotSyn, Host, Limit];
-
-    public static readonly ImmutableArray<string> To = [Default, Rule, Stale, Invalid, NotSyn, Address, Zone, Limit];
-}
 
 /// <summary>Where a datapath stands.</summary>
 /// <param name="Family">inet for routed vNICs, bridge for ports of a bridge.</param>
@@ -276,7 +249,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     public static string CountSet(string dropChain) => $"n_{dropChain}";
 
     /// <summary>Guest to anywhere.</summary>
-    public NftChain VnicOut(string name, string vpc, string judge, string judgeReply, string next) => Regular(name,
+    public NftChain VnicOut(
+        string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> addressed, string next) =>
+        Regular(name,
     [
         .. LinkRules(BridgePorts.LinkFrom(vpc)),
         Exprs.Rule(Exprs.Jump("state_from")),
@@ -284,6 +259,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             Exprs.PortIs(source: false, 67), Exprs.Goto(next)),
         Exprs.CommentedRule("DHCPv6 client", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 546),
             Exprs.PortIs(source: false, 547), Exprs.Goto(next)),
+        .. addressed,
         Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)),
         Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)),
         Exprs.Rule(Exprs.Goto(next)),

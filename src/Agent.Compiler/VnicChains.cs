@@ -50,9 +50,10 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         string vpc = AddressClasses.NameOf(vnic.VpcId);
         string stage = Datapath.StageTo(vpc);
         yield return datapath.VnicOut(
-            Out, vpc, $"{profile}_out", $"{profile}_in_reply", opening.Length > 0 ? Sent : stage);
+            Out, vpc, $"{profile}_out", $"{profile}_in_reply", Addressed(from: true),
+            opening.Length > 0 ? Sent : stage);
         yield return datapath.VnicIn(
-            In, vpc, $"{profile}_in", $"{profile}_out_reply", Addressed(), opening);
+            In, vpc, $"{profile}_in", $"{profile}_out_reply", Addressed(from: false), opening);
         if (opening.Length > 0)
         {
             yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);
@@ -70,10 +71,20 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         }
     }
 
-    // semantics.md 5.4: a guest that does not route takes only what is for its own addresses.
-    private IEnumerable<NftRule> Addressed() => own.Zip([(IpFamily.V4, 16u), (IpFamily.V6, 24u)], (addresses, at) =>
-        Exprs.CommentedRule("not for an own address", Exprs.Family(at.Item1),
-            addresses.IsNotAt(NftPayloadBase.Network, at.Item2), Exprs.Goto(Datapath.DropTo(DropReason.Address))));
+    // semantics.md 5.4: a guest that does not route has only its own addresses. What it sends has passed its guard, but
+    // perhaps the one of a moment ago: a packet on its way must not mark a session that a change has just ended.
+    private IEnumerable<NftRule> Addressed(bool from)
+    {
+        foreach ((OwnAddresses addresses, IpFamily family) in own.Zip([IpFamily.V4, IpFamily.V6]))
+        {
+            uint source = family == IpFamily.V4 ? 12u : 8u;
+            uint width = family == IpFamily.V4 ? 4u : 16u;
+            yield return Exprs.CommentedRule(
+                from ? "not from an own address" : "not for an own address", Exprs.Family(family),
+                addresses.IsNotAt(NftPayloadBase.Network, from ? source : source + width),
+                Exprs.Goto(from ? Datapath.DropFrom(DropReason.Address) : Datapath.DropTo(DropReason.Address)));
+        }
+    }
 
     // Related, and yet here: announced by a helper (Datapath.StateChains).
     private const uint Opens = CtStates.New | CtStates.Related;

@@ -370,7 +370,7 @@ internal sealed class NftRuleText(NftTable table)
             return name;
         }
 
-        if (operand.Type == NftTextType.Number)
+        if (operand.Type is NftTextType.Number or NftTextType.Ether)
         {
             return $"{name} & {ValueOf(operand.Type, bits.Mask.AsSpan())}";
         }
