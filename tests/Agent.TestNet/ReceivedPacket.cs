@@ -43,7 +43,9 @@ public sealed record ReceivedPacket
         };
     }
 
-    internal static ReceivedPacket FromIp(byte[] packet)
+    /// <summary>As it would be seen.</summary>
+    /// <exception cref="ArgumentException">It is no IP packet.</exception>
+    public static ReceivedPacket FromIp(byte[] packet)
     {
         ReceivedPacket? parsed = packet[0] >> 4 == 4 ? FromIpv4(packet) : FromIpv6(packet);
         return parsed ?? throw new ArgumentException("not an IP packet", nameof(packet));

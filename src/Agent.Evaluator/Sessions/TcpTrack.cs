@@ -109,20 +109,20 @@ public readonly record struct TcpTrack(TcpState State, TcpKind Last, bool LastRe
             return (TcpEffect.Invalid, this);
         }
 
-        var next = (TcpState)Array.IndexOf(Columns, cell);
-        if (next == TcpState.SynSent && State >= TcpState.TimeWait)
-        {
-            // Only a session that was seen to end, or whose own side has reset it, makes room for another.
-            bool over = Flags.HasFlag(TcpTrackFlags.FinSeen) || (Last == TcpKind.Rst && LastReply == reply);
-            return over ? (TcpEffect.Reopens, this) : Ignore(kind, reply);
-        }
-
         if (cell == Ignored)
         {
             // The two ends were in step while we were not: this answers a SYN that was ignored.
             return kind == TcpKind.SynAck && Last == TcpKind.Syn && LastReply != reply
                 ? (TcpEffect.Moves, new TcpTrack(TcpState.SynRecv, kind, reply, TcpTrackFlags.None))
                 : Ignore(kind, reply);
+        }
+
+        var next = (TcpState)Array.IndexOf(Columns, cell);
+        if (next == TcpState.SynSent && State >= TcpState.TimeWait)
+        {
+            // Only a session that was seen to end, or whose own side has reset it, makes room for another.
+            bool over = Flags.HasFlag(TcpTrackFlags.FinSeen) || (Last == TcpKind.Rst && LastReply == reply);
+            return over ? (TcpEffect.Reopens, this) : Ignore(kind, reply);
         }
 
         if (next == TcpState.TimeWait && State == TcpState.LastAck && kind == TcpKind.Ack && LastReply != reply
