@@ -109,11 +109,17 @@ public readonly record struct TcpTrack(TcpState State, TcpKind Last, bool LastRe
             return (TcpEffect.Invalid, this);
         }
 
+        if (State == TcpState.Close && !reply && kind is TcpKind.Ack or TcpKind.Fin
+            && !Flags.HasFlag(TcpTrackFlags.AnswerHeard))
+        {
+            return (TcpEffect.Invalid, this); // it acknowledges what was never heard
+        }
+
         if (cell == Ignored)
         {
             // The two ends were in step while we were not: this answers a SYN that was ignored.
             return kind == TcpKind.SynAck && Last == TcpKind.Syn && LastReply != reply
-                ? (TcpEffect.Moves, new TcpTrack(TcpState.SynRecv, kind, reply, TcpTrackFlags.None))
+                ? (TcpEffect.Moves, new TcpTrack(TcpState.SynRecv, kind, reply, TcpTrackFlags.AnswerHeard))
                 : Ignore(kind, reply);
         }
 
@@ -142,7 +148,9 @@ public readonly record struct TcpTrack(TcpState State, TcpKind Last, bool LastRe
             next = TcpState.Established;
         }
 
+        bool heard = reply || (State == TcpState.None && next != TcpState.SynSent); // picked up in mid-stream
         TcpTrackFlags flags = Flags
+            | (heard ? TcpTrackFlags.AnswerHeard : TcpTrackFlags.None)
             | (next == TcpState.SynSent2 ? TcpTrackFlags.BothOpen : TcpTrackFlags.None)
             | (next == TcpState.FinWait && State != TcpState.FinWait ? TcpTrackFlags.FinSeen : TcpTrackFlags.None);
         return new TcpTrack(next, kind, reply, flags);
@@ -175,4 +183,7 @@ public enum TcpTrackFlags : byte
 
     /// <summary>The next acknowledgement may be a challenge.</summary>
     ChallengeDue = 4,
+
+    /// <summary>A segment of the end that was called has moved the session.</summary>
+    AnswerHeard = 8,
 }

@@ -119,17 +119,20 @@ internal sealed class RealTalk : IDisposable
         return bytes;
     }
 
-    // Sequence numbers stand still, so that nothing is ever out of the window: what moves is the state.
+    // Sequence numbers stand still, so that nothing is ever out of the window: what moves is the state. A reset may come
+    // before the other end has sent anything that it could acknowledge.
     private byte[] Segment(SessionPacket packet, IPAddress source, IPAddress target)
     {
         Evaluator.PacketTuple tuple = packet.Tuple;
         Evaluator.TcpFlags flags = packet.Shape.Tcp;
         bool ofServer = tuple.SourcePort < tuple.DestinationPort;
+        bool acknowledges =
+            flags.HasFlag(Evaluator.TcpFlags.Ack) && !flags.HasFlag(Evaluator.TcpFlags.Rst);
         (uint own, uint other) = ofServer ? (ServerStart, ClientStart) : (ClientStart, ServerStart);
         return Packets.Tcp(
             new IPEndPoint(source, tuple.SourcePort), new IPEndPoint(target, tuple.DestinationPort), (TcpFlags)flags,
             flags.HasFlag(Evaluator.TcpFlags.Syn) ? own : own + 1,
-            flags.HasFlag(Evaluator.TcpFlags.Ack) ? other + 1 : 0,
+            acknowledges ? other + 1 : 0,
             [], (ushort)random.Next(ushort.MaxValue));
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Agent.Contract;
 using Agent.Evaluator;
 using Agent.Evaluator.Sessions;
@@ -36,13 +37,17 @@ public abstract class SessionModelContract(SessionLab lab)
         new("out", "uplink0", "", "198.51.100.7", "2001:db8:ffff::7"),
     ];
 
-    /// <summary>300 conversations of 12 packets, 45 changes of the policy.</summary>
+    /// <summary>
+    /// 300 conversations of 12 packets, 45 changes of the policy; SG_TEST_TALKS asks for more rounds than 15.
+    /// </summary>
     [Fact]
     public async Task The_kernel_does_with_every_packet_what_the_model_says()
     {
         lab.Need();
         var kinds = new Dictionary<(SessionReason, CtState, bool), int>();
-        for (int seed = 1; seed <= 15; seed++)
+        int rounds = int.Parse(
+            Environment.GetEnvironmentVariable("SG_TEST_TALKS") ?? "15", CultureInfo.InvariantCulture);
+        for (int seed = 1; seed <= rounds; seed++)
         {
             using var run = new Run(
                 lab, seed, new V1.SessionTimeouts { TcpClosedAndTimeWaitSeconds = 15, UdpSeconds = 100 });

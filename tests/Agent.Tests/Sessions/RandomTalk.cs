@@ -30,8 +30,8 @@ public sealed record TalkStep(Place From, Place To, SessionPacket Packet)
 /// </summary>
 public sealed class RandomTalk
 {
-    /// <summary>Out of this many steps, one is not what the protocol would have next.</summary>
-    private const int Wildness = 5;
+    /// <summary>Out of so many steps, one is not what the protocol would have next; in some talks, each.</summary>
+    private const int StepsPerOdd = 5;
 
     private static readonly byte[] Protocols =
         [6, 6, 6, 17, 17, 1, 47, 50];
@@ -57,6 +57,7 @@ public sealed class RandomTalk
     private readonly Place server;
     private readonly PacketTuple forward;
     private readonly ushort id;
+    private readonly int stepsPerOdd;
     private SessionPacket? last;
     private bool lastFromServer;
     private int at;
@@ -80,22 +81,17 @@ public sealed class RandomTalk
         protocol = protocol == IpProtocol.Icmp && family == IpFamily.V6 ? IpProtocol.Icmpv6 : protocol;
         bool ports = IpProtocol.HasPorts(protocol);
         id = port;
+        stepsPerOdd = random.Next(4) == 0 ? 1 : StepsPerOdd;
         forward = PacketTuple.Of(
             client.Address(family), server.Address(family), protocol, ports ? port : (ushort)0,
             ports ? ServerPorts[random.Next(ServerPorts.Length)] : (ushort)0);
     }
 
-    /// <summary>Two of them with one session would be one.</summary>
-    public (string, string, byte) Pair => (client.Name, server.Name, forward.Protocol);
-
-    /// <summary>Sessions without ports are told apart by their ends alone.</summary>
-    public bool HasOwnSession => IpProtocol.HasPorts(forward.Protocol) || forward.Protocol is 1 or 58;
-
     public TalkStep Next(Random random)
     {
         ArgumentNullException.ThrowIfNull(random);
-        bool wild = random.Next(Wildness) == 0;
-        if (wild && last is not null && random.Next(2) == 0)
+        bool wild = random.Next(stepsPerOdd) == 0;
+        if (wild && last is not null && random.Next(3) == 0)
         {
             return Complain(random);
         }
