@@ -162,7 +162,8 @@ internal static class AgentHost
         builder.Services.AddSingleton(new AgentService(
             reconciler,
             new StatusReporter(
-                version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler, sessions),
+                version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler,
+                sessions),
             lister,
             config,
             stopping));

@@ -45,8 +45,8 @@ internal static partial class Log
     public static partial void Retrying(this ILogger log, ulong revision);
 
     [LoggerMessage(208, LogLevel.Information,
-        "revision {Revision}: {Judged} older sessions looked at, {Cut} cut, in {Milliseconds} ms, all of them: {Complete}; "
-        + "most by {First}")]
+        "revision {Revision}: {Judged} older sessions looked at, {Cut} cut, in {Milliseconds} ms; "
+        + "all were seen: {Complete}; most by: {First}")]
     public static partial void SessionsJudged(
         this ILogger log, ulong revision, long judged, long cut, double milliseconds, bool complete, string first);
 

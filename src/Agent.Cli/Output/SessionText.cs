@@ -8,6 +8,8 @@ namespace Agent.Cli.Output;
 /// <summary>Sessions as a table, and the last pass over them as a line.</summary>
 internal static class SessionText
 {
+    private const int CutsShown = 3;
+
     public static void Print(Screen screen, IReadOnlyCollection<SessionStatus> sessions) => screen.Table(
         ["session", "state", "ends in", "judged", "next packet", "because"],
         [.. sessions.Select(session => new Cell[]
@@ -28,8 +30,8 @@ internal static class SessionText
             return "";
         }
 
-        string cuts = string.Join(", ", pass.TopCuts.Take(3).Select(cut => string.Create(
-            CultureInfo.InvariantCulture, $"{cut.VnicId} {Way(cut.Direction)}: {Rule(cut.Reason, cut.Rule)} ({cut.Sessions})")));
+        string cuts = string.Join(", ", pass.TopCuts.Take(CutsShown).Select(
+            cut => $"{cut.VnicId} {Way(cut.Direction)}: {Rule(cut.Reason, cut.Rule)} ({cut.Sessions})"));
         return string.Create(CultureInfo.InvariantCulture,
             $"{pass.Cut} of {pass.Judged} older ones cut by revision {pass.Revision}")
             + (pass.Complete ? "" : ", not all were seen") + (cuts.Length > 0 ? $": {cuts}" : "");

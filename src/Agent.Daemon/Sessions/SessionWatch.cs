@@ -23,7 +23,7 @@ internal sealed class SessionWatch(
     Func<long, CancellationToken, Task<AgentState>> next, SessionReading read, DaemonConfig config, TimeProvider clock,
     ILogger log, AgentMetrics metrics)
 {
-    /// <summary>200,000 sessions take a second or two; a table that takes longer than this is reported in part.</summary>
+    /// <summary>200,000 sessions take a second or two; what takes longer than this is reported in part.</summary>
     private static readonly TimeSpan PassTime = TimeSpan.FromMinutes(1);
 
     /// <summary>Readings that lost something are begun anew so many times.</summary>

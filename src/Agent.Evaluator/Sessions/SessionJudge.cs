@@ -76,7 +76,9 @@ public sealed record SessionJudgeFacts
     public required IReadOnlySet<string> Unfollowing { get; init; }
 }
 
-/// <summary>Judges what the kernel's table holds against a policy: who admits a session, and what becomes of it.</summary>
+/// <summary>
+/// Judges what the kernel's table holds against a policy: who admits a session, and what becomes of it.
+/// </summary>
 /// <remarks>
 /// Ends are found by address, within the session's zone. A guest whose source/destination check is off also carries
 /// sessions of others; those are found at the ends that have them. Safe for concurrent use.

@@ -88,7 +88,7 @@ public sealed class SessionOracle(PolicySnapshot policy, PolicySettings settings
     internal PolicyVerdict Ask(Vnic vnic, Direction direction, PacketTuple original) =>
         oracle.JudgeSession(vnic, direction, original);
 
-    /// <summary>Datagrams by which a guest gets its addresses (semantics.md 9.5): of its side, and of the server's.</summary>
+    /// <summary>Datagrams by which a guest gets its addresses (semantics.md 9.5): its own, or the server's.</summary>
     internal static bool IsDhcp(PacketTuple tuple, bool fromClient) => tuple.Protocol == IpProtocol.Udp
         && (tuple.Family == IpFamily.V4
             ? (68, 67) == (fromClient ? (tuple.SourcePort, tuple.DestinationPort) : Swapped(tuple))
@@ -261,7 +261,7 @@ public sealed class SessionOracle(PolicySnapshot policy, PolicySettings settings
         return (answer with { Session = session }, seen.Table.With(session));
     }
 
-    /// <summary>semantics.md 9.5: neighbour discovery and multicast listeners; advertisements of routers only in.</summary>
+    /// <summary>semantics.md 9.5: neighbour discovery, multicast listeners; routers advertise only to guests.</summary>
     private static bool MayDiscover(byte type, bool sending) => sending
         ? type is 131 or 132 or 133 or 135 or 136 or 143
         : type is 130 or 134 or 135 or 136;

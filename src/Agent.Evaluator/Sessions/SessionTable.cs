@@ -62,7 +62,7 @@ public sealed record SessionTable
     /// <summary>The live policy epoch. A session that was last judged at another one is judged again.</summary>
     public int Epoch { get; init; }
 
-    /// <summary>A change of policy takes something away: nothing passes any more merely because it did before.</summary>
+    /// <summary>A change takes something away: nothing passes any more merely because it did before.</summary>
     public SessionTable Restricted() => this with { Epoch = Epoch + 1 };
 
     /// <summary>The live session that a packet with this key belongs to, in either direction.</summary>

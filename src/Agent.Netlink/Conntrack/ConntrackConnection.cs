@@ -34,7 +34,7 @@ public sealed class ConntrackConnection : IDisposable
         throw new NetlinkException("list flows", new KernelError(KernelError.Enobufs, "answers kept being lost"));
     }
 
-    /// <summary>Shows every flow that fits as it comes, and keeps none: a table may hold hundreds of thousands.</summary>
+    /// <summary>Shows every flow that fits as it comes, and keeps none: there may be hundreds of thousands.</summary>
     /// <returns>False if the kernel lost answers, or its table was rebuilt meanwhile: it was not all.</returns>
     /// <exception cref="NetlinkException">The kernel refused.</exception>
     /// <exception cref="OperationCanceledException">This connection is of no more use: dispose of it.</exception>

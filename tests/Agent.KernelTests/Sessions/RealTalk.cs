@@ -119,7 +119,7 @@ internal sealed class RealTalk : IDisposable
         return bytes;
     }
 
-    // Sequence numbers stand still, so that nothing is ever out of the window: what moves is the state. A reset may come
+    // Sequence numbers stand still, so that nothing is out of the window: what moves is the state. A reset may come
     // before the other end has sent anything that it could acknowledge.
     private byte[] Segment(SessionPacket packet, IPAddress source, IPAddress target)
     {

@@ -3,7 +3,7 @@ using Agent.V1;
 
 namespace Agent.Tests.Sessions;
 
-/// <summary>Desired states for places that talk: few rules, so that often a change of one takes a session away.</summary>
+/// <summary>Desired states for places that talk: few rules, so that a change often takes a session away.</summary>
 public static class TalkStates
 {
     /// <summary>Where <see cref="OpenPort"/> leads is open to everybody, whatever else the rules say.</summary>
