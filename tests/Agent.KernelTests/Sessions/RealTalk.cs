@@ -26,13 +26,15 @@ internal sealed class RealTalk : IDisposable
     private readonly List<IDisposable> watches = [];
     private readonly Dictionary<SessionPacket, byte[]> sent = new(ReferenceEqualityComparer.Instance);
 
-    public RealTalk(TestNetwork network, IEnumerable<Place> places, Random random)
+    /// <param name="network">Where the places are.</param>
+    /// <param name="endsByPlace">The places, and where each is.</param>
+    /// <param name="random">For the contents of packets.</param>
+    public RealTalk(TestNetwork network, IReadOnlyDictionary<Place, NetworkEndpoint> endsByPlace, Random random)
     {
         this.network = network;
         this.random = random;
-        foreach (Place place in places)
+        foreach ((Place place, NetworkEndpoint end) in endsByPlace)
         {
-            NetworkEndpoint end = place.IsGuest ? network.Guests[place.Name] : network.Outsider;
             var queue = new BlockingCollection<ReceivedPacket>();
             end.Place.Nft("table inet mute { chain out { type filter hook output priority -400; policy drop; }; }");
             ends.Add(place.Name, end);

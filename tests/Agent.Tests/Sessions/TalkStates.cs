@@ -15,35 +15,38 @@ public static class TalkStates
         "gre -1/-1", "50 -1/-1",
     ];
 
-    private static readonly string[] Groups = ["sg-a", "sg-b", "sg-c"];
-
     /// <param name="random">Decides everything.</param>
     /// <param name="places">The guests among them are vNICs; the others are what rules speak of.</param>
     /// <param name="times">Idle times of every vNIC.</param>
-    public static Snapshot Of(Random random, IReadOnlyList<Place> places, SessionTimeouts? times = null)
+    /// <param name="vpc">The VPC of all of them.</param>
+    public static Snapshot Of(
+        Random random, IReadOnlyList<Place> places, SessionTimeouts? times = null, string vpc = "vpc-1")
     {
         ArgumentNullException.ThrowIfNull(random);
         ArgumentNullException.ThrowIfNull(places);
         var state = new Snapshot();
-        foreach (string id in Groups)
+        string[] ids = [$"sg-{vpc}-a", $"sg-{vpc}-b", $"sg-{vpc}-c"];
+        foreach (string id in ids)
         {
-            state.Groups.Add(Group(random, places, id));
+            SecurityGroup group = Group(random, places, id);
+            group.VpcId = vpc;
+            state.Groups.Add(group);
         }
 
         bool advanced = state.Groups.Any(group => group.Type == GroupType.Advanced);
         foreach (Place guest in places.Where(place => place.IsGuest))
         {
             string[] groups = advanced
-                ? [Groups[random.Next(Groups.Length)]]
-                : [.. Groups.Where(_ => random.Next(2) == 0)];
+                ? [ids[random.Next(ids.Length)]]
+                : [.. ids.Where(_ => random.Next(2) == 0)];
             state.Vnics.Add(new Vnic
             {
                 Id = $"eni-{guest.Name}",
                 InterfaceName = guest.Device,
                 Mac = guest.Mac,
-                VpcId = "vpc-1",
+                VpcId = vpc,
                 Addresses = { guest.V4, guest.V6 },
-                GroupIds = { groups.Length > 0 ? groups : [Groups[0]] },
+                GroupIds = { groups.Length > 0 ? groups : [ids[0]] },
                 Timeouts = times,
             });
         }
@@ -57,7 +60,6 @@ public static class TalkStates
         var group = new SecurityGroup
         {
             Id = id,
-            VpcId = "vpc-1",
             Type = advanced ? GroupType.Advanced : GroupType.Basic,
             InnerAccessPolicy = advanced || random.Next(3) > 0 ? V1.Policy.Drop : V1.Policy.Accept,
         };
