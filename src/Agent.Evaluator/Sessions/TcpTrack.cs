@@ -148,7 +148,9 @@ public readonly record struct TcpTrack(TcpState State, TcpKind Last, bool LastRe
             next = TcpState.Established;
         }
 
-        bool heard = reply || (State == TcpState.None && next != TcpState.SynSent); // picked up in mid-stream
+        // Whoever is picked up in mid-stream is believed. A second reset is not looked at closely any more.
+        bool heard = State == TcpState.None ? next != TcpState.SynSent
+            : reply && !(kind == TcpKind.Rst && State == TcpState.Close);
         TcpTrackFlags flags = Flags
             | (heard ? TcpTrackFlags.AnswerHeard : TcpTrackFlags.None)
             | (next == TcpState.SynSent2 ? TcpTrackFlags.BothOpen : TcpTrackFlags.None)

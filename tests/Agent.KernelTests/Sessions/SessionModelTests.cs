@@ -37,16 +37,22 @@ public abstract class SessionModelContract(SessionLab lab)
         var kinds = new Dictionary<(SessionReason, CtState, bool), int>();
         int rounds = int.Parse(
             Environment.GetEnvironmentVariable("SG_TEST_TALKS") ?? "15", CultureInfo.InvariantCulture);
+        int abandoned = 0;
         for (int seed = 1; seed <= rounds; seed++)
         {
             using ModelRun run = Start(
                 seed, new V1.SessionTimeouts { TcpClosedAndTimeWaitSeconds = 15, UdpSeconds = 100 });
-            for (int policy = 0; policy < 4; policy++)
+            bool goesOn = true;
+            for (int policy = 0; policy < 4 && goesOn; policy++)
             {
                 await run.ChangePolicyAsync();
-                await run.TalkAsync(60, kinds);
+                goesOn = await run.TalkAsync(60, kinds);
             }
+
+            abandoned += goesOn ? 0 : 1;
         }
+
+        Assert.True(abandoned <= rounds / 3, $"{abandoned} rounds of {rounds} were too slow to tell anything");
 
         SessionReason[] expected =
         [
@@ -69,7 +75,10 @@ public abstract class SessionModelContract(SessionLab lab)
         foreach (double pause in (double[])[0, 3.2, 10.2])
         {
             await Task.Delay(Pace.Scaled(TimeSpan.FromSeconds(pause)), TestContext.Current.CancellationToken);
-            await run.TalkAsync(150, []);
+            if (!await run.TalkAsync(150, []))
+            {
+                Assert.Skip("this machine is too slow to tell when a session ends");
+            }
         }
     }
 

@@ -32,10 +32,11 @@ public sealed class ZoneModelTests
                 NextState = random => State(random, circles),
                 ApplyAsync = lab.ApplyAsync,
             };
-            for (int policy = 0; policy < 4; policy++)
+            bool goesOn = true;
+            for (int policy = 0; policy < 4 && goesOn; policy++)
             {
                 await run.ChangePolicyAsync();
-                await run.TalkAsync(120, kinds);
+                goesOn = await run.TalkAsync(120, kinds);
             }
         }
 

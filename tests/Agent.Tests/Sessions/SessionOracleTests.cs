@@ -174,7 +174,10 @@ public sealed class SessionOracleTests
         Assert.Equal(SessionReason.Invalid, host.Drops(In, About(call))); // it is for the one who has sent
     }
 
-    /// <summary>Found against Linux 6.18: what acknowledges somebody whom nobody has heard is invalid.</summary>
+    /// <summary>
+    /// Found against Linux 6.18: what acknowledges somebody whom nobody has heard is invalid, and a reset of what was
+    /// reset already does not count as hearing.
+    /// </summary>
     [Fact]
     public void After_a_reset_nothing_acknowledges_what_was_never_heard()
     {
@@ -184,6 +187,9 @@ public sealed class SessionOracleTests
         host.Passes(In, Tcp("198.51.100.7", 4000, "10.0.0.1", 80, TcpFlags.Rst));
         Assert.Equal(SessionReason.Invalid,
             host.Drops(In, Tcp("198.51.100.7", 4000, "10.0.0.1", 80, TcpFlags.Fin | TcpFlags.Ack)));
+        host.Passes(Out, Tcp("10.0.0.1", 80, "198.51.100.7", 4000, TcpFlags.Rst));
+        Assert.Equal(SessionReason.Invalid,
+            host.Drops(In, Tcp("198.51.100.7", 4000, "10.0.0.1", 80, TcpFlags.Ack)));
     }
 
     [Fact]
