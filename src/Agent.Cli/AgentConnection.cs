@@ -42,6 +42,24 @@ internal sealed class AgentConnection : IDisposable
     public Task<ExplainResponse> ExplainAsync(ExplainRequest request, CancellationToken cancel) =>
         AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel), cancel);
 
+    /// <summary>Shows sessions as they come. A table may take a while to read: only the caller ends it.</summary>
+    public async Task ListSessionsAsync(
+        ListSessionsRequest request, Action<SessionStatus> show, CancellationToken cancel)
+    {
+        using AsyncServerStreamingCall<SessionStatus> call = client.ListSessions(request, cancellationToken: cancel);
+        try
+        {
+            while (await call.ResponseStream.MoveNext(cancel).ConfigureAwait(false))
+            {
+                show(call.ResponseStream.Current);
+            }
+        }
+        catch (RpcException e)
+        {
+            throw Translate(e, cancel);
+        }
+    }
+
     public void Dispose() => channel.Dispose();
 
     private static DateTime Deadline() => TimeProvider.System.GetUtcNow().UtcDateTime + AnswerTime;
@@ -81,19 +99,20 @@ internal sealed class AgentConnection : IDisposable
         {
             return await call.ResponseAsync.ConfigureAwait(false);
         }
-        catch (RpcException e) when (e.StatusCode == StatusCode.Cancelled && cancel.IsCancellationRequested)
-        {
-            throw new OperationCanceledException(e.Message, e, cancel);
-        }
         catch (RpcException e)
         {
-            throw refusal is null ? Describe(e) : Unreachable(refusal);
+            throw Translate(e, cancel);
         }
         finally
         {
             call.Dispose();
         }
     }
+
+    private Exception Translate(RpcException e, CancellationToken cancel) =>
+        e.StatusCode == StatusCode.Cancelled && cancel.IsCancellationRequested
+            ? new OperationCanceledException(e.Message, e, cancel)
+            : refusal is null ? Describe(e) : Unreachable(refusal);
 
     private CliException Unreachable(SocketException e)
     {

@@ -50,6 +50,7 @@ internal static class Sgctl
             new ExplainVerb(options),
             new GetVerb(options),
             new GroupsVerb(options),
+            new SessionsVerb(options),
             new StatusVerb(options),
             new VnicsVerb(options),
         };

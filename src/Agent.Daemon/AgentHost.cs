@@ -4,6 +4,7 @@ using Agent.Compiler;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Service;
+using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
 using Agent.Netlink.Route;
 using Agent.Nftables;
@@ -55,18 +56,24 @@ internal static class AgentHost
         reconciler.Alarm(SessionAlarms(features, enforcer.Kernel, config));
         reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, kernel);
 
+        var sessions = new SessionWatch(
+            reconciler.WaitForStateAsync, KernelSessions.Read, config, TimeProvider.System, log, metrics);
+
         // Only now may anybody ask: what was persisted is enforced.
         using var stopping = new CancellationTokenSource();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
-        using WebApplication app = Serve(builder, config, reconciler, metrics, version, features, stopping.Token);
+        using var lister = new SessionLister(sessions, KernelSessions.Read);
+        using WebApplication app = Serve(
+            builder, config, reconciler, sessions, lister, metrics, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc);
         Task loop = reconciler.RunAsync(stopping.Token);
         Task following = FollowLinksAsync(links.Reader, reconciler, stopping.Token);
         Task auditing = AuditAsync(reconciler, stopping.Token);
+        Task watching = sessions.RunAsync(stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(loop, following, auditing).ConfigureAwait(false);
+        await Task.WhenAll(loop, following, auditing, watching).ConfigureAwait(false);
         return 0;
     }
 
@@ -133,8 +140,8 @@ internal static class AgentHost
     }
 
     private static WebApplication Serve(
-        WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, AgentMetrics metrics, string version,
-        NftFeatures features, CancellationToken stopping)
+        WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
+        SessionLister lister, AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -155,7 +162,9 @@ internal static class AgentHost
         builder.Services.AddSingleton(new AgentService(
             reconciler,
             new StatusReporter(
-                version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler),
+                version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler,
+                sessions),
+            lister,
             config,
             stopping));
         WebApplication app = builder.Build();

@@ -1,4 +1,5 @@
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Sessions;
 using Prometheus;
 
 namespace Agent.Daemon;
@@ -21,6 +22,7 @@ internal sealed class AgentMetrics
     private readonly Gauge appliedRevision;
     private readonly Gauge vnics;
     private readonly Gauge failedVnics;
+    private readonly Counter sessionsCut;
 
     public AgentMetrics(CollectorRegistry registry, string version, string kernel)
     {
@@ -45,6 +47,9 @@ internal sealed class AgentMetrics
         appliedRevision = make.CreateGauge("sg_agent_applied_revision", "Revision in force.");
         vnics = make.CreateGauge("sg_agent_vnics", "vNICs in the desired state.");
         failedVnics = make.CreateGauge("sg_agent_failed_vnics", "vNICs that do not follow the desired state.");
+        sessionsCut = make.CreateCounter("sg_agent_sessions_cut_total",
+            "Sessions that a change of policy has cut, by the vNIC whose rules did.",
+            new CounterConfiguration { LabelNames = ["vnic"] });
         Refusals = make.CreateCounter("sg_agent_refused_updates_total", "Updates refused with faults.");
         CommitFailures = make.CreateCounter("sg_agent_commit_failures_total", "Changes that the kernel did not take.");
         PersistFailures = make.CreateCounter(
@@ -88,6 +93,23 @@ internal sealed class AgentMetrics
     {
         verify.Observe(result.Took.TotalSeconds);
         verifications.WithLabels(result.Outcome.ToString().ToLowerInvariant()).Inc();
+    }
+
+    /// <summary>Counts a pass. Series of vNICs that are gone, and that it does not name, end.</summary>
+    public void SessionsCut(PassReport report, Func<string, bool> exists)
+    {
+        foreach (PassCut cut in report.Cuts)
+        {
+            sessionsCut.WithLabels(cut.VnicId).Inc(cut.Sessions);
+        }
+
+        foreach (string[] labels in sessionsCut.GetAllLabelValues().ToArray())
+        {
+            if (!exists(labels[0]) && report.Cuts.All(cut => cut.VnicId != labels[0]))
+            {
+                sessionsCut.RemoveLabelled(labels[0]);
+            }
+        }
     }
 
     private static Histogram Duration(MetricFactory make, string name, string help) =>

@@ -44,6 +44,16 @@ internal static partial class Log
     [LoggerMessage(207, LogLevel.Information, "trying again to enforce revision {Revision}")]
     public static partial void Retrying(this ILogger log, ulong revision);
 
+    [LoggerMessage(208, LogLevel.Information,
+        "revision {Revision}: {Judged} older sessions looked at, {Cut} cut, in {Milliseconds} ms; "
+        + "all were seen: {Complete}; most by: {First}")]
+    public static partial void SessionsJudged(
+        this ILogger log, ulong revision, long judged, long cut, double milliseconds, bool complete, string first);
+
+    [LoggerMessage(209, LogLevel.Warning,
+        "nobody knows how many sessions the last change has cut (it has cut them): the table cannot be read: {Reason}")]
+    public static partial void SessionsUnread(this ILogger log, string reason);
+
     [LoggerMessage(300, LogLevel.Warning, "generation {Found} in the kernel is not ours ({Ours}): reading the ruleset")]
     public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
 

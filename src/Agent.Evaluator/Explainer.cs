@@ -59,10 +59,15 @@ public static class Explainer
         return new ExplainAnswer.Explained(response);
     }
 
-    private static string RuleOf(PolicyVerdict verdict) =>
-        verdict.Rule is not null ? $"{verdict.GroupId}/{verdict.Rule.Id}" : verdict.GroupId ?? "";
+    /// <summary>"group/rule", the group whose inner access decides, or nothing.</summary>
+    public static string RuleOf(PolicyVerdict verdict)
+    {
+        ArgumentNullException.ThrowIfNull(verdict);
+        return verdict.Rule is not null ? $"{verdict.GroupId}/{verdict.Rule.Id}" : verdict.GroupId ?? "";
+    }
 
-    private static string ReasonOf(VerdictReason reason) => reason switch
+    /// <summary>The reason's name in answers.</summary>
+    public static string ReasonOf(VerdictReason reason) => reason switch
     {
         VerdictReason.Spoof => "spoof",
         VerdictReason.NotOwnAddress => "not-own-address",
@@ -112,8 +117,10 @@ public static class Explainer
         return null;
     }
 
-    private static byte? ProtocolOf(string text) => text.ToLowerInvariant() switch
+    /// <summary>A protocol by its name or number; null if it is neither.</summary>
+    public static byte? ProtocolOf(string text) => text?.ToLowerInvariant() switch
     {
+        null => null,
         "tcp" => IpProtocol.Tcp,
         "udp" => IpProtocol.Udp,
         "icmp" => IpProtocol.Icmp,

@@ -41,8 +41,7 @@ public sealed class PolicyOracle
         ArgumentNullException.ThrowIfNull(vnic);
         return direction == Direction.Egress && IsSpoofed(vnic, packet)
             ? Decided(Verdict.Drop, VerdictReason.Spoof)
-            : direction == Direction.Ingress && vnic.SourceDestinationCheck
-                && !Owns(vnic, packet.Family, packet.Destination)
+            : direction == Direction.Ingress && !IsFor(vnic, packet)
             ? Decided(Verdict.Drop, VerdictReason.NotOwnAddress)
             : JudgeSession(vnic, direction, packet, context);
     }
@@ -99,6 +98,10 @@ public sealed class PolicyOracle
         };
         return !hasNoAddressYet;
     }
+
+    /// <summary>Whether a packet that reaches the guest is for it (semantics.md 5.4).</summary>
+    internal static bool IsFor(Vnic vnic, PacketTuple packet) =>
+        !vnic.SourceDestinationCheck || Owns(vnic, packet.Family, packet.Destination);
 
     /// <summary>
     /// The address that SLAAC forms from the MAC: fe80::/64 with the modified EUI-64 identifier (RFC 4291).

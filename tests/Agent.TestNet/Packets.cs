@@ -43,8 +43,16 @@ public static class Packets
         return Ip(source, destination, 17, segment);
     }
 
+    /// <param name="source">Sender.</param>
+    /// <param name="destination">Receiver.</param>
+    /// <param name="flags">Flags.</param>
+    /// <param name="sequence">Sequence number.</param>
+    /// <param name="acknowledged">Acknowledgement number.</param>
+    /// <param name="payload">Payload.</param>
+    /// <param name="urgent">The urgent pointer: without its flag it means nothing, and tells segments apart.</param>
     public static byte[] Tcp(
-        IPEndPoint source, IPEndPoint destination, TcpFlags flags, uint sequence, uint acknowledged, byte[] payload)
+        IPEndPoint source, IPEndPoint destination, TcpFlags flags, uint sequence, uint acknowledged, byte[] payload,
+        ushort urgent = 0)
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(destination);
@@ -57,6 +65,7 @@ public static class Packets
         segment[12] = 0x50;
         segment[13] = (byte)flags;
         BinaryPrimitives.WriteUInt16BigEndian(segment.AsSpan(14), 0xffff);
+        BinaryPrimitives.WriteUInt16BigEndian(segment.AsSpan(18), urgent);
         payload.CopyTo(segment, 20);
         BinaryPrimitives.WriteUInt16BigEndian(
             segment.AsSpan(16), TransportChecksum(source.Address, destination.Address, 6, segment));

@@ -43,7 +43,8 @@ public sealed record ReceivedPacket
         };
     }
 
-    /// <param name="packet">A whole IP packet, not cut off.</param>
+    /// <summary>As it would be seen.</summary>
+    /// <exception cref="ArgumentException">It is no IP packet.</exception>
     public static ReceivedPacket FromIp(byte[] packet)
     {
         ReceivedPacket? parsed = packet[0] >> 4 == 4 ? FromIpv4(packet) : FromIpv6(packet);

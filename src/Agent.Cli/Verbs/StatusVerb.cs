@@ -40,7 +40,8 @@ internal sealed class StatusVerb(GlobalOptions options)
             ("vnics", string.Join(", ", status.Vnics.GroupBy(vnic => vnic.State).OrderBy(group => group.Key)
                 .Select(group => $"{group.Count()} {VnicText.Word(group.Key)}"))),
             ("generation", status.RulesetGeneration.ToString(CultureInfo.InvariantCulture)),
-            ("verified", Verified(status.LastVerification)));
+            ("verified", Verified(status.LastVerification)),
+            ("sessions", SessionText.LastPass(status.LastSessionPass)));
         foreach (string alarm in status.Alarms)
         {
             screen.Line(("alarm: ", Screen.Bad), (alarm, Screen.Plain));

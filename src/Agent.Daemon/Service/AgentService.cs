@@ -12,7 +12,8 @@ namespace Agent.Daemon.Service;
 
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
-    Reconciler reconciler, StatusReporter reporter, DaemonConfig config, CancellationToken stopping)
+    Reconciler reconciler, StatusReporter reporter, SessionLister sessions, DaemonConfig config,
+    CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
@@ -77,6 +78,10 @@ internal sealed class AgentService(
                 throw new RpcException(new Status(StatusCode.InvalidArgument, invalid.Message)),
             _ => throw new System.Diagnostics.UnreachableException(),
         };
+
+    public override Task ListSessions(
+        ListSessionsRequest request, IServerStreamWriter<SessionStatus> responseStream, ServerCallContext context) =>
+        ServeAsync(context, cancel => sessions.ListAsync(request, responseStream, cancel));
 
     // A stream may stay open for months: a stop must not wait for it.
     private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)

@@ -1,5 +1,6 @@
 using Agent.Compiler;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Sessions;
 using Agent.V1;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
@@ -8,7 +9,8 @@ namespace Agent.Daemon.Service;
 
 /// <summary>The state as a person or a controller wants to see it.</summary>
 internal sealed class StatusReporter(
-    string version, string host, string kernelRelease, IReadOnlyList<KernelFeature> features, CompilerSettings settings)
+    string version, string host, string kernelRelease, IReadOnlyList<KernelFeature> features, CompilerSettings settings,
+    SessionWatch sessions)
 {
     public AgentStatus Report(AgentState state)
     {
@@ -25,6 +27,7 @@ internal sealed class StatusReporter(
             GroupCount = (uint)state.Desired.Groups.Count,
             MemberCount = (ulong)state.Desired.Groups.Values.Sum(group => (long)group.Members.Count),
             LastVerification = Verification(state.Verification),
+            LastSessionPass = sessions.LastPass is { } pass ? SessionMessages.Of(pass) : null,
         };
         status.KernelFeatures.AddRange(features);
         status.Alarms.AddRange(state.Alarms);

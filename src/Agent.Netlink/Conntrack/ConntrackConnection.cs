@@ -21,19 +21,58 @@ public sealed class ConntrackConnection : IDisposable
     /// </exception>
     public IReadOnlyList<Flow> Read(uint markMask = 0, uint markValue = 0)
     {
+        var filter = new FlowFilter { MarkMask = markMask, MarkValue = markValue };
         for (int attempt = 0; attempt < Attempts; attempt++)
         {
-            writer.Clear();
-            FlowCodec.WriteDump(writer, ++sequence, markMask, markValue);
-            Send();
             var flows = new List<Flow>();
-            if (ReadDump(flows))
+            if (TryVisit(filter, flows.Add, CancellationToken.None))
             {
-                return markMask == 0 ? flows : flows.FindAll(flow => (flow.Mark & markMask) == markValue);
+                return flows;
             }
         }
 
         throw new NetlinkException("list flows", new KernelError(KernelError.Enobufs, "answers kept being lost"));
+    }
+
+    /// <summary>Shows every flow that fits as it comes, and keeps none: there may be hundreds of thousands.</summary>
+    /// <returns>False if the kernel lost answers, or its table was rebuilt meanwhile: it was not all.</returns>
+    /// <exception cref="NetlinkException">The kernel refused.</exception>
+    /// <exception cref="OperationCanceledException">This connection is of no more use: dispose of it.</exception>
+    public bool TryVisit(FlowFilter filter, Action<Flow> visit, CancellationToken cancel)
+    {
+        ArgumentNullException.ThrowIfNull(filter);
+        ArgumentNullException.ThrowIfNull(visit);
+        writer.Clear();
+        FlowCodec.WriteDump(writer, ++sequence, filter);
+        Send();
+        bool whole = true;
+        while (true)
+        {
+            cancel.ThrowIfCancellationRequested();
+            switch (socket.Receive(AnswerTimeout))
+            {
+                case ReceiveResult.Datagram: break;
+                case ReceiveResult.Overrun: whole = false; continue;
+                default: throw new NetlinkException("list flows", new KernelError(110, "no answer"));
+            }
+
+            foreach (NlMessage message in new NlMessages(socket.Received))
+            {
+                if (message.Sequence != sequence)
+                {
+                    continue;
+                }
+
+                whole &= !message.Flags.HasFlag(NlmF.DumpIntr);
+                switch (message.Type)
+                {
+                    case Nlmsg.Done: return whole;
+                    case Nlmsg.Error when KernelError.Read(message) is { } error:
+                        throw new NetlinkException("list flows", error);
+                    default: Show(FlowCodec.Read(message), filter, visit); break;
+                }
+            }
+        }
     }
 
     /// <summary>
@@ -94,34 +133,11 @@ public sealed class ConntrackConnection : IDisposable
         }
     }
 
-    /// <returns>False if answers were lost.</returns>
-    private bool ReadDump(List<Flow> flows)
+    private static void Show(Flow flow, FlowFilter filter, Action<Flow> visit)
     {
-        bool whole = true;
-        while (true)
+        if (filter.Fits(flow))
         {
-            switch (socket.Receive(AnswerTimeout))
-            {
-                case ReceiveResult.Datagram: break;
-                case ReceiveResult.Overrun: whole = false; continue;
-                default: throw new NetlinkException("list flows", new KernelError(110, "no answer"));
-            }
-
-            foreach (NlMessage message in new NlMessages(socket.Received))
-            {
-                if (message.Sequence != sequence)
-                {
-                    continue;
-                }
-
-                switch (message.Type)
-                {
-                    case Nlmsg.Done: return whole;
-                    case Nlmsg.Error when KernelError.Read(message) is { } error:
-                        throw new NetlinkException("list flows", error);
-                    default: flows.Add(FlowCodec.Read(message)); break;
-                }
-            }
+            visit(flow);
         }
     }
 }

@@ -20,4 +20,44 @@ public sealed record FlowTuple(
 /// <param name="TimeoutSeconds">Until it ends, if nothing more is seen.</param>
 /// <param name="Id">Tells it from a later session with the same tuples.</param>
 public sealed record Flow(
-    FlowTuple Original, FlowTuple Reply, ushort Zone, uint Mark, uint Status, uint TimeoutSeconds, uint Id);
+    FlowTuple Original, FlowTuple Reply, ushort Zone, uint Mark, uint Status, uint TimeoutSeconds, uint Id)
+{
+    /// <summary>linux/netfilter/nf_conntrack_common.h IPS_SEEN_REPLY: something has come back.</summary>
+    private const uint SeenReply = 2;
+
+    /// <summary>linux/netfilter/nf_conntrack_tcp.h, enum tcp_conntrack; null: it is no TCP session.</summary>
+    public byte? TcpState { get; init; }
+
+    /// <summary>Of both directions; null: the kernel does not count (net.netfilter.nf_conntrack_acct).</summary>
+    public FlowCount? Count { get; init; }
+
+    public bool IsAnswered => (Status & SeenReply) != 0;
+}
+
+/// <summary>What has passed in a session, both directions together.</summary>
+public readonly record struct FlowCount(ulong Packets, ulong Bytes)
+{
+    public static FlowCount operator +(FlowCount left, FlowCount right) =>
+        new(left.Packets + right.Packets, left.Bytes + right.Bytes);
+
+    public static FlowCount Add(FlowCount left, FlowCount right) => left + right;
+}
+
+/// <summary>Which sessions are asked for: all that agree with everything that is set.</summary>
+public sealed record FlowFilter
+{
+    public static readonly FlowFilter All = new();
+
+    /// <summary>Bits of the mark that count; 0: any mark.</summary>
+    public uint MarkMask { get; init; }
+
+    /// <summary>What those bits are.</summary>
+    public uint MarkValue { get; init; }
+
+    /// <summary>Null: every zone.</summary>
+    public ushort? Zone { get; init; }
+
+    /// <summary>Kernels may know a part of the filter only: what comes back is compared again.</summary>
+    internal bool Fits(Flow flow) =>
+        (flow.Mark & MarkMask) == MarkValue && (Zone is null || flow.Zone == Zone);
+}

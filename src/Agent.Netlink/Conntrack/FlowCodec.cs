@@ -14,15 +14,20 @@ internal static class FlowCodec
 {
     internal const int HeaderBytes = 4;
 
-    /// <summary>Asks for every flow whose mark, under a mask, has a value.</summary>
-    /// <remarks>Kernels may ignore a filter (CTA_FILTER of old ones did): what comes back is compared again.</remarks>
-    internal static void WriteDump(NlWriter writer, uint sequence, uint markMask, uint markValue)
+    /// <summary>Asks for every flow that fits.</summary>
+    /// <remarks>Linux before 6.8 ignores the zone: what comes back is compared again.</remarks>
+    internal static void WriteDump(NlWriter writer, uint sequence, FlowFilter filter)
     {
         NlMark message = Begin(writer, IpctnlMsgCt.Get, NlmF.Dump, sequence, family: 0);
-        if (markMask != 0)
+        if (filter.MarkMask != 0)
         {
-            writer.PutU32Be(Cta.Mark, markValue);
-            writer.PutU32Be(Cta.MarkMask, markMask);
+            writer.PutU32Be(Cta.Mark, filter.MarkValue);
+            writer.PutU32Be(Cta.MarkMask, filter.MarkMask);
+        }
+
+        if (filter.Zone is ushort zone)
+        {
+            writer.PutU16Be(Cta.Zone, zone);
         }
 
         writer.EndMessage(message);
@@ -52,6 +57,8 @@ internal static class FlowCodec
         uint status = 0;
         uint timeout = 0;
         uint id = 0;
+        byte? tcpState = null;
+        FlowCount? count = null;
         foreach (NlAttr attr in message.Attrs(HeaderBytes))
         {
             switch (attr.Type)
@@ -63,13 +70,54 @@ internal static class FlowCodec
                 case Cta.Status: status = attr.U32Be(); break;
                 case Cta.Timeout: timeout = attr.U32Be(); break;
                 case Cta.Id: id = attr.U32Be(); break;
-                default: break; // protocol state, counters, labels: not needed here
+                case Cta.ProtoInfo: tcpState = ReadTcpState(attr.Nested); break;
+                case Cta.CountersOrig or Cta.CountersReply:
+                    count = count.GetValueOrDefault() + ReadCount(attr.Nested);
+                    break;
+                default: break; // labels, times, helpers: not needed here
             }
         }
 
         return original is not null && reply is not null
-            ? new Flow(original, reply, zone, mark, status, timeout, id)
+            ? new Flow(original, reply, zone, mark, status, timeout, id) { TcpState = tcpState, Count = count }
             : throw new NetlinkFormatException("a flow without its tuples");
+    }
+
+    private static byte? ReadTcpState(NlAttrs attrs)
+    {
+        foreach (NlAttr protocol in attrs)
+        {
+            if (protocol.Type != CtaProtoInfo.Tcp)
+            {
+                continue;
+            }
+
+            foreach (NlAttr attr in protocol.Nested)
+            {
+                if (attr.Type == CtaProtoInfo.TcpState)
+                {
+                    return attr.U8();
+                }
+            }
+        }
+
+        return null;
+    }
+
+    private static FlowCount ReadCount(NlAttrs attrs)
+    {
+        ulong packets = 0;
+        ulong bytes = 0;
+        foreach (NlAttr attr in attrs)
+        {
+            switch (attr.Type)
+            {
+                case CtaCounters.Packets: packets = attr.U64Be(); break;
+                case CtaCounters.Bytes: bytes = attr.U64Be(); break;
+            }
+        }
+
+        return new FlowCount(packets, bytes);
     }
 
     private static NlMark Begin(NlWriter writer, ushort op, NlmF flags, uint sequence, byte family)

@@ -19,8 +19,11 @@ internal static class Cta
     internal const ushort TupleOrig = 1;
     internal const ushort TupleReply = 2;
     internal const ushort Status = 3;
+    internal const ushort ProtoInfo = 4;
     internal const ushort Timeout = 7;
     internal const ushort Mark = 8;
+    internal const ushort CountersOrig = 9;
+    internal const ushort CountersReply = 10;
     internal const ushort Id = 12;
     internal const ushort Zone = 18;
     internal const ushort MarkMask = 21;
@@ -54,4 +57,18 @@ internal static class CtaProto
     internal const ushort Icmpv6Id = 7;
     internal const ushort Icmpv6Type = 8;
     internal const ushort Icmpv6Code = 9;
+}
+
+/// <summary>linux/netfilter/nfnetlink_conntrack.h, enum ctattr_protoinfo and enum ctattr_protoinfo_tcp.</summary>
+internal static class CtaProtoInfo
+{
+    internal const ushort Tcp = 1;
+    internal const ushort TcpState = 1;
+}
+
+/// <summary>linux/netfilter/nfnetlink_conntrack.h, enum ctattr_counters.</summary>
+internal static class CtaCounters
+{
+    internal const ushort Packets = 1;
+    internal const ushort Bytes = 2;
 }

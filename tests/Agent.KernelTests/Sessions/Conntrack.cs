@@ -67,17 +67,21 @@ internal static class Conntrack
 
     /// <summary>Makes entries of sessions that are in use, until the table takes no more.</summary>
     /// <returns>How many it holds then.</returns>
-    public static int Fill(NetNamespace place)
+    public static int Fill(NetNamespace place) => Fill(place, int.MaxValue);
+
+    /// <summary>The same, of so many sessions: UDP from 11.0.0.0 and the addresses behind it to 198.51.100.7.</summary>
+    public static int Fill(NetNamespace place, int count)
     {
         int max = int.Parse(place.ReadSysctl("net/netfilter/nf_conntrack_max"), null);
+        int last = Math.Min(count, max + EntriesPerSend);
         place.Run(() =>
         {
             using var socket = new NetlinkSocket(NetlinkProtocol.Netfilter);
             var writer = new NlWriter();
-            for (int next = 0; next < max + EntriesPerSend;)
+            for (int next = 0; next < last;)
             {
                 writer.Clear();
-                for (int i = 0; i < EntriesPerSend; i++)
+                for (int i = 0; i < EntriesPerSend && next < last; i++)
                 {
                     Write(writer, 0x0b000000 + (uint)next++);
                 }

@@ -142,5 +142,5 @@ internal sealed class TwoTenants : IAsyncDisposable
         GroupIds = { group },
     };
 
-    private static string Mac(string name) => $"02:00:00:00:0{(char)name[0]}:0{name[1]}";
+    public static string Mac(string name) => $"02:00:00:00:0{(char)name[0]}:0{name[1]}";
 }

@@ -1,0 +1,115 @@
+using System.Globalization;
+using Agent.Daemon.Sessions;
+using Agent.Evaluator;
+using Agent.Evaluator.Sessions;
+using Agent.Netlink.Conntrack;
+using Agent.Policy;
+using Google.Protobuf.WellKnownTypes;
+
+namespace Agent.Daemon.Service;
+
+/// <summary>Sessions and passes over them as messages.</summary>
+internal static class SessionMessages
+{
+    /// <summary>How many rules a report names.</summary>
+    private const int TopCuts = 20;
+
+    public static V1.SessionStatus Of(Flow flow, JudgedSession session)
+    {
+        bool ports = IpProtocol.HasPorts(flow.Original.Protocol);
+        var message = new V1.SessionStatus
+        {
+            Packet = new V1.Packet
+            {
+                Source = flow.Original.Source.ToString(),
+                Destination = flow.Original.Destination.ToString(),
+                Protocol = NameOf(flow.Original.Protocol),
+                SourcePort = ports ? flow.Original.SourcePort : 0u,
+                DestinationPort = ports ? flow.Original.DestinationPort : 0u,
+            },
+            ConntrackZone = flow.Zone,
+            State = flow.TcpState is byte tcp ? Word((TcpState)tcp) : flow.IsAnswered ? "answered" : "unanswered",
+            EndsIn = Duration.FromTimeSpan(TimeSpan.FromSeconds(flow.TimeoutSeconds)),
+            Age = session.Age switch
+            {
+                SessionAge.Live => V1.SessionAge.Live,
+                SessionAge.Older => V1.SessionAge.Older,
+                _ => V1.SessionAge.Unjudged,
+            },
+            Fate = session.Fate switch
+            {
+                SessionFate.Passes => V1.SessionFate.Passes,
+                SessionFate.Continues => V1.SessionFate.Continues,
+                SessionFate.Cut => V1.SessionFate.Cut,
+                _ => V1.SessionFate.Unknown,
+            },
+        };
+        if (flow.Count is { } count)
+        {
+            (message.Packets, message.Bytes) = (count.Packets, count.Bytes);
+        }
+
+        message.Ends.AddRange(session.Ends.Select(Side));
+        return message;
+    }
+
+    public static V1.SessionPass Of(PassReport report)
+    {
+        var message = new V1.SessionPass
+        {
+            Revision = report.Revision,
+            Time = report.Time.ToTimestamp(),
+            Took = Duration.FromTimeSpan(report.Took),
+            Judged = (ulong)report.Judged,
+            Cut = (ulong)report.Cut,
+            Complete = report.Complete,
+        };
+        message.TopCuts.AddRange(report.Cuts.Take(TopCuts).Select(cut => new V1.SessionCut
+        {
+            VnicId = cut.VnicId,
+            Direction = Way(cut.Direction),
+            Reason = cut.Reason,
+            Rule = cut.Rule,
+            Sessions = (ulong)cut.Sessions,
+        }));
+        return message;
+    }
+
+    private static V1.SessionSide Side(SessionEnd end) => new()
+    {
+        VnicId = end.Vnic.Id,
+        InterfaceName = end.Vnic.InterfaceName,
+        Direction = Way(end.Direction),
+        Verdict = end.Accepts ? V1.Policy.Accept : V1.Policy.Drop,
+        Reason = end.Verdict is { } verdict ? Explainer.ReasonOf(verdict.Reason) : "infrastructure",
+        Rule = end.Verdict is { } rule ? Explainer.RuleOf(rule) : "",
+    };
+
+    private static V1.Direction Way(Direction direction) =>
+        direction == Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress;
+
+    private static string NameOf(byte protocol) => protocol switch
+    {
+        IpProtocol.Icmp => "icmp",
+        IpProtocol.Tcp => "tcp",
+        IpProtocol.Udp => "udp",
+        IpProtocol.Gre => "gre",
+        IpProtocol.Icmpv6 => "icmpv6",
+        _ => protocol.ToString(CultureInfo.InvariantCulture),
+    };
+
+    /// <summary>As <c>ss</c> writes TCP's states.</summary>
+    private static string Word(TcpState state) => state switch
+    {
+        TcpState.SynSent => "syn-sent",
+        TcpState.SynRecv => "syn-recv",
+        TcpState.Established => "established",
+        TcpState.FinWait => "fin-wait",
+        TcpState.CloseWait => "close-wait",
+        TcpState.LastAck => "last-ack",
+        TcpState.TimeWait => "time-wait",
+        TcpState.Close => "closed",
+        TcpState.SynSent2 => "syn-sent2",
+        _ => "none",
+    };
+}
