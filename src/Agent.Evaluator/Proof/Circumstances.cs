@@ -13,19 +13,25 @@ internal sealed record Interfaces
     /// <summary>Whatever device: the answer may not depend on it.</summary>
     public static readonly Interfaces Any = new() { Names = [] };
 
+    /// <summary>
+    /// The program stops where one of them is gone to, even if there is only one: another run goes on from there.
+    /// </summary>
+    public bool StopsAtGoto { get; init; }
+
     /// <summary>Empty: every name there may be.</summary>
     public ImmutableArray<string> Names { get; private init; }
 
     public bool IsAny => Names.IsEmpty;
 
     /// <summary>The name, if there is only one.</summary>
-    public string? Single => Names.Length == 1 ? Names[0] : null;
+    public string? Single => Names.Length == 1 && !StopsAtGoto ? Names[0] : null;
 
     public static Interfaces Of(string name) => new() { Names = [name] };
 
     public static Interfaces OneOf(IEnumerable<string> names) => new() { Names = [.. names] };
 
-    public bool Equals(Interfaces? other) => other is not null && Names.AsSpan().SequenceEqual(other.Names.AsSpan());
+    public bool Equals(Interfaces? other) => other is not null
+        && StopsAtGoto == other.StopsAtGoto && Names.AsSpan().SequenceEqual(other.Names.AsSpan());
 
     public override int GetHashCode() => Names.IsEmpty ? 0 : HashCode.Combine(Names[0], Names.Length);
 

@@ -111,7 +111,7 @@ internal sealed class Claims
                     (int)((accepted.Zone ?? 0) == (zone ?? 0) ? PacketFate.Passed : PacketFate.WrongZone),
                 _ => FateOf(question, leaf),
             });
-            return Judge(question, fates, PacketFunction.Of((int)PacketFate.Passed), zone ?? 0);
+            return Judge(question, fates, cache.Functions.Of((int)PacketFate.Passed), zone ?? 0);
         });
     }
 
@@ -153,7 +153,7 @@ internal sealed class Claims
             return Judge(
                 question with { LimitExceeded = true },
                 cache.Functions.Bind(limited, null, fate => (PacketFate)fate == PacketFate.Dropped
-                    ? expected : PacketFunction.Of(fate)),
+                    ? expected : cache.Functions.Of(fate)),
                 expected);
         }
         catch (TooManyAtomsException)

@@ -144,15 +144,27 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
     // Any condition on a field of one or two bytes, by trying its values.
     private Answer.Where Small(SymbolicByte[] bytes, PacketField field, int length, Test test)
     {
-        int max = Diagrams.MaxOf(field);
         if (test.IsEquality && IsWhole(bytes, length))
         {
             ushort value = length == 1 ? test.First[0] : BinaryPrimitives.ReadUInt16BigEndian(test.First);
             (int equal, int other) = test.Op == NftCmpOp.Eq ? (1, 0) : (0, 1);
-            return new Answer.Where(PacketFunction.Of(functions.Diagrams.Where(
+            return new Answer.Where(functions.Of(functions.Diagrams.Where(
                 field, value, value, Diagrams.Leaf(equal), Diagrams.Leaf(other))));
         }
 
+        string key = $"{field} {test.Op} {Convert.ToHexString(test.First)} {Convert.ToHexString(test.Last)} "
+            + string.Join(' ', bytes.Select(one => one.ToString()));
+        if (!functions.Conditions.TryGetValue(key, out PacketFunction? known))
+        {
+            functions.Conditions.Add(key, known = ByTrial(bytes, field, length, test));
+        }
+
+        return new Answer.Where(known);
+    }
+
+    private PacketFunction ByTrial(SymbolicByte[] bytes, PacketField field, int length, Test test)
+    {
+        int max = Diagrams.MaxOf(field);
         var ends = new List<ushort>();
         var children = new List<Diagram>();
         byte[] source = new byte[length];
@@ -178,7 +190,7 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
             children.Add(child);
         }
 
-        return new Answer.Where(PacketFunction.Of(functions.Diagrams.Node(field, [.. ends], [.. children])));
+        return functions.Of(functions.Diagrams.Node(field, [.. ends], [.. children]));
     }
 
     // (address and MASK) ^ XOR against a value, where MASK is a prefix; or a whole address against bounds.

@@ -16,8 +16,8 @@ internal sealed class Expectation(
     /// <summary>Besides <see cref="PacketFate"/>s: the sender's part is done, and the receiver judges.</summary>
     public const int ReachesReceiver = 100;
 
-    private static readonly PacketFunction Never = PacketFunction.Of(0);
-    private static readonly PacketFunction Always = PacketFunction.Of(1);
+    private readonly PacketFunction never = functions.Of(0);
+    private readonly PacketFunction always = functions.Of(1);
 
     private readonly Dictionary<(PolicyForm, bool), PacketFunction> verdicts = [];
     private readonly Dictionary<(Vnic, IpFamily), PacketFunction> owns = [];
@@ -78,9 +78,9 @@ internal sealed class Expectation(
             return route.Beyond switch
             {
                 Beyond.Closed => Fate(PacketFate.Dropped),
-                Beyond.Receiver => PacketFunction.Of(ReachesReceiver),
+                Beyond.Receiver => functions.Of(ReachesReceiver),
                 Beyond.Host when route.Sender is not null => Where(
-                    situation.Reply ? Always : HostServices(family),
+                    situation.Reply ? always : HostServices(family),
                     Fate(PacketFate.Admitted), Fate(PacketFate.Dropped)),
                 _ => Fate(route.Sender is null && !situation.IsLive ? PacketFate.Passed : PacketFate.Admitted),
             };
@@ -138,7 +138,7 @@ internal sealed class Expectation(
             classes[pair] = number;
         }
 
-        PacketFunction result = numbers.Count == 1 ? PacketFunction.Of(numbers.Keys.First())
+        PacketFunction result = numbers.Count == 1 ? functions.Of(numbers.Keys.First())
             : new PacketFunction(sources, destinations, classes, [.. numbers.Keys]);
         verdicts.Add((form, mirrored), result);
         return result;
@@ -148,7 +148,7 @@ internal sealed class Expectation(
     {
         if (!vnic.SourceDestinationCheck)
         {
-            return Always;
+            return always;
         }
 
         if (!owns.TryGetValue((vnic, family), out PacketFunction? own))
@@ -167,7 +167,7 @@ internal sealed class Expectation(
     {
         if (!stages.TryGetValue((opens, exempt, judge), out PacketFunction? passes))
         {
-            stages.Add((opens, exempt, judge), passes = And(opens, Where(exempt, Always, judge)));
+            stages.Add((opens, exempt, judge), passes = And(opens, Where(exempt, always, judge)));
         }
 
         return passes;
@@ -176,10 +176,10 @@ internal sealed class Expectation(
     /// <summary>A session begins with a bare SYN, and never with an ICMP error.</summary>
     private PacketFunction Opens(Situation situation, IpFamily family, bool adopting) => situation.State switch
     {
-        CtState.New => adopting ? Always : Fixed("syn", BareSyn),
+        CtState.New => adopting ? always : Fixed("syn", BareSyn),
         CtState.Related => Fixed($"related {family} {adopting}", () => And(
-            Not(Or(Protocol(IpProtocol.Icmp), Protocol(IpProtocol.Icmpv6))), adopting ? Always : BareSyn())),
-        _ => Always,
+            Not(Or(Protocol(IpProtocol.Icmp), Protocol(IpProtocol.Icmpv6))), adopting ? always : BareSyn())),
+        _ => always,
     };
 
     private PacketFunction BareSyn()
@@ -188,7 +188,7 @@ internal sealed class Expectation(
         const int Asked = (int)(TcpFlags.Fin | TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Ack);
         Diagram flags = functions.Diagrams.Node(PacketField.Flags, ends,
             [.. ends.Select(value => Diagrams.Leaf((value & Asked) == (int)TcpFlags.Syn ? 1 : 0))]);
-        return Where(Protocol(IpProtocol.Tcp), PacketFunction.Of(flags), Always);
+        return Where(Protocol(IpProtocol.Tcp), functions.Of(flags), always);
     }
 
     private PacketFunction Errors(IpFamily family) => Fixed($"errors {family}", () => And(
@@ -203,10 +203,10 @@ internal sealed class Expectation(
                     IcmpTypes(sent ? SituationPackets.NeighbourFrom : SituationPackets.NeighbourTo)),
                 Fate(PacketFate.Passed), Fate(PacketFate.Dropped)));
 
-    private PacketFunction HasType() => PacketFunction.Of(functions.Diagrams.Where(
+    private PacketFunction HasType() => functions.Of(functions.Diagrams.Where(
         PacketField.Transport, TransportSize.Of(1), TransportSize.Max, Diagrams.Leaf(1), Diagrams.Leaf(0)));
 
-    private PacketFunction IcmpTypes(IEnumerable<byte> types) => types.Aggregate(Never, (any, type) =>
+    private PacketFunction IcmpTypes(IEnumerable<byte> types) => types.Aggregate(never, (any, type) =>
         Or(any, Range(PacketField.Source, (ushort)(type << 8), (ushort)(type << 8 | 0xff))));
 
     // RFC 2131 and 8415: a client asks from 68 to 67, or from 546 to 547; a server answers the other way round.
@@ -237,19 +237,19 @@ internal sealed class Expectation(
 
     private PacketFunction Protocol(byte protocol) => Range(PacketField.Protocol, protocol, protocol);
 
-    private PacketFunction Range(PacketField field, ushort first, ushort last) => PacketFunction.Of(
+    private PacketFunction Range(PacketField field, ushort first, ushort last) => functions.Of(
         functions.Diagrams.Where(field, first, last, Diagrams.Leaf(1), Diagrams.Leaf(0)));
 
     private PacketFunction Where(PacketFunction condition, PacketFunction then, PacketFunction otherwise) =>
         functions.Bind(condition, null, holds => holds == 1 ? then : otherwise);
 
-    private PacketFunction And(PacketFunction one, PacketFunction other) => Where(one, other, Never);
+    private PacketFunction And(PacketFunction one, PacketFunction other) => Where(one, other, never);
 
-    private PacketFunction Or(PacketFunction one, PacketFunction other) => Where(one, Always, other);
+    private PacketFunction Or(PacketFunction one, PacketFunction other) => Where(one, always, other);
 
-    private PacketFunction Not(PacketFunction one) => Where(one, Never, Always);
+    private PacketFunction Not(PacketFunction one) => Where(one, never, always);
 
-    private static PacketFunction Fate(PacketFate fate) => PacketFunction.Of((int)fate);
+    private PacketFunction Fate(PacketFate fate) => functions.Of((int)fate);
 
     private PacketFunction Fixed(string name, Func<PacketFunction> make)
     {

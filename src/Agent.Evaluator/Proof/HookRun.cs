@@ -31,13 +31,13 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
         List<(ProgramNodes.Table Nodes, NftChain Chain)> all = BasesOf(circumstances);
         if (chain == all.Count)
         {
-            return PacketFunction.Of(cache.Outcomes.Of(start with { Kind = OutcomeKind.Accepted }));
+            return cache.Functions.Of(cache.Outcomes.Of(start with { Kind = OutcomeKind.Accepted }));
         }
 
         (ProgramNodes.Table nodes, NftChain at) = all[chain];
         PacketFunction first = nodes.ChainOf(at.Name) is ChainNode node
             ? Run(nodes, circumstances, mentioned).Base(node, 0, start)
-            : PacketFunction.Of(cache.Outcomes.Unknown($"chain {at.Name} leads back to itself"));
+            : cache.Functions.Of(cache.Outcomes.Unknown($"chain {at.Name} leads back to itself"));
         return Then(first, circumstances, chain + 1, mentioned);
     }
 
@@ -47,9 +47,9 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
         return next == all.Count ? first : cache.Functions.Bind(first, null, leaf => cache.Outcomes[leaf].Kind switch
         {
             OutcomeKind.Accepted => From(circumstances, next, cache.Outcomes[leaf], mentioned),
-            OutcomeKind.Stopped => PacketFunction.Of(
+            OutcomeKind.Stopped => cache.Functions.Of(
                 cache.Outcomes.Unknown("a dispatch by interface before the last chain of a hook")),
-            _ => PacketFunction.Of(leaf),
+            _ => cache.Functions.Of(leaf),
         });
     }
 

@@ -9,26 +9,68 @@ namespace Agent.Evaluator.Proof;
 /// The class of each pair of atoms, <c>source * Destinations.Count + destination</c>.
 /// </param>
 /// <param name="Diagrams">The diagram of each class; all different.</param>
-internal sealed record PacketFunction(
-    AddressCut Sources, AddressCut Destinations, int[] Classes, Diagram[] Diagrams)
+internal sealed class PacketFunction(AddressCut sources, AddressCut destinations, int[] classes, Diagram[] diagrams)
 {
-    private static readonly int[] OneClass = [0];
+    private List<(PacketFunction[] Results, PacketFunction Bound)>? derived;
+    private int[]? leaves;
+    private int[]? running;
 
-    public bool IsConstant => Diagrams.Length == 1 && Diagrams[0].IsLeaf;
+    public AddressCut Sources => sources;
+
+    public AddressCut Destinations => destinations;
+
+    public int[] Classes => classes;
+
+    public Diagram[] Diagrams => diagrams;
+
+    public bool IsConstant => diagrams.Length == 1 && diagrams[0].IsLeaf;
 
     /// <summary>No address matters.</summary>
-    public bool IsUnaddressed => Diagrams.Length == 1;
+    public bool IsUnaddressed => diagrams.Length == 1;
 
-    public static PacketFunction Of(Diagram diagram) => new(AddressCut.Whole, AddressCut.Whole, OneClass, [diagram]);
+    /// <summary>The values that it takes; those of a kind, if there is a filter.</summary>
+    /// <param name="all">Where the diagrams are.</param>
+    /// <param name="filter">Always the same one, or null.</param>
+    public int[] Leaves(Diagrams all, LeafFilter? filter)
+    {
+        ref int[]? known = ref filter is null ? ref leaves : ref running;
+        if (known is null)
+        {
+            var values = new HashSet<int>();
+            foreach (Diagram diagram in diagrams)
+            {
+                foreach (int value in filter is null ? all.Leaves(diagram) : filter.Of(all, diagram))
+                {
+                    values.Add(value);
+                }
+            }
 
-    public static PacketFunction Of(int value) => Of(Forms.Diagrams.Leaf(value));
+            known = [.. values.Order()];
+        }
 
-    public Diagram At(int source, int destination) => Diagrams[Classes[source * Destinations.Count + destination]];
+        return known;
+    }
+
+    /// <summary>What this function became before, when each of its leaves was replaced by the same function.</summary>
+    public PacketFunction? Derived(PacketFunction[] results)
+    {
+        foreach ((PacketFunction[] known, PacketFunction bound) in derived ?? [])
+        {
+            if (known.AsSpan().SequenceEqual(results))
+            {
+                return bound;
+            }
+        }
+
+        return null;
+    }
+
+    public void Derive(PacketFunction[] results, PacketFunction bound) => (derived ??= []).Add((results, bound));
 
     /// <summary>Equal for all packets, as far as can be seen without cutting further.</summary>
     public bool Same(PacketFunction other) =>
         ReferenceEquals(this, other)
-        || (IsUnaddressed && other.IsUnaddressed && Diagrams[0] == other.Diagrams[0])
-        || (ReferenceEquals(Sources, other.Sources) && ReferenceEquals(Destinations, other.Destinations)
-            && Diagrams.AsSpan().SequenceEqual(other.Diagrams) && Classes.AsSpan().SequenceEqual(other.Classes));
+        || (IsUnaddressed && other.IsUnaddressed && diagrams[0] == other.Diagrams[0])
+        || (ReferenceEquals(sources, other.Sources) && ReferenceEquals(destinations, other.Destinations)
+            && diagrams.AsSpan().SequenceEqual(other.Diagrams) && classes.AsSpan().SequenceEqual(other.Classes));
 }

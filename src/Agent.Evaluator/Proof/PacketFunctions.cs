@@ -19,64 +19,110 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     private readonly Dictionary<(AddressCut, AddressCut), int[]> inclusions = [];
     private readonly Dictionary<AddressFunction, AddressCut> cuts = [];
     private readonly Dictionary<(Diagram, int, Diagram, int, Diagram), Diagram> substitutions = [];
+    private readonly Dictionary<Diagram, PacketFunction> unaddressed = [];
+    private readonly Dictionary<(AddressFunction, bool), PacketFunction> addresses = [];
 
     public Diagrams Diagrams => diagrams;
+
+    /// <summary>Conditions that were found by trying all values of a field.</summary>
+    public Dictionary<string, PacketFunction> Conditions { get; } = new(StringComparer.Ordinal);
 
     /// <summary>Entries of the memos: what a cache's owner watches.</summary>
     public int Size => diagrams.Count + joints.Count + substitutions.Count;
 
+    /// <summary>The same diagram for all addresses: one object for each.</summary>
+    public PacketFunction Of(Diagram diagram)
+    {
+        if (!unaddressed.TryGetValue(diagram, out PacketFunction? known))
+        {
+            known = new PacketFunction(AddressCut.Whole, AddressCut.Whole, [0], [diagram]);
+            unaddressed.Add(diagram, known);
+        }
+
+        return known;
+    }
+
+    public PacketFunction Of(int value) => Of(Diagrams.Leaf(value));
+
     /// <summary>The value of a function of one of the addresses.</summary>
     public PacketFunction Of(AddressFunction function, bool source)
+    {
+        if (!addresses.TryGetValue((function, source), out PacketFunction? known))
+        {
+            AddressCut cut = CutOf(function);
+            int[] values = cut.ValuesOf(function);
+            known = Compressed(
+                source ? cut : AddressCut.Whole, source ? AddressCut.Whole : cut, [.. Enumerable.Range(0, cut.Count)],
+                [.. values.Select(Diagrams.Leaf)]);
+            addresses.Add((function, source), known);
+        }
+
+        return known;
+    }
+
+    public PacketFunction Map(PacketFunction from, Func<int, int> map) => Bind(from, null, leaf => Of(map(leaf)));
+
+    /// <summary>Replaces each value by the value that <paramref name="next"/>'s function has at the packet.</summary>
+    /// <param name="from">The function.</param>
+    /// <param name="movers">Leaves to replace; null: all.</param>
+    /// <param name="next">Asked once for each leaf.</param>
+    /// <returns>The same object if the same was asked before: what follows is then known as well.</returns>
+    public PacketFunction Bind(PacketFunction from, LeafFilter? movers, Func<int, PacketFunction> next)
+    {
+        int[] moving = from.Leaves(diagrams, movers);
+        var results = new PacketFunction[moving.Length];
+        bool changed = false;
+        for (int i = 0; i < results.Length; i++)
+        {
+            results[i] = next(moving[i]);
+            changed |= !results[i].IsConstant || results[i].Diagrams[0].Value != moving[i];
+        }
+
+        if (!changed || from.IsConstant)
+        {
+            return changed ? results[0] : from;
+        }
+
+        PacketFunction? bound = from.Derived(results);
+        if (bound is null)
+        {
+            bound = Bound(from, movers, moving, results);
+            from.Derive(results, bound);
+        }
+
+        return bound;
+    }
+
+    private PacketFunction Bound(PacketFunction from, LeafFilter? movers, int[] moving, PacketFunction[] results)
+    {
+        var byLeaf = new Dictionary<int, PacketFunction>(moving.Length);
+        var addressed = new List<int>();
+        AddressCut sources = from.Sources;
+        AddressCut destinations = from.Destinations;
+        for (int i = 0; i < moving.Length; i++)
+        {
+            byLeaf.Add(moving[i], results[i]);
+            if (!results[i].IsUnaddressed)
+            {
+                addressed.Add(moving[i]);
+                sources = Joint(sources, results[i].Sources);
+                destinations = Joint(destinations, results[i].Destinations);
+            }
+        }
+
+        return addressed.Count == 0
+            ? Unaddressed(from, movers, byLeaf)
+            : Addressed(from, movers, byLeaf, addressed, sources, destinations);
+    }
+
+    private AddressCut CutOf(AddressFunction function)
     {
         if (!cuts.TryGetValue(function, out AddressCut? cut))
         {
             cuts.Add(function, cut = AddressCut.Of(function));
         }
 
-        int[] values = cut.ValuesOf(function);
-        Diagram[] leaves = [.. values.Select(Diagrams.Leaf)];
-        int[] classes = [.. Enumerable.Range(0, cut.Count)];
-        return Compressed(source ? cut : AddressCut.Whole, source ? AddressCut.Whole : cut, classes, leaves);
-    }
-
-    public PacketFunction Map(PacketFunction from, Func<int, int> map) =>
-        Bind(from, null, leaf => PacketFunction.Of(map(leaf)));
-
-    /// <summary>Replaces each value by the value that <paramref name="next"/>'s function has at the packet.</summary>
-    /// <param name="from">The function.</param>
-    /// <param name="movers">Leaves to replace; null: all.</param>
-    /// <param name="next">Asked once for each leaf.</param>
-    public PacketFunction Bind(PacketFunction from, LeafFilter? movers, Func<int, PacketFunction> next)
-    {
-        var results = new Dictionary<int, PacketFunction>();
-        var addressed = new List<int>();
-        bool changed = false;
-        AddressCut sources = from.Sources;
-        AddressCut destinations = from.Destinations;
-        foreach (Diagram diagram in from.Diagrams)
-        {
-            foreach (int leaf in Movers(diagram, movers))
-            {
-                if (results.ContainsKey(leaf))
-                {
-                    continue;
-                }
-
-                PacketFunction result = next(leaf);
-                results.Add(leaf, result);
-                changed |= !result.IsConstant || result.Diagrams[0].Value != leaf;
-                if (!result.IsUnaddressed)
-                {
-                    addressed.Add(leaf);
-                    sources = Joint(sources, result.Sources);
-                    destinations = Joint(destinations, result.Destinations);
-                }
-            }
-        }
-
-        return !changed ? from
-            : addressed.Count == 0 ? Unaddressed(from, movers, results)
-            : Addressed(from, movers, results, addressed, sources, destinations);
+        return cut;
     }
 
     /// <summary>The coarsest cut that both are made of.</summary>
@@ -273,7 +319,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
         return atoms;
     }
 
-    private static PacketFunction Compressed(
+    private PacketFunction Compressed(
         AddressCut sources, AddressCut destinations, int[] classes, Diagram[] replaced)
     {
         var distinct = new Dictionary<Diagram, int>();
@@ -290,7 +336,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
 
         if (distinct.Count == 1)
         {
-            return PacketFunction.Of(replaced[0]);
+            return Of(replaced[0]);
         }
 
         if (distinct.Count == replaced.Length)

@@ -22,10 +22,8 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
     public VnicProof? Of(Vnic vnic)
     {
         string[] names = NamesOf(vnic.VpcId);
-        VnicProof? own = names.Length == 1
-            ? claims.Check(Pair(vnic, vnic))
-            : Sent(vnic) ?? Received(vnic, names);
-        return own ?? Claims.Worst(byVpc.Where(vpc => vpc.Key != vnic.VpcId), vpc => ToAnother(vnic, vpc.First()));
+        return Sent(vnic) ?? Received(vnic, names)
+            ?? Claims.Worst(byVpc.Where(vpc => vpc.Key != vnic.VpcId), vpc => ToAnother(vnic, vpc.First()));
     }
 
     private string[] NamesOf(string vpcId) => [.. byVpc[vpcId].Select(vnic => vnic.InterfaceName)];
@@ -48,7 +46,7 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
             Route route = Pair(vnic, vnic) with
             {
                 Name = $"{vnic.InterfaceName} -> another vNIC",
-                Out = Interfaces.OneOf(NamesOf(vnic.VpcId)),
+                Out = Interfaces.OneOf(NamesOf(vnic.VpcId)) with { StopsAtGoto = true },
                 Receiver = null,
                 Beyond = Beyond.Receiver,
                 Examples = [.. others.Take(8).Select(other => Pair(vnic, other))],

@@ -41,7 +41,7 @@ internal sealed class RowBoxes(NftSet set, int[] dataOfRow, PacketFunctions func
             return SetAnswer.Unknown($"{set.Name} is looked up by one field twice");
         }
 
-        return address is { } of ? ByAddress(rows, small, of.Source, of.Offset) : PacketFunction.Of(Sweep(rows, small, 0));
+        return address is { } of ? ByAddress(rows, small, of.Source, of.Offset) : functions.Of(Sweep(rows, small, 0));
     }
 
     private PacketFunction ByAddress(
@@ -76,7 +76,7 @@ internal sealed class RowBoxes(NftSet set, int[] dataOfRow, PacketFunctions func
             return number;
         })];
         PacketFunction pieces = functions.Of(AddressFunction.Of(at, values), source);
-        return functions.Bind(pieces, null, number => PacketFunction.Of(diagrams[number]));
+        return functions.Bind(pieces, null, number => functions.Of(diagrams[number]));
     }
 
     private Diagram Sweep(List<int> rows, List<(PacketField Field, int Offset, int Length)> fields, int index)

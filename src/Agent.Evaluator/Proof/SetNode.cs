@@ -164,7 +164,7 @@ internal sealed class SetNode
         byte[] constants = [.. ConstantsOf(kinds, key)];
         if (kinds.Length == 1 && kinds[0] == SymbolKind.Constant)
         {
-            return PacketFunction.Of(Find(constants));
+            return functions.Of(Find(constants));
         }
 
         int pattern = 0;

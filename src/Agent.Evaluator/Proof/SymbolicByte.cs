@@ -38,6 +38,8 @@ internal readonly record struct SymbolicByte(SymbolKind Kind, byte Index, byte M
     }
 
     public byte At(byte source) => (byte)(source & Mask ^ Xor);
+
+    public override string ToString() => $"{(int)Kind}.{Index}.{Mask}.{Xor}";
 }
 
 /// <summary>The data registers of one rule, for all packets at once. Copied where the rule's path forks.</summary>

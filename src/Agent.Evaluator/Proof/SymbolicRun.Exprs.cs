@@ -183,7 +183,7 @@ internal sealed partial class SymbolicRun
         }
 
         return (answers.Length == 2 && couldBe.Length == 2 ? Either(site, next(answers[0]), next(answers[1])) : null)
-            ?? PacketFunction.Of(outcomes.Stopped(new Stop(site.Chain, site.Rule, site.Entry)));
+            ?? functions.Of(outcomes.Stopped(new Stop(site.Chain, site.Rule, site.Entry)));
     }
 
     /// <summary>What both come to, at once or at the end of the chain: a drop counts here or there.</summary>
@@ -225,8 +225,11 @@ internal sealed partial class SymbolicRun
         }
 
         NftVerdict verdict = NftElements.GetVerdict(set.DataOf(found));
+        bool byName = registers.Load(e.Sreg.Word, 1)[0].Kind is SymbolKind.OutName && circumstances.Out.StopsAtGoto;
         return verdict.Code switch
         {
+            NftVerdictCode.Goto when byName =>
+                functions.Of(outcomes.Stopped(new Stop(site.Chain, site.Rule, site.Entry))),
             NftVerdictCode.Continue => From(site, index + 1, registers.Copy(), state),
             NftVerdictCode.Break => Leaf(state),
             _ => Verdict(site, verdict, state),
@@ -273,7 +276,7 @@ internal sealed partial class SymbolicRun
         if (value is null)
         {
             return e.Key is NftMetaKey.Iif or NftMetaKey.Oif
-                ? PacketFunction.Of(outcomes.Stopped(new Stop(site.Chain, site.Rule, site.Entry)))
+                ? functions.Of(outcomes.Stopped(new Stop(site.Chain, site.Rule, site.Entry)))
                 : Unknown($"meta {e.Key}");
         }
 
@@ -332,6 +335,6 @@ internal sealed partial class SymbolicRun
 
         PacketFunction matching = From(site, index + 1, registers, state);
         return present.IsLeaf && present.Value == 1 ? matching : functions.Bind(
-            PacketFunction.Of(present), null, there => there == 1 ? matching : Leaf(state));
+            functions.Of(present), null, there => there == 1 ? matching : Leaf(state));
     }
 }

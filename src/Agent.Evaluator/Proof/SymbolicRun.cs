@@ -212,7 +212,7 @@ internal sealed partial class SymbolicRun
         return false;
     }
 
-    private PacketFunction Leaf(Outcome outcome) => PacketFunction.Of(outcomes.Of(outcome));
+    private PacketFunction Leaf(Outcome outcome) => functions.Of(outcomes.Of(outcome));
 
-    private PacketFunction Unknown(string reason) => PacketFunction.Of(outcomes.Unknown(reason));
+    private PacketFunction Unknown(string reason) => functions.Of(outcomes.Unknown(reason));
 }
