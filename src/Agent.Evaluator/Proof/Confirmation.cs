@@ -1,0 +1,126 @@
+using System.Buffers.Binary;
+using Agent.Evaluator.Forms;
+using Agent.Nftables;
+using Agent.Policy;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>Asks the judges of single packets about a difference that the prover found.</summary>
+internal sealed class Confirmation(Ruleset ruleset, PolicyOracle oracle, ProofFacts facts)
+{
+    private const uint ForeignMark = 0x0000_5a5a;
+    private const uint ConfirmedStatus = 8;
+
+    /// <returns>The counterexample, or why it is none.</returns>
+    public (Counterexample? Example, string? Disagreement) Of(Question question, Difference difference, ushort? zone)
+    {
+        IpFamily family = question.Circumstances.Family;
+        PacketPoint point = difference.Box.Sample;
+        PacketTuple tuple = difference.TupleOf(family, point);
+        HookInput input = InputOf(question, tuple, point);
+        (PacketFate expected, string why) = zone is ushort number
+            ? (PacketFate.Passed, $"its zone is {number}")
+            : PacketExpectation.Of(oracle, facts, question.Route, question.Situation, tuple, point);
+        Trace trace = RulesetEvaluator.Evaluate(ruleset, input);
+        PacketFate? observed = FateOf(question, input, trace, zone);
+        bool tolerated = question.LimitExceeded && observed == PacketFate.Dropped;
+        return observed is { } fate && fate != expected && !tolerated
+            ? (new Counterexample(
+                question.Route.Name, question.Situation.Name, tuple, input, expected, why, fate, trace), null)
+            : (null, $"the judges disagree about {tuple}: the prover says {(PacketFate)difference.Observed} and not "
+                + $"{(PacketFate)difference.Expected}, the oracle {expected} ({why}), the run {trace}");
+    }
+
+    private HookInput InputOf(Question question, PacketTuple tuple, PacketPoint point)
+    {
+        Route route = question.Route;
+        Situation situation = question.Situation;
+        return new HookInput
+        {
+            Family = NftFamily.Inet,
+            Hook = route.Hook,
+            Packet = PacketOf(tuple, point),
+            InInterface = route.In.Single ?? route.In.Names[0],
+            OutInterface = route.Out.Single ?? route.Out.Names[0],
+            InIndex = route.In == Interfaces.None ? 0u : 3u,
+            OutIndex = route.Out == Interfaces.None ? 0u : 4u,
+            Mark = question.Mark.IsOriginal ? Unnamed() : question.Mark.Value,
+            Ct = new CtInput(situation.State, situation.Reply, MarkOf(question), route.Zone,
+                situation.Confirmed ? ConfirmedStatus : 0),
+            SessionLimitExceeded = question.LimitExceeded,
+        };
+    }
+
+    // 0 is what packets have; if that is a trusted mark, any other.
+    private uint Unnamed()
+    {
+        uint mark = 0;
+        while (oracle.Settings.TrustedMarks.Contains(mark))
+        {
+            mark += 0x11;
+        }
+
+        return mark;
+    }
+
+    private uint MarkOf(Question question)
+    {
+        uint lowest = facts.EpochMask & ~(facts.EpochMask - 1);
+        uint stale = facts.Epoch ^ lowest;
+        return (question.Circumstances.Epoch ?? stale) | (ForeignMark & ~facts.EpochMask);
+    }
+
+    private static PacketBytes PacketOf(PacketTuple tuple, PacketPoint point)
+    {
+        if (point.Transport == TransportSize.None)
+        {
+            PacketBytes cut = PacketBytes.Of(tuple);
+            return cut with { TransportOffset = -1, Protocol = 0 };
+        }
+
+        int length = point.Transport - 1;
+        PacketBytes packet = PacketBytes.Of(tuple, new PacketShape { TransportBytes = length });
+        byte[] bytes = [.. packet.Network];
+        Span<byte> transport = bytes.AsSpan(packet.TransportOffset);
+        if (length >= 2)
+        {
+            BinaryPrimitives.WriteUInt16BigEndian(transport, point.Source);
+        }
+
+        if (length == 1)
+        {
+            transport[0] = (byte)(point.Source >> 8);
+        }
+
+        if (length >= 4)
+        {
+            BinaryPrimitives.WriteUInt16BigEndian(transport[2..], point.Destination);
+        }
+
+        if (length > 13)
+        {
+            transport[13] = point.Flags;
+        }
+
+        return packet with { Network = [.. bytes] };
+    }
+
+    private PacketFate? FateOf(Question question, HookInput input, Trace trace, ushort? zone)
+    {
+        bool entry = input.Ct.HasEntry;
+        uint changed = entry ? trace.CtMark ^ input.Ct.Mark : 0;
+        bool live = entry && (trace.CtMark & facts.EpochMask) == facts.Epoch;
+        bool tidy = trace.Mark == input.Mark || (question.Route.IsOurs && trace.Mark == 0);
+        return trace.Verdict switch
+        {
+            HookVerdict.Unknown => null,
+            HookVerdict.Drop => changed == 0 ? PacketFate.Dropped : PacketFate.DroppedButMarked,
+            _ when zone is ushort number => (trace.Zone ?? 0) == number && tidy
+                ? PacketFate.Passed : PacketFate.WrongZone,
+            _ => (changed & ~facts.EpochMask) != 0 ? PacketFate.ForeignBitsChanged
+                : !tidy ? PacketFate.MarkLeftBehind
+                : live ? PacketFate.Admitted
+                : changed != 0 ? PacketFate.ForeignBitsChanged : PacketFate.Passed,
+        };
+    }
+}

@@ -1,0 +1,276 @@
+using Agent.Evaluator.Forms;
+using Agent.Policy;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>
+/// What should become of all packets of a route in a situation, from the specification: semantics.md sections 1 and 5,
+/// datapath.md sections 3 and 5.
+/// </summary>
+/// <remarks>
+/// <see cref="PacketExpectation"/> says the same of one packet, with the oracle instead of forms; tests compare the two.
+/// </remarks>
+internal sealed class Expectation(
+    PolicyOracle oracle, ProofFacts facts, PacketFunctions functions, Func<Vnic, Direction, IpFamily, PolicyForm> formOf)
+{
+    /// <summary>Besides <see cref="PacketFate"/>s: the sender's part is done, and the receiver judges.</summary>
+    public const int ReachesReceiver = 100;
+
+    private readonly PacketFunction never = functions.Of(0);
+    private readonly PacketFunction always = functions.Of(1);
+
+    private readonly Dictionary<(PolicyForm, bool), PacketFunction> verdicts = [];
+    private readonly Dictionary<(Vnic, IpFamily), PacketFunction> owns = [];
+    private readonly Dictionary<(PacketFunction, PacketFunction, PacketFunction), PacketFunction> stages =
+        new(new ByReference());
+
+    private readonly Dictionary<string, PacketFunction> fixedOnes = new(StringComparer.Ordinal);
+    private readonly DiagramMirror mirror = new(functions.Diagrams);
+
+    /// <returns>Leaves are <see cref="PacketFate"/>s.</returns>
+    public PacketFunction Of(Route route, Situation situation, IpFamily family)
+    {
+        if (route.IsOfAnotherZone && situation.HasEntry)
+        {
+            return Fate(PacketFate.Dropped);
+        }
+
+        PacketFunction judged = Judged(route, situation, family);
+        if (!situation.IsLive || route.IsBehindSender)
+        {
+            return judged;
+        }
+
+        return situation.State == CtState.Established
+            ? Fate(PacketFate.Admitted)
+            : Where(Errors(family), Fate(PacketFate.Admitted), judged);
+    }
+
+    private PacketFunction Judged(Route route, Situation situation, IpFamily family)
+    {
+        if (route.FromClosed || (route.Sender is not null && facts.Closed.Contains(route.Sender.Id)))
+        {
+            return Fate(PacketFate.Dropped);
+        }
+
+        if (route.Sender is null)
+        {
+            return Received(route, situation, family);
+        }
+
+        if (!situation.HasEntry)
+        {
+            return Untracked(situation, family, sent: true);
+        }
+
+        PacketFunction judge = Session(route.Sender, situation.Reply ? Direction.Ingress : Direction.Egress,
+            situation.Reply, family);
+        PacketFunction passes = Stage(
+            Opens(situation, family, facts.Adopting.Contains(route.Sender.Id)), Dhcp(client: true), judge);
+        return Where(passes, Received(route, situation, family), Fate(PacketFate.Dropped));
+    }
+
+    // Behind the sender, or without one.
+    private PacketFunction Received(Route route, Situation situation, IpFamily family)
+    {
+        if (route.Receiver is null)
+        {
+            return route.Beyond switch
+            {
+                Beyond.Closed => Fate(PacketFate.Dropped),
+                Beyond.Receiver => functions.Of(ReachesReceiver),
+                Beyond.Host when route.Sender is not null => Where(
+                    situation.Reply ? always : HostServices(family),
+                    Fate(PacketFate.Admitted), Fate(PacketFate.Dropped)),
+                _ => Fate(route.Sender is null && !situation.IsLive ? PacketFate.Passed : PacketFate.Admitted),
+            };
+        }
+
+        Vnic receiver = route.Receiver;
+        if (facts.Closed.Contains(receiver.Id) || (route.Sender is not null && route.Sender.VpcId != receiver.VpcId))
+        {
+            return Fate(PacketFate.Dropped);
+        }
+
+        if (route.TrustedMark is not null)
+        {
+            return Fate(situation.HasEntry ? PacketFate.Admitted : PacketFate.Passed);
+        }
+
+        if (!situation.HasEntry)
+        {
+            return Untracked(situation, family, sent: false);
+        }
+
+        PacketFunction judge = Session(receiver, situation.Reply ? Direction.Egress : Direction.Ingress,
+            situation.Reply, family);
+        PacketFunction answers = route.FromHost ? Dhcp(client: false) : And(Dhcp(client: false), DhcpServers(family));
+        PacketFunction passes = Stage(
+            Opens(situation, family, facts.Adopting.Contains(receiver.Id)), answers, And(Own(receiver, family), judge));
+        return Where(passes, Fate(PacketFate.Admitted), Fate(PacketFate.Dropped));
+    }
+
+    /// <summary>1 where a vNIC's rules accept a session, by its packets in one direction.</summary>
+    private PacketFunction Session(Vnic vnic, Direction direction, bool mirrored, IpFamily family)
+    {
+        PolicyForm form = formOf(vnic, direction, family);
+        if (verdicts.TryGetValue((form, mirrored), out PacketFunction? known))
+        {
+            return known;
+        }
+
+        bool ownIsSource = direction == Direction.Egress != mirrored;
+        AddressCut sources = ownIsSource ? form.Own : form.Remote;
+        AddressCut destinations = ownIsSource ? form.Remote : form.Own;
+        var numbers = new Dictionary<Diagram, int>();
+        int[] classes = new int[sources.Count * destinations.Count];
+        for (int pair = 0; pair < classes.Length; pair++)
+        {
+            (int source, int destination) = Math.DivRem(pair, destinations.Count);
+            Diagram verdict = ownIsSource
+                ? form.Verdicts(destination, source) : form.Verdicts(source, destination);
+            verdict = mirrored ? mirror.Of(verdict) : verdict;
+            if (!numbers.TryGetValue(verdict, out int number))
+            {
+                numbers.Add(verdict, number = numbers.Count);
+            }
+
+            classes[pair] = number;
+        }
+
+        PacketFunction result = numbers.Count == 1 ? functions.Of(numbers.Keys.First())
+            : new PacketFunction(sources, destinations, classes, [.. numbers.Keys]);
+        verdicts.Add((form, mirrored), result);
+        return result;
+    }
+
+    private PacketFunction Own(Vnic vnic, IpFamily family)
+    {
+        if (!vnic.SourceDestinationCheck)
+        {
+            return always;
+        }
+
+        if (!owns.TryGetValue((vnic, family), out PacketFunction? own))
+        {
+            IEnumerable<IpPrefix> prefixes = vnic.Addresses.Concat(vnic.DelegatedPrefixes)
+                .Append(IpPrefix.Host(IpFamily.V6, PolicyOracle.LinkLocal(vnic.Mac)));
+            own = functions.Of(AddressFunction.Of(family, prefixes), source: false);
+            owns.Add((vnic, family), own);
+        }
+
+        return own;
+    }
+
+    // (opens a session, or is in one) and (exempt or judged); the same for all vNICs of a profile.
+    private PacketFunction Stage(PacketFunction opens, PacketFunction exempt, PacketFunction judge)
+    {
+        if (!stages.TryGetValue((opens, exempt, judge), out PacketFunction? passes))
+        {
+            stages.Add((opens, exempt, judge), passes = And(opens, Where(exempt, always, judge)));
+        }
+
+        return passes;
+    }
+
+    /// <summary>A session begins with a bare SYN, and never with an ICMP error.</summary>
+    private PacketFunction Opens(Situation situation, IpFamily family, bool adopting) => situation.State switch
+    {
+        CtState.New => adopting ? always : Fixed("syn", BareSyn),
+        CtState.Related => Fixed($"related {family} {adopting}", () => And(
+            Not(Or(Protocol(IpProtocol.Icmp), Protocol(IpProtocol.Icmpv6))), adopting ? always : BareSyn())),
+        _ => always,
+    };
+
+    private PacketFunction BareSyn()
+    {
+        ushort[] ends = [.. Enumerable.Range(0, 256).Select(flags => (ushort)flags)];
+        const int Asked = (int)(TcpFlags.Fin | TcpFlags.Syn | TcpFlags.Rst | TcpFlags.Ack);
+        Diagram flags = functions.Diagrams.Node(PacketField.Flags, ends,
+            [.. ends.Select(value => Diagrams.Leaf((value & Asked) == (int)TcpFlags.Syn ? 1 : 0))]);
+        return Where(Protocol(IpProtocol.Tcp), functions.Of(flags), always);
+    }
+
+    private PacketFunction Errors(IpFamily family) => Fixed($"errors {family}", () => And(
+        Protocol(SituationPackets.IcmpOf(family)),
+        IcmpTypes(family == IpFamily.V4 ? SituationPackets.Icmpv4Errors : SituationPackets.Icmpv6Errors)));
+
+    private PacketFunction Untracked(Situation situation, IpFamily family, bool sent) =>
+        situation.State == CtState.Invalid || family == IpFamily.V4
+            ? Fate(PacketFate.Dropped)
+            : Fixed($"untracked {sent}", () => Where(
+                And(And(Protocol(IpProtocol.Icmpv6), HasType()),
+                    IcmpTypes(sent ? SituationPackets.NeighbourFrom : SituationPackets.NeighbourTo)),
+                Fate(PacketFate.Passed), Fate(PacketFate.Dropped)));
+
+    private PacketFunction HasType() => functions.Of(functions.Diagrams.Where(
+        PacketField.Transport, TransportSize.Of(1), TransportSize.Max, Diagrams.Leaf(1), Diagrams.Leaf(0)));
+
+    private PacketFunction IcmpTypes(IEnumerable<byte> types) => types.Aggregate(never, (any, type) =>
+        Or(any, Range(PacketField.Source, (ushort)(type << 8), (ushort)(type << 8 | 0xff))));
+
+    // RFC 2131 and 8415: a client asks from 68 to 67, or from 546 to 547; a server answers the other way round.
+    private PacketFunction Dhcp(bool client) => Fixed($"dhcp {client}", () => And(Protocol(IpProtocol.Udp), client
+        ? Or(Ports(68, 67), Ports(546, 547)) : Or(Ports(67, 68), Ports(547, 546))));
+
+    private PacketFunction DhcpServers(IpFamily family) => Fixed($"servers {family}", () =>
+        functions.Of(AddressFunction.Of(family, oracle.Settings.DhcpServers), source: true));
+
+    private PacketFunction HostServices(IpFamily family) => Fixed($"host {family}", () =>
+    {
+        PacketFunction allowed = Or(Dhcp(client: true),
+            functions.Of(AddressFunction.Of(family, oracle.Settings.MetadataAddresses), source: false));
+        foreach (HostService service in oracle.Settings.HostServices)
+        {
+            PacketFunction one = Protocol(service.Protocol);
+            one = service.Port is ushort port ? And(one, Range(PacketField.Destination, port, port)) : one;
+            one = service.Address is IpPrefix address
+                ? And(one, functions.Of(AddressFunction.Of(family, [address]), source: false)) : one;
+            allowed = Or(allowed, one);
+        }
+
+        return allowed;
+    });
+
+    private PacketFunction Ports(ushort source, ushort destination) => And(
+        Range(PacketField.Source, source, source), Range(PacketField.Destination, destination, destination));
+
+    private PacketFunction Protocol(byte protocol) => Range(PacketField.Protocol, protocol, protocol);
+
+    private PacketFunction Range(PacketField field, ushort first, ushort last) => functions.Of(
+        functions.Diagrams.Where(field, first, last, Diagrams.Leaf(1), Diagrams.Leaf(0)));
+
+    private PacketFunction Where(PacketFunction condition, PacketFunction then, PacketFunction otherwise) =>
+        functions.Bind(condition, null, holds => holds == 1 ? then : otherwise);
+
+    private PacketFunction And(PacketFunction one, PacketFunction other) => Where(one, other, never);
+
+    private PacketFunction Or(PacketFunction one, PacketFunction other) => Where(one, always, other);
+
+    private PacketFunction Not(PacketFunction one) => Where(one, never, always);
+
+    private PacketFunction Fate(PacketFate fate) => functions.Of((int)fate);
+
+    private PacketFunction Fixed(string name, Func<PacketFunction> make)
+    {
+        if (!fixedOnes.TryGetValue(name, out PacketFunction? known))
+        {
+            fixedOnes.Add(name, known = make());
+        }
+
+        return known;
+    }
+
+    private sealed class ByReference : IEqualityComparer<(PacketFunction, PacketFunction, PacketFunction)>
+    {
+        public bool Equals(
+            (PacketFunction, PacketFunction, PacketFunction) x, (PacketFunction, PacketFunction, PacketFunction) y) =>
+            ReferenceEquals(x.Item1, y.Item1) && ReferenceEquals(x.Item2, y.Item2)
+            && ReferenceEquals(x.Item3, y.Item3);
+
+        public int GetHashCode((PacketFunction, PacketFunction, PacketFunction) of) => HashCode.Combine(
+            System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(of.Item1),
+            System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(of.Item2),
+            System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(of.Item3));
+    }
+}

@@ -1,0 +1,85 @@
+using Agent.Nftables;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>All base chains of a hook, one after the other, for all packets of a family.</summary>
+internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
+{
+    /// <summary>NF_IP_PRI_CONNTRACK (linux/netfilter_ipv4.h).</summary>
+    private const int ConntrackPriority = -200;
+
+    private readonly List<(NftTable Table, ProgramNodes.Table Nodes)> tables =
+        [.. ruleset.Tables.Select(table => (table, cache.Nodes.Of(table, cache.Functions)))];
+
+    private readonly Dictionary<(NftFamily, NftHook, bool), List<(ProgramNodes.Table Nodes, NftChain Chain)>> bases = [];
+
+    /// <summary>Whether any chain stands there.</summary>
+    public bool Exists(NftFamily family, NftHook hook, bool beforeConntrack) =>
+        BasesOf(family, hook, beforeConntrack).Count > 0;
+
+    /// <summary>The whole hook.</summary>
+    /// <returns>Leaves: accepted, dropped, stopped, unknown.</returns>
+    public PacketFunction Whole(Circumstances circumstances, PacketMark mark, Mentioned mentioned) =>
+        From(circumstances, 0, Outcome.Start(mark), mentioned);
+
+    /// <summary>What is left of the hook behind a stop: only its last chain stops.</summary>
+    public PacketFunction Rest(Circumstances circumstances, Stop stop, Mentioned mentioned) =>
+        Run(BasesOf(circumstances)[^1].Nodes, circumstances, mentioned).Base(stop.Chain, stop.Rule, stop.State);
+
+    private PacketFunction From(Circumstances circumstances, int chain, Outcome start, Mentioned mentioned)
+    {
+        List<(ProgramNodes.Table Nodes, NftChain Chain)> all = BasesOf(circumstances);
+        if (chain == all.Count)
+        {
+            return cache.Functions.Of(cache.Outcomes.Of(start with { Kind = OutcomeKind.Accepted }));
+        }
+
+        (ProgramNodes.Table nodes, NftChain at) = all[chain];
+        PacketFunction first = nodes.ChainOf(at.Name) is ChainNode node
+            ? Run(nodes, circumstances, mentioned).Base(node, 0, start)
+            : cache.Functions.Of(cache.Outcomes.Unknown($"chain {at.Name} leads back to itself"));
+        return Then(first, circumstances, chain + 1, mentioned);
+    }
+
+    private PacketFunction Then(PacketFunction first, Circumstances circumstances, int next, Mentioned mentioned)
+    {
+        List<(ProgramNodes.Table Nodes, NftChain Chain)> all = BasesOf(circumstances);
+        return next == all.Count ? first : cache.Functions.Bind(first, null, leaf => cache.Outcomes[leaf].Kind switch
+        {
+            OutcomeKind.Accepted => From(circumstances, next, cache.Outcomes[leaf], mentioned),
+            OutcomeKind.Stopped => cache.Functions.Of(
+                cache.Outcomes.Unknown("a dispatch by interface before the last chain of a hook")),
+            _ => cache.Functions.Of(leaf),
+        });
+    }
+
+    private SymbolicRun Run(ProgramNodes.Table nodes, Circumstances circumstances, Mentioned mentioned) =>
+        new(nodes, cache.Functions, cache.Outcomes, cache.Running, circumstances, mentioned);
+
+    private List<(ProgramNodes.Table Nodes, NftChain Chain)> BasesOf(Circumstances circumstances) =>
+        BasesOf(circumstances.Table, circumstances.Hook, circumstances.BeforeConntrack);
+
+    // Priority of conntrack itself counts as behind it: "unknown" is what a chain that asks for ct gets before it.
+    private List<(ProgramNodes.Table Nodes, NftChain Chain)> BasesOf(
+        NftFamily family, NftHook hook, bool beforeConntrack)
+    {
+        if (!bases.TryGetValue((family, hook, beforeConntrack), out var found))
+        {
+            found = [.. tables
+                .Where(table => table.Table.Family == family)
+                .SelectMany(table => table.Table.Chains, (table, chain) => (table.Table, table.Nodes, Chain: chain))
+                .Where(at => at.Chain.Hook is { } here && here.Hook == hook
+                    && IsBefore(hook, here.Priority) == beforeConntrack)
+                .OrderBy(at => at.Chain.Hook!.Priority)
+                .ThenBy(at => at.Table.Name, StringComparer.Ordinal)
+                .ThenBy(at => at.Chain.Name, StringComparer.Ordinal)
+                .Select(at => (at.Nodes, at.Chain))];
+            bases.Add((family, hook, beforeConntrack), found);
+        }
+
+        return found;
+    }
+
+    private static bool IsBefore(NftHook hook, int priority) =>
+        hook is NftHook.Prerouting or NftHook.Output && priority <= ConntrackPriority;
+}

@@ -1,0 +1,76 @@
+using Agent.Evaluator.Forms;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>A number for every packet of one family: by the atoms of its two addresses, then by a diagram.</summary>
+/// <param name="Sources">Atoms of the source address.</param>
+/// <param name="Destinations">Atoms of the destination address.</param>
+/// <param name="Classes">
+/// The class of each pair of atoms, <c>source * Destinations.Count + destination</c>.
+/// </param>
+/// <param name="Diagrams">The diagram of each class; all different.</param>
+internal sealed class PacketFunction(AddressCut sources, AddressCut destinations, int[] classes, Diagram[] diagrams)
+{
+    private List<(PacketFunction[] Results, PacketFunction Bound)>? derived;
+    private int[]? leaves;
+    private int[]? running;
+
+    public AddressCut Sources => sources;
+
+    public AddressCut Destinations => destinations;
+
+    public int[] Classes => classes;
+
+    public Diagram[] Diagrams => diagrams;
+
+    public bool IsConstant => diagrams.Length == 1 && diagrams[0].IsLeaf;
+
+    /// <summary>No address matters.</summary>
+    public bool IsUnaddressed => diagrams.Length == 1;
+
+    /// <summary>The values that it takes; those of a kind, if there is a filter.</summary>
+    /// <param name="all">Where the diagrams are.</param>
+    /// <param name="filter">Always the same one, or null.</param>
+    public int[] Leaves(Diagrams all, LeafFilter? filter)
+    {
+        ref int[]? known = ref filter is null ? ref leaves : ref running;
+        if (known is null)
+        {
+            var values = new HashSet<int>();
+            foreach (Diagram diagram in diagrams)
+            {
+                foreach (int value in filter is null ? all.Leaves(diagram) : filter.Of(all, diagram))
+                {
+                    values.Add(value);
+                }
+            }
+
+            known = [.. values.Order()];
+        }
+
+        return known;
+    }
+
+    /// <summary>What this function became before, when each of its leaves was replaced by the same function.</summary>
+    public PacketFunction? Derived(PacketFunction[] results)
+    {
+        foreach ((PacketFunction[] known, PacketFunction bound) in derived ?? [])
+        {
+            if (known.AsSpan().SequenceEqual(results))
+            {
+                return bound;
+            }
+        }
+
+        return null;
+    }
+
+    public void Derive(PacketFunction[] results, PacketFunction bound) => (derived ??= []).Add((results, bound));
+
+    /// <summary>Equal for all packets, as far as can be seen without cutting further.</summary>
+    public bool Same(PacketFunction other) =>
+        ReferenceEquals(this, other)
+        || (IsUnaddressed && other.IsUnaddressed && diagrams[0] == other.Diagrams[0])
+        || (ReferenceEquals(sources, other.Sources) && ReferenceEquals(destinations, other.Destinations)
+            && diagrams.AsSpan().SequenceEqual(other.Diagrams) && classes.AsSpan().SequenceEqual(other.Classes));
+}

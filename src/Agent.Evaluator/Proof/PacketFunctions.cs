@@ -1,0 +1,383 @@
+using Agent.Evaluator.Forms;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>
+/// Composes packet functions. What it computes is canonical per pair of atoms: two functions are equal if and only if
+/// their diagrams are, pair by pair.
+/// </summary>
+internal sealed class PacketFunctions(Diagrams diagrams)
+{
+    /// <summary>Leaves from here on stand for a diagram that is put in their place.</summary>
+    private const int FirstPlaceholder = 1 << 28;
+
+    /// <summary>More pairs of atoms than a function may tell apart; beyond it there is no proof.</summary>
+    public const int PairsMax = 1 << 23;
+
+    private readonly List<DiagramMerge> placements = [];
+    private readonly Dictionary<(AddressCut, AddressCut), AddressCut> joints = [];
+    private readonly Dictionary<(AddressCut, AddressCut), int[]> inclusions = [];
+    private readonly Dictionary<AddressFunction, AddressCut> cuts = [];
+    private readonly Dictionary<(Diagram, int, Diagram, int, Diagram), Diagram> substitutions = [];
+    private readonly Dictionary<Diagram, PacketFunction> unaddressed = [];
+    private readonly Dictionary<(AddressFunction, bool), PacketFunction> addresses = [];
+
+    public Diagrams Diagrams => diagrams;
+
+    /// <summary>Conditions that were found by trying all values of a field.</summary>
+    public Dictionary<string, PacketFunction> Conditions { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Entries of the memos: what a cache's owner watches.</summary>
+    public int Size => diagrams.Count + joints.Count + substitutions.Count;
+
+    /// <summary>The same diagram for all addresses: one object for each.</summary>
+    public PacketFunction Of(Diagram diagram)
+    {
+        if (!unaddressed.TryGetValue(diagram, out PacketFunction? known))
+        {
+            known = new PacketFunction(AddressCut.Whole, AddressCut.Whole, [0], [diagram]);
+            unaddressed.Add(diagram, known);
+        }
+
+        return known;
+    }
+
+    public PacketFunction Of(int value) => Of(Diagrams.Leaf(value));
+
+    /// <summary>The value of a function of one of the addresses.</summary>
+    public PacketFunction Of(AddressFunction function, bool source)
+    {
+        if (!addresses.TryGetValue((function, source), out PacketFunction? known))
+        {
+            AddressCut cut = CutOf(function);
+            int[] values = cut.ValuesOf(function);
+            known = Compressed(
+                source ? cut : AddressCut.Whole, source ? AddressCut.Whole : cut, [.. Enumerable.Range(0, cut.Count)],
+                [.. values.Select(Diagrams.Leaf)]);
+            addresses.Add((function, source), known);
+        }
+
+        return known;
+    }
+
+    public PacketFunction Map(PacketFunction from, Func<int, int> map) => Bind(from, null, leaf => Of(map(leaf)));
+
+    /// <summary>Replaces each value by the value that <paramref name="next"/>'s function has at the packet.</summary>
+    /// <param name="from">The function.</param>
+    /// <param name="movers">Leaves to replace; null: all.</param>
+    /// <param name="next">Asked once for each leaf.</param>
+    /// <returns>The same object if the same was asked before: what follows is then known as well.</returns>
+    public PacketFunction Bind(PacketFunction from, LeafFilter? movers, Func<int, PacketFunction> next)
+    {
+        int[] moving = from.Leaves(diagrams, movers);
+        var results = new PacketFunction[moving.Length];
+        bool changed = false;
+        for (int i = 0; i < results.Length; i++)
+        {
+            results[i] = next(moving[i]);
+            changed |= !results[i].IsConstant || results[i].Diagrams[0].Value != moving[i];
+        }
+
+        if (!changed || from.IsConstant)
+        {
+            return changed ? results[0] : from;
+        }
+
+        PacketFunction? bound = from.Derived(results);
+        if (bound is null)
+        {
+            bound = Bound(from, movers, moving, results);
+            from.Derive(results, bound);
+        }
+
+        return bound;
+    }
+
+    private PacketFunction Bound(PacketFunction from, LeafFilter? movers, int[] moving, PacketFunction[] results)
+    {
+        var byLeaf = new Dictionary<int, PacketFunction>(moving.Length);
+        var addressed = new List<int>();
+        AddressCut sources = from.Sources;
+        AddressCut destinations = from.Destinations;
+        for (int i = 0; i < moving.Length; i++)
+        {
+            byLeaf.Add(moving[i], results[i]);
+            if (!results[i].IsUnaddressed)
+            {
+                addressed.Add(moving[i]);
+                sources = Joint(sources, results[i].Sources);
+                destinations = Joint(destinations, results[i].Destinations);
+            }
+        }
+
+        return addressed.Count == 0
+            ? Unaddressed(from, movers, byLeaf)
+            : Addressed(from, movers, byLeaf, addressed, sources, destinations);
+    }
+
+    private AddressCut CutOf(AddressFunction function)
+    {
+        if (!cuts.TryGetValue(function, out AddressCut? cut))
+        {
+            cuts.Add(function, cut = AddressCut.Of(function));
+        }
+
+        return cut;
+    }
+
+    /// <summary>The coarsest cut that both are made of.</summary>
+    public AddressCut Joint(AddressCut one, AddressCut other)
+    {
+        if (ReferenceEquals(one, other) || other.Count == 1)
+        {
+            return one;
+        }
+
+        if (one.Count == 1)
+        {
+            return other;
+        }
+
+        if (!joints.TryGetValue((one, other), out AddressCut? joint))
+        {
+            joint = one.Refine(other);
+            joint = joint.Count == one.Count ? one : joint.Count == other.Count ? other : joint;
+            joints.Add((one, other), joint);
+        }
+
+        return joint;
+    }
+
+    /// <summary>The class of each pair of atoms of finer cuts.</summary>
+    public int[] Pull(PacketFunction function, AddressCut sources, AddressCut destinations)
+    {
+        if (ReferenceEquals(function.Sources, sources) && ReferenceEquals(function.Destinations, destinations))
+        {
+            return function.Classes;
+        }
+
+        if ((long)sources.Count * destinations.Count > PairsMax)
+        {
+            throw new TooManyAtomsException();
+        }
+
+        int[] source = Inclusion(sources, function.Sources);
+        int[] destination = Inclusion(destinations, function.Destinations);
+        int[] classes = new int[sources.Count * destinations.Count];
+        int at = 0;
+        foreach (int row in source)
+        {
+            int start = row * function.Destinations.Count;
+            foreach (int column in destination)
+            {
+                classes[at++] = function.Classes[start + column];
+            }
+        }
+
+        return classes;
+    }
+
+    private ReadOnlySpan<int> Movers(Diagram diagram, LeafFilter? movers) =>
+        movers is null ? diagrams.Leaves(diagram) : movers.Of(diagrams, diagram);
+
+    private PacketFunction Unaddressed(
+        PacketFunction from, LeafFilter? movers, Dictionary<int, PacketFunction> results)
+    {
+        var replaced = new Diagram[from.Diagrams.Length];
+        for (int i = 0; i < replaced.Length; i++)
+        {
+            replaced[i] = Substitute(from.Diagrams[i], movers, leaf => results[leaf].Diagrams[0]);
+        }
+
+        return Compressed(from.Sources, from.Destinations, from.Classes, replaced);
+    }
+
+    private PacketFunction Addressed(
+        PacketFunction from, LeafFilter? movers, Dictionary<int, PacketFunction> results, List<int> addressed,
+        AddressCut sources, AddressCut destinations)
+    {
+        int[] before = Pull(from, sources, destinations);
+        Dictionary<int, int[]> pulled =
+            addressed.ToDictionary(leaf => leaf, leaf => Pull(results[leaf], sources, destinations));
+        int[][][] splits = [.. from.Diagrams.Select(diagram =>
+            SplitsOf(diagram, movers, pulled))];
+
+        // A new class for each combination of the old one with the classes that its leaves have there.
+        var numbers = new Dictionary<(int, int), int>();
+        int next = from.Diagrams.Length;
+        var dense = new Dictionary<int, int>();
+        var diagramOf = new List<Diagram>();
+        int[] classes = new int[before.Length];
+        for (int pair = 0; pair < classes.Length; pair++)
+        {
+            int key = before[pair];
+            foreach (int[] split in splits[before[pair]])
+            {
+                if (!numbers.TryGetValue((key, split[pair]), out int number))
+                {
+                    numbers.Add((key, split[pair]), number = next++);
+                }
+
+                key = number;
+            }
+
+            if (!dense.TryGetValue(key, out int found))
+            {
+                dense.Add(key, found = diagramOf.Count);
+                int here = pair;
+                diagramOf.Add(Substitute(from.Diagrams[before[pair]], movers, leaf =>
+                    results[leaf].Diagrams[pulled.TryGetValue(leaf, out int[]? at) ? at[here] : 0]));
+            }
+
+            classes[pair] = found;
+        }
+
+        return Compressed(sources, destinations, classes, [.. diagramOf]);
+    }
+
+    private int[][] SplitsOf(Diagram diagram, LeafFilter? movers, Dictionary<int, int[]> pulled)
+    {
+        var splits = new List<int[]>();
+        foreach (int leaf in Movers(diagram, movers))
+        {
+            if (pulled.TryGetValue(leaf, out int[]? classes))
+            {
+                splits.Add(classes);
+            }
+        }
+
+        return [.. splits];
+    }
+
+    private Diagram Substitute(Diagram diagram, LeafFilter? movers, Func<int, Diagram> result)
+    {
+        if (diagram.IsLeaf)
+        {
+            return Movers(diagram, movers).IsEmpty ? diagram : result(diagram.Value);
+        }
+
+        ReadOnlySpan<int> moving = Movers(diagram, movers);
+        if (moving.Length is 0 or > 2)
+        {
+            return moving.Length == 0 ? diagram : SubstituteAnew(diagram, movers, result);
+        }
+
+        // Most often one or two leaves move, and the same ones again in the next situation.
+        (Diagram, int, Diagram, int, Diagram) key = moving.Length == 1
+            ? (diagram, moving[0], result(moving[0]), -1, default)
+            : (diagram, moving[0], result(moving[0]), moving[1], result(moving[1]));
+        if (!substitutions.TryGetValue(key, out Diagram known))
+        {
+            substitutions.Add(key, known = SubstituteAnew(diagram, movers, result));
+        }
+
+        return known;
+    }
+
+    private Diagram SubstituteAnew(Diagram diagram, LeafFilter? movers, Func<int, Diagram> result)
+    {
+        var values = new Dictionary<int, int>();
+        var placed = new List<Diagram>();
+        foreach (int leaf in Movers(diagram, movers))
+        {
+            Diagram one = result(leaf);
+            if (!one.IsLeaf)
+            {
+                placed.Add(one);
+            }
+
+            values.Add(leaf, one.IsLeaf ? one.Value : FirstPlaceholder + placed.Count - 1);
+        }
+
+        Diagram mapped = new DiagramMap(diagrams, leaf => values.GetValueOrDefault(leaf, leaf)).Of(diagram);
+        for (int i = 0; i < placed.Count; i++)
+        {
+            mapped = Placement(i).Of(mapped, placed[i]);
+        }
+
+        return mapped;
+    }
+
+    private DiagramMerge Placement(int index)
+    {
+        while (placements.Count <= index)
+        {
+            int placeholder = FirstPlaceholder + placements.Count;
+            placements.Add(new DiagramMerge(diagrams, (leaf, placed) => leaf == placeholder ? placed : leaf));
+        }
+
+        return placements[index];
+    }
+
+    private int[] Inclusion(AddressCut fine, AddressCut coarse)
+    {
+        if (!inclusions.TryGetValue((fine, coarse), out int[]? atoms))
+        {
+            inclusions.Add((fine, coarse), atoms = fine.AtomsIn(coarse));
+        }
+
+        return atoms;
+    }
+
+    private PacketFunction Compressed(
+        AddressCut sources, AddressCut destinations, int[] classes, Diagram[] replaced)
+    {
+        var distinct = new Dictionary<Diagram, int>();
+        int[] renumbered = new int[replaced.Length];
+        for (int i = 0; i < replaced.Length; i++)
+        {
+            if (!distinct.TryGetValue(replaced[i], out int number))
+            {
+                distinct.Add(replaced[i], number = distinct.Count);
+            }
+
+            renumbered[i] = number;
+        }
+
+        if (distinct.Count == 1)
+        {
+            return Of(replaced[0]);
+        }
+
+        if (distinct.Count == replaced.Length)
+        {
+            return new PacketFunction(sources, destinations, classes, replaced);
+        }
+
+        int[] merged = new int[classes.Length];
+        for (int i = 0; i < merged.Length; i++)
+        {
+            merged[i] = renumbered[classes[i]];
+        }
+
+        return new PacketFunction(sources, destinations, merged, [.. distinct.Keys]);
+    }
+}
+
+/// <summary>Leaves of a kind, remembered for each diagram.</summary>
+internal sealed class LeafFilter(Func<int, bool> includes)
+{
+    private readonly Dictionary<Diagram, int[]> known = [];
+
+    public ReadOnlySpan<int> Of(Diagrams diagrams, Diagram diagram)
+    {
+        if (!known.TryGetValue(diagram, out int[]? leaves))
+        {
+            var found = new List<int>();
+            foreach (int leaf in diagrams.Leaves(diagram))
+            {
+                if (includes(leaf))
+                {
+                    found.Add(leaf);
+                }
+            }
+
+            known.Add(diagram, leaves = [.. found]);
+        }
+
+        return leaves;
+    }
+}
+
+/// <summary>A function would tell more pairs of addresses apart than fit; what asked for it is not proved.</summary>
+internal sealed class TooManyAtomsException : Exception;

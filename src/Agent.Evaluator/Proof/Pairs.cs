@@ -1,0 +1,122 @@
+using Agent.Policy;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>Traffic between vNICs of this host, without looking at every pair of them.</summary>
+/// <remarks>
+/// A sender is run with "some vNIC of the VPC" as the receiver; where the program asks which one, it stops. Every
+/// sender of a VPC stops at the same few places, so each receiver is run once from each of them, with "some vNIC of
+/// the VPC" as the sender. That is every pair: n + n runs instead of n x n.
+/// </remarks>
+internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
+{
+    private readonly Dictionary<string, Dictionary<(Situation, IpFamily), HashSet<Stop>>> stops =
+        new(StringComparer.Ordinal);
+
+    private readonly Dictionary<string, VnicProof?> senders = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string, string, Situation, IpFamily), bool> separated = [];
+    private readonly ILookup<string, Vnic> byVpc =
+        policy.Vnics.Values.ToLookup(vnic => vnic.VpcId, StringComparer.Ordinal);
+
+    /// <returns>Null: as it should be, as sender and as receiver.</returns>
+    public VnicProof? Of(Vnic vnic)
+    {
+        string[] names = NamesOf(vnic.VpcId);
+        return Sent(vnic) ?? Received(vnic, names)
+            ?? Claims.Worst(byVpc.Where(vpc => vpc.Key != vnic.VpcId), vpc => ToAnother(vnic, vpc.First()));
+    }
+
+    private string[] NamesOf(string vpcId) => [.. byVpc[vpcId].Select(vnic => vnic.InterfaceName)];
+
+    private Route Pair(Vnic sender, Vnic receiver) => new(
+        $"{sender.InterfaceName} -> {receiver.InterfaceName}", Nftables.NftHook.Forward,
+        Interfaces.Of(sender.InterfaceName), Interfaces.Of(receiver.InterfaceName))
+    {
+        Sender = sender,
+        Receiver = receiver,
+        Zone = routes.ZoneOf(sender),
+        IsOfAnotherZone = routes.ZoneOf(sender) != routes.ZoneOf(receiver),
+    };
+
+    private VnicProof? Sent(Vnic vnic)
+    {
+        if (!senders.TryGetValue(vnic.Id, out VnicProof? fault))
+        {
+            Vnic[] others = [.. byVpc[vnic.VpcId]];
+            Route route = Pair(vnic, vnic) with
+            {
+                Name = $"{vnic.InterfaceName} -> another vNIC",
+                Out = Interfaces.OneOf(NamesOf(vnic.VpcId)) with { StopsAtGoto = true },
+                Receiver = null,
+                Beyond = Beyond.Receiver,
+                Examples = [.. others.Take(8).Select(other => Pair(vnic, other))],
+            };
+            if (!stops.TryGetValue(vnic.VpcId, out Dictionary<(Situation, IpFamily), HashSet<Stop>>? places))
+            {
+                stops.Add(vnic.VpcId, places = []);
+            }
+
+            fault = InAll((situation, family) =>
+            {
+                if (!places.TryGetValue((situation, family), out HashSet<Stop>? here))
+                {
+                    places.Add((situation, family), here = []);
+                }
+
+                return claims.Check(route, situation, family, claims.Hooks.Whole, here);
+            });
+            senders.Add(vnic.Id, fault);
+        }
+
+        return fault;
+    }
+
+    private VnicProof? Received(Vnic vnic, string[] names)
+    {
+        foreach (Vnic other in byVpc[vnic.VpcId])
+        {
+            Sent(other); // finds where it stops; what is wrong with it is its own
+        }
+
+        Route route = Pair(vnic, vnic) with
+        {
+            Name = $"another vNIC -> {vnic.InterfaceName}",
+            In = Interfaces.OneOf(names),
+            Sender = null,
+            IsBehindSender = true,
+            Examples = [.. byVpc[vnic.VpcId].Take(8).Select(other => Pair(other, vnic))],
+        };
+        return InAll((situation, family) => Claims.Worst(
+            stops[vnic.VpcId].GetValueOrDefault((situation, family)) ?? [], stop => claims.Check(
+                route, situation, family,
+                (circumstances, _, mentioned) => claims.Hooks.Rest(circumstances, stop, mentioned))));
+    }
+
+    // All receivers of another VPC at once; and all senders at once, where the answer does not depend on them.
+    private VnicProof? ToAnother(Vnic vnic, Vnic receiver)
+    {
+        Route route = Pair(vnic, receiver) with
+        {
+            Name = $"{vnic.InterfaceName} -> VPC {receiver.VpcId}",
+            Out = Interfaces.OneOf(NamesOf(receiver.VpcId)),
+            Examples = [.. byVpc[receiver.VpcId].Take(8).Select(other => Pair(vnic, other))],
+        };
+        return InAll((situation, family) =>
+        {
+            var key = (vnic.VpcId, receiver.VpcId, situation, family);
+            if (!separated.TryGetValue(key, out bool apart))
+            {
+                apart = claims.Check(
+                    route with { In = Interfaces.OneOf(NamesOf(vnic.VpcId)), Examples = [] }, situation, family,
+                    claims.Hooks.Whole) is null;
+                separated.Add(key, apart);
+            }
+
+            return apart ? null : claims.Check(route, situation, family, claims.Hooks.Whole);
+        });
+    }
+
+    private static VnicProof? InAll(Func<Situation, IpFamily, VnicProof?> check) => Claims.Worst(
+        Situation.All.SelectMany(_ => Claims.Families, (situation, family) => (situation, family)),
+        at => check(at.situation, at.family));
+}

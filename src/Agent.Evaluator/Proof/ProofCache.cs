@@ -1,0 +1,68 @@
+using Agent.Evaluator.Forms;
+using Agent.Policy;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>What one proof may take from those before: everything in it is named by content. Not for concurrent use.
+/// </summary>
+public sealed class ProofCache
+{
+    /// <summary>Diagrams and memos beyond which a cache starts anew: some hundred megabytes.</summary>
+    private const int SizeMax = 4_000_000;
+
+    private (PolicySnapshot Policy, PolicySettings Settings, PolicyOracle Oracle)? policy;
+
+    internal PolicyForms Forms { get; private set; } = new();
+
+    internal PacketFunctions Functions { get; private set; } = null!;
+
+    internal ProgramNodes Nodes { get; private set; } = new();
+
+    internal Outcomes Outcomes { get; private set; } = new();
+
+    /// <summary>Leaves of <see cref="Outcomes"/> that run.</summary>
+    internal LeafFilter Running { get; private set; } = null!;
+
+    private Dictionary<(string Groups, Direction, IpFamily), PolicyForm> forms = [];
+
+    public ProofCache()
+    {
+        Functions = new PacketFunctions(Forms.Diagrams);
+        Running = new LeafFilter(leaf => Outcomes[leaf].Kind == OutcomeKind.Running);
+    }
+
+    /// <summary>Gets ready for a policy; forgets all if it has grown too large.</summary>
+    internal PolicyOracle Begin(PolicySnapshot snapshot, PolicySettings settings)
+    {
+        if (Functions.Size > SizeMax)
+        {
+            Forms = new PolicyForms();
+            Functions = new PacketFunctions(Forms.Diagrams);
+            Nodes = new ProgramNodes();
+            Outcomes outcomes = new();
+            Outcomes = outcomes;
+            Running = new LeafFilter(leaf => outcomes[leaf].Kind == OutcomeKind.Running);
+            policy = null;
+        }
+
+        if (policy is not { } known || !ReferenceEquals(known.Policy, snapshot) || known.Settings != settings)
+        {
+            policy = (snapshot, settings, new PolicyOracle(snapshot, settings));
+            forms = [];
+        }
+
+        return policy.Value.Oracle;
+    }
+
+    /// <summary>The form of a vNIC; vNICs with the same groups share it.</summary>
+    internal PolicyForm FormOf(Vnic vnic, Direction direction, IpFamily family)
+    {
+        var key = (string.Join('|', vnic.GroupIds.Order(StringComparer.Ordinal)), direction, family);
+        if (!forms.TryGetValue(key, out PolicyForm? form))
+        {
+            forms.Add(key, form = Forms.Of(policy!.Value.Oracle, vnic, direction, family));
+        }
+
+        return form;
+    }
+}

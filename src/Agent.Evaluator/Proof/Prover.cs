@@ -1,0 +1,65 @@
+using System.Collections.Immutable;
+using Agent.Nftables;
+using Agent.Policy;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>
+/// Proves that a ruleset, as it was read back, does with every packet of every vNIC what the policy says: by running
+/// it with sets of packets, not by samples.
+/// </summary>
+/// <remarks>
+/// <para>
+/// For each vNIC, way through the host and conntrack situation, the ruleset and the specification are two functions of
+/// (family, source address, destination address, protocol, ports, TCP flags, length of the transport header); both are
+/// brought to canonical form and compared. What they differ in is one packet, which both judges of single packets must
+/// confirm before it is reported.
+/// </para>
+/// <para>
+/// Taken for granted: conntrack reassembles fragments before the forward hook, and says what
+/// <see cref="SituationPackets"/> lists; the hooks of the inet family are where packets of vNICs pass. Quantified: the
+/// foreign bits of the conntrack mark, every older epoch, every packet mark that the program does not name, and whether
+/// a limit of sessions is reached (then packets that open a session may be dropped, and nothing else may change).
+/// Ingress guards (netdev) and the bridge family are proved elsewhere.
+/// </para>
+/// </remarks>
+public static class Prover
+{
+    /// <summary>Proves it for all vNICs, or some.</summary>
+    /// <param name="ruleset">As it was read back.</param>
+    /// <param name="policy">The policy that it should enforce.</param>
+    /// <param name="settings">Switches of the semantics.</param>
+    /// <param name="facts">How the host was set up.</param>
+    /// <param name="cache">Proofs before this one; null: none.</param>
+    /// <param name="only">vNICs (by id) to prove; null: all, and the traffic of none.</param>
+    public static ProofReport Prove(
+        Ruleset ruleset, PolicySnapshot policy, PolicySettings settings, ProofFacts facts, ProofCache? cache = null,
+        IReadOnlySet<string>? only = null)
+    {
+        ArgumentNullException.ThrowIfNull(ruleset);
+        ArgumentNullException.ThrowIfNull(policy);
+        ArgumentNullException.ThrowIfNull(settings);
+        ArgumentNullException.ThrowIfNull(facts);
+        cache ??= new ProofCache();
+        var claims = new Claims(ruleset, cache.Begin(policy, settings), facts, cache);
+        var routes = new Routes(policy, settings, facts, ruleset);
+        var pairs = new Pairs(claims, routes, policy);
+        ImmutableSortedDictionary<string, VnicProof>.Builder proofs =
+            ImmutableSortedDictionary.CreateBuilder<string, VnicProof>(StringComparer.Ordinal);
+        foreach (Vnic vnic in policy.Vnics.Values.Where(vnic => only is null || only.Contains(vnic.Id)))
+        {
+            Func<VnicProof?>[] parts =
+            [
+                () => claims.Zone(vnic.InterfaceName, routes.ZoneOf(vnic)),
+                () => Claims.Worst(routes.Of(vnic), claims.Check),
+                () => pairs.Of(vnic),
+            ];
+            proofs.Add(vnic.Id, Claims.Worst(parts, part => part()) ?? new VnicProof.Proved());
+        }
+
+        VnicProof? host = only is not null ? null
+            : Claims.Worst(routes.Zones(), at => claims.Zone(at.Device, at.Zone))
+                ?? Claims.Worst(routes.OfNobody(), claims.Check);
+        return new ProofReport(proofs.ToImmutable(), host ?? new VnicProof.Proved());
+    }
+}

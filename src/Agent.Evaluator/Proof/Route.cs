@@ -1,0 +1,65 @@
+using System.Collections.Immutable;
+using Agent.Nftables;
+using Agent.Policy;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>What lies behind the device by which a packet leaves, if it is no vNIC.</summary>
+internal enum Beyond : byte
+{
+    /// <summary>Nothing that is ours.</summary>
+    Elsewhere,
+
+    /// <summary>This host.</summary>
+    Host,
+
+    /// <summary>A managed interface that the policy does not name, or the uplink of another VPC.</summary>
+    Closed,
+
+    /// <summary>A vNIC of the same VPC, which judges next: only the sender's part is asked for.</summary>
+    Receiver,
+}
+
+/// <summary>A way through a hook.</summary>
+/// <param name="Name">For people.</param>
+/// <param name="Hook">forward, input (to this host) or output (from it).</param>
+/// <param name="In">Devices it may come from.</param>
+/// <param name="Out">Devices it may leave by.</param>
+internal sealed record Route(string Name, NftHook Hook, Interfaces In, Interfaces Out)
+{
+    /// <summary>The guest that sends.</summary>
+    public Vnic? Sender { get; init; }
+
+    /// <summary>The guest that receives.</summary>
+    public Vnic? Receiver { get; init; }
+
+    public Beyond Beyond { get; init; }
+
+    /// <summary>It comes from a managed interface that the policy does not name.</summary>
+    public bool FromClosed { get; init; }
+
+    /// <summary>The zone that conntrack finds the packet in, if it finds it.</summary>
+    public ushort Zone { get; init; }
+
+    /// <summary>The receiver's sessions are in another zone.</summary>
+    public bool IsOfAnotherZone { get; init; }
+
+    /// <summary>The packet came with a mark that the fabric is trusted to set.</summary>
+    public uint? TrustedMark { get; init; }
+
+    /// <summary>The packet has passed a sender: only the receiver's part is asked for.</summary>
+    public bool IsBehindSender { get; init; }
+
+    /// <summary>Routes of this class with one device on either side, if it has several; of many, some.</summary>
+    public ImmutableArray<Route> Examples { get; init; } = [];
+
+    /// <summary>A vNIC takes part.</summary>
+    public bool IsOurs => Sender is not null || Receiver is not null || Beyond == Beyond.Receiver;
+
+    public IEnumerable<Route> Concretes() => !Examples.IsEmpty ? Examples
+        : [this with { In = First(In), Out = First(Out) }];
+
+    private static Interfaces First(Interfaces devices) => Interfaces.Of(devices.Names[0]);
+
+    public bool FromHost => Hook == NftHook.Output;
+}

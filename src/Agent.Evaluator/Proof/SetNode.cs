@@ -1,0 +1,241 @@
+using System.Buffers.Binary;
+using Agent.Evaluator.Forms;
+using Agent.Nftables;
+using Agent.Policy;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>What a lookup finds, for all packets at once.</summary>
+/// <param name="Rows">
+/// Leaves: 0 is no element; n is an element that carries <see cref="SetNode.DataOf"/>(n); or
+/// <see cref="SetNode.Ambiguous"/>.
+/// </param>
+/// <param name="Reason">Why there is none.</param>
+internal readonly record struct SetAnswer(PacketFunction? Rows, string? Reason)
+{
+    public static implicit operator SetAnswer(PacketFunction rows) => new(rows, null);
+
+    public static SetAnswer Unknown(string reason) => new(null, reason);
+}
+
+/// <summary>A set or map as a function of its key; equal content is one object, and what it computes is kept.</summary>
+internal sealed class SetNode
+{
+    /// <summary>Elements overlap and carry different data.</summary>
+    public const int Ambiguous = 1 << 27;
+
+    private const int ConstantBytesMax = 16;
+
+    private readonly PacketFunctions functions;
+    private readonly List<byte[]> data = [];
+    private readonly int[] dataOfRow;
+    private readonly Dictionary<(SymbolKind, SymbolKind, SymbolKind, SymbolKind, UInt128), SetAnswer> known = [];
+    private readonly Dictionary<int, RowIndex> indexes = [];
+    private readonly PacketFunction?[] byAddress = new PacketFunction?[2];
+
+    public SetNode(NftSet set, PacketFunctions functions)
+    {
+        Set = set;
+        this.functions = functions;
+        dataOfRow = new int[set.Unexpected is null ? set.Elements.Count : 0];
+        var numbers = new Dictionary<UInt128, int>();
+        int length = NftElements.DataLength(set.Kind);
+        for (int row = 0; row < dataOfRow.Length; row++)
+        {
+            dataOfRow[row] = length <= 4 ? Number(row, numbers) : AddData(row);
+        }
+    }
+
+    public NftSet Set { get; }
+
+    public bool IsReadable => Set.Unexpected is null && SetSearch.IsReadable(Set);
+
+    /// <param name="answer">From 1 on.</param>
+    public ReadOnlySpan<byte> DataOf(int answer) => data[answer - 1];
+
+    /// <summary>One key.</summary>
+    public int Find(ReadOnlySpan<byte> key)
+    {
+        int row = SetSearch.Find(Set, key);
+        return row == SetSearch.Ambiguous ? Ambiguous : row < 0 ? 0 : dataOfRow[row];
+    }
+
+    /// <summary>A key whose fields are constants or whole fields of the packet.</summary>
+    public SetAnswer Find(ReadOnlySpan<SymbolicByte> key, IpFamily family)
+    {
+        Span<SymbolKind> kinds = stackalloc SymbolKind[4];
+        kinds.Clear();
+        UInt128 constant = 0;
+        int constantBytes = 0;
+        if (Set.Key.Count > kinds.Length)
+        {
+            return SetAnswer.Unknown($"{Set.Name} has a key of many fields");
+        }
+
+        int offset = 0;
+        for (int field = 0; field < Set.Key.Count; field++)
+        {
+            int length = NftSet.FieldLength(Set.Key[field]);
+            int padded = Set.Key.Count == 1 ? length : NftSet.PaddedLength(Set.Key[field]);
+            ReadOnlySpan<SymbolicByte> bytes = key.Slice(offset, padded);
+            offset += padded;
+            if (WholeField(bytes, length, family) is not SymbolKind kind)
+            {
+                return SetAnswer.Unknown($"{Set.Name} is looked up by something that is not modelled");
+            }
+
+            kinds[field] = kind;
+            constantBytes += kind == SymbolKind.Constant ? padded : 0;
+            for (int i = 0; kind == SymbolKind.Constant && i < padded; i++)
+            {
+                constant = (constant << 8) + bytes[i].Xor;
+            }
+        }
+
+        if (constantBytes > ConstantBytesMax)
+        {
+            return SetAnswer.Unknown($"{Set.Name} has a wide key");
+        }
+
+        var pattern = (kinds[0], kinds[1], kinds[2], kinds[3], constant);
+        if (!known.TryGetValue(pattern, out SetAnswer answer))
+        {
+            known.Add(pattern, answer = Answer(kinds[..Set.Key.Count], key, family));
+        }
+
+        return answer;
+    }
+
+    private int Number(int row, Dictionary<UInt128, int> numbers)
+    {
+        UInt128 value = 0;
+        foreach (byte one in SetSearch.DataOf(Set, row))
+        {
+            value = (value << 8) + one;
+        }
+
+        if (!numbers.TryGetValue(value, out int number))
+        {
+            numbers.Add(value, number = AddData(row));
+        }
+
+        return number;
+    }
+
+    private int AddData(int row)
+    {
+        data.Add(SetSearch.DataOf(Set, row).ToArray());
+        return data.Count;
+    }
+
+    // Constant, a field of the packet in its whole, or null. What pads a field is zero.
+    private static SymbolKind? WholeField(ReadOnlySpan<SymbolicByte> bytes, int length, IpFamily family)
+    {
+        SymbolKind kind = bytes[0].Kind;
+        for (int i = 0; i < bytes.Length; i++)
+        {
+            bool fits = i >= length || kind == SymbolKind.Constant
+                ? bytes[i].IsConstant && (i < length || bytes[i].Xor == 0)
+                : bytes[i] == SymbolicByte.Of(kind, i);
+            if (!fits)
+            {
+                return null;
+            }
+        }
+
+        int whole = kind switch
+        {
+            SymbolKind.Constant => length,
+            SymbolKind.Protocol => 1,
+            SymbolKind.SourcePort or SymbolKind.DestinationPort => 2,
+            SymbolKind.SourceAddress or SymbolKind.DestinationAddress => family == IpFamily.V4 ? 4 : 16,
+            _ => -1,
+        };
+        return whole == length ? kind : null;
+    }
+
+    private SetAnswer Answer(ReadOnlySpan<SymbolKind> kinds, ReadOnlySpan<SymbolicByte> key, IpFamily family)
+    {
+        if (kinds.Length == 1 && kinds[0] is SymbolKind.SourceAddress or SymbolKind.DestinationAddress)
+        {
+            return ByAddress(kinds[0] == SymbolKind.SourceAddress, family);
+        }
+
+        byte[] constants = [.. ConstantsOf(kinds, key)];
+        if (kinds.Length == 1 && kinds[0] == SymbolKind.Constant)
+        {
+            return functions.Of(Find(constants));
+        }
+
+        int pattern = 0;
+        var fields = new List<(SymbolKind Kind, int Offset, int Length)>();
+        int offset = 0;
+        for (int field = 0; field < kinds.Length; field++)
+        {
+            int padded = kinds.Length == 1 ? NftSet.FieldLength(Set.Key[field]) : NftSet.PaddedLength(Set.Key[field]);
+            pattern |= kinds[field] == SymbolKind.Constant ? 1 << field : 0;
+            if (kinds[field] != SymbolKind.Constant)
+            {
+                fields.Add((kinds[field], offset, NftSet.FieldLength(Set.Key[field])));
+            }
+
+            offset += padded;
+        }
+
+        if (!indexes.TryGetValue(pattern, out RowIndex? index))
+        {
+            indexes.Add(pattern, index = new RowIndex(Set, pattern));
+        }
+
+        return new RowBoxes(Set, dataOfRow, functions, family).Of(index.RowsFor(constants), fields);
+    }
+
+    private List<byte> ConstantsOf(ReadOnlySpan<SymbolKind> kinds, ReadOnlySpan<SymbolicByte> key)
+    {
+        var bytes = new List<byte>();
+        int offset = 0;
+        for (int field = 0; field < kinds.Length; field++)
+        {
+            int padded = kinds.Length == 1 ? NftSet.FieldLength(Set.Key[field]) : NftSet.PaddedLength(Set.Key[field]);
+            for (int i = 0; kinds[field] == SymbolKind.Constant && i < padded; i++)
+            {
+                bytes.Add(key[offset + i].Xor);
+            }
+
+            offset += padded;
+        }
+
+        return bytes;
+    }
+
+    private SetAnswer ByAddress(bool source, IpFamily family)
+    {
+        ref PacketFunction? answer = ref byAddress[source ? 0 : 1];
+        if (answer is null)
+        {
+            int width = Set.KeyBytes;
+            var builder = new AddressFunction.Builder(family, 2 * dataOfRow.Length + 1);
+            UInt128? before = null;
+            for (int row = 0; row < dataOfRow.Length; row++)
+            {
+                ReadOnlySpan<byte> element = Set.Elements[row];
+                UInt128 first = Number(element[..width]);
+                UInt128 last = Set.Interval ? Number(element.Slice(width, width)) : first;
+                if (last < first || first <= before)
+                {
+                    return SetAnswer.Unknown($"elements of {Set.Name} overlap");
+                }
+
+                builder.Add(first, last, dataOfRow[row]);
+                before = last;
+            }
+
+            answer = functions.Of(builder.Build(), source);
+        }
+
+        return answer;
+    }
+
+    internal static UInt128 Number(ReadOnlySpan<byte> address) => address.Length == 4
+        ? BinaryPrimitives.ReadUInt32BigEndian(address) : BinaryPrimitives.ReadUInt128BigEndian(address);
+}

@@ -1,0 +1,90 @@
+namespace Agent.Evaluator.Proof;
+
+/// <summary>Where a byte of a register came from.</summary>
+internal enum SymbolKind : byte
+{
+    Constant,
+    Protocol,
+    SourcePort,
+    DestinationPort,
+    TcpFlags,
+    SourceAddress,
+    DestinationAddress,
+    CtMark,
+    PacketMark,
+    InIndex,
+    OutIndex,
+    InName,
+    OutName,
+
+    /// <summary>A byte of the packet that no diagram asks for.</summary>
+    Other,
+}
+
+/// <summary>One byte of a register: <c>(byte Index of the source and Mask) ^ Xor</c>.</summary>
+internal readonly record struct SymbolicByte(SymbolKind Kind, byte Index, byte Mask, byte Xor)
+{
+    public static SymbolicByte Of(byte value) => new(SymbolKind.Constant, 0, 0, value);
+
+    public static SymbolicByte Of(SymbolKind kind, int index) => new(kind, (byte)index, 0xff, 0);
+
+    public bool IsConstant => Kind == SymbolKind.Constant;
+
+    public SymbolicByte Masked(byte mask, byte xor)
+    {
+        byte kept = (byte)(Mask & mask);
+        byte value = (byte)(Xor & mask ^ xor);
+        return kept == 0 ? Of(value) : this with { Mask = kept, Xor = value };
+    }
+
+    public byte At(byte source) => (byte)(source & Mask ^ Xor);
+
+    public override string ToString() => $"{(int)Kind}.{Index}.{Mask}.{Xor}";
+}
+
+/// <summary>The data registers of one rule, for all packets at once. Copied where the rule's path forks.</summary>
+internal sealed class SymbolicRegisters
+{
+    private const int Bytes = 64;
+    private const int WordBytes = 4;
+
+    private readonly SymbolicByte[] data = new SymbolicByte[Bytes];
+    private readonly bool[] written = new bool[Bytes / WordBytes];
+
+    public SymbolicRegisters()
+    {
+    }
+
+    private SymbolicRegisters(SymbolicRegisters other)
+    {
+        other.data.CopyTo(data, 0);
+        other.written.CopyTo(written, 0);
+    }
+
+    public SymbolicRegisters Copy() => new(this);
+
+    /// <returns>False if the value does not fit.</returns>
+    public bool TryStore(int word, ReadOnlySpan<SymbolicByte> value)
+    {
+        int from = word * WordBytes;
+        int words = (value.Length + WordBytes - 1) / WordBytes;
+        if (value.IsEmpty || from + words * WordBytes > Bytes)
+        {
+            return false;
+        }
+
+        data.AsSpan(from, words * WordBytes).Fill(SymbolicByte.Of(0));
+        value.CopyTo(data.AsSpan(from));
+        written.AsSpan(word, words).Fill(true);
+        return true;
+    }
+
+    /// <returns>Empty if part of it was never written, or lies outside.</returns>
+    public ReadOnlySpan<SymbolicByte> Load(int word, int length)
+    {
+        int from = word * WordBytes;
+        int words = (length + WordBytes - 1) / WordBytes;
+        return length <= 0 || from + length > Bytes || written.AsSpan(word, words).Contains(false)
+            ? [] : data.AsSpan(from, length);
+    }
+}

@@ -1,0 +1,218 @@
+using System.Globalization;
+using Agent.Evaluator.Forms;
+using Agent.Nftables;
+
+namespace Agent.Evaluator.Proof;
+
+/// <summary>Runs chains for all packets of a family at once, under fixed circumstances.</summary>
+/// <remarks>
+/// The state of a run is a <see cref="PacketFunction"/> whose leaves are <see cref="Outcome"/>s: what the program has
+/// made of each packet so far. A rule takes each leaf that still runs to a function of the packet. So the work follows
+/// the number of outcomes and of diagrams, that is of policy classes, not of addresses. Control flow here, expressions
+/// in the other part.
+/// </remarks>
+internal sealed partial class SymbolicRun
+{
+    /// <summary>More than the kernel's stack takes (NFT_JUMP_STACK_SIZE 16), with gotos in between.</summary>
+    private const int DepthMax = 64;
+
+    private readonly ProgramNodes.Table table;
+    private readonly PacketFunctions functions;
+    private readonly Outcomes outcomes;
+    private readonly LeafFilter running;
+    private readonly Circumstances circumstances;
+    private readonly Comparison comparison;
+    private readonly Mentioned mentioned;
+    private int depth;
+
+    /// <param name="table">The table that holds the chains.</param>
+    /// <param name="functions">Where results live.</param>
+    /// <param name="outcomes">Numbers of the leaves.</param>
+    /// <param name="running">Leaves that run; shared, so that it remembers.</param>
+    /// <param name="circumstances">What is fixed.</param>
+    /// <param name="mentioned">Takes note of what unknown marks were taken not to be.</param>
+    public SymbolicRun(
+        ProgramNodes.Table table, PacketFunctions functions, Outcomes outcomes, LeafFilter running,
+        Circumstances circumstances, Mentioned mentioned)
+    {
+        this.table = table;
+        this.functions = functions;
+        this.outcomes = outcomes;
+        this.running = running;
+        this.circumstances = circumstances;
+        this.mentioned = mentioned;
+        comparison = new Comparison(functions, circumstances, mentioned);
+    }
+
+    /// <summary>A base chain, or the rest of one.</summary>
+    /// <param name="chain">Where it is.</param>
+    /// <param name="rule">The first rule.</param>
+    /// <param name="start">What was made of every packet before.</param>
+    /// <returns>Accepted (the policy of every base chain), dropped, stopped or unknown; nothing else.</returns>
+    public PacketFunction Base(ChainNode chain, int rule, Outcome start)
+    {
+        PacketFunction result = Chain(chain, rule, start, liveBehind: true);
+        return functions.Map(result, leaf => outcomes[leaf] switch
+        {
+            { Kind: OutcomeKind.Returned } returned => outcomes.Of(returned with { Kind = OutcomeKind.Accepted }),
+            { Kind: OutcomeKind.Stopped } stop when outcomes.StopOf(stop).IsInJump =>
+                outcomes.Unknown($"chain {outcomes.StopOf(stop).Chain.Chain.Name} asks for an interface inside a jump"),
+            _ => leaf,
+        });
+    }
+
+    private PacketFunction Chain(ChainNode chain, int rule, Outcome start, bool liveBehind)
+    {
+        PacketFunction state = Leaf(start with { Kind = OutcomeKind.Running });
+        if (++depth > DepthMax)
+        {
+            depth--;
+            return Unknown("jumps without end");
+        }
+
+        for (; rule < chain.Chain.Rules.Count && IsRunning(state); rule++)
+        {
+            int at = rule;
+            state = functions.Bind(
+                state, running, leaf => Rule(new Site(chain, at, outcomes[leaf], liveBehind), outcomes[leaf]));
+        }
+
+        depth--;
+        return functions.Bind(
+            state, running, leaf => Leaf(outcomes[leaf] with { Kind = OutcomeKind.Returned }));
+    }
+
+    private bool IsRunning(PacketFunction state)
+    {
+        foreach (Diagram diagram in state.Diagrams)
+        {
+            if (!running.Of(functions.Diagrams, diagram).IsEmpty)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>A rule, and what was made of the packet when it began.</summary>
+    private sealed record Site(ChainNode Chain, int Rule, Outcome Entry, bool LiveBehind)
+    {
+        public ValueArray<NftExpr> Exprs => Chain.Chain.Rules[Rule].Exprs;
+
+        public bool IsMarkLiveAfter => Chain.IsMarkLive(Rule + 1, LiveBehind);
+    }
+
+    private PacketFunction Rule(Site site, Outcome state) => From(site, 0, new SymbolicRegisters(), state);
+
+    private PacketFunction Verdict(Site site, NftVerdict verdict, Outcome state)
+    {
+        switch (verdict.Code)
+        {
+            case NftVerdictCode.Accept:
+                return Leaf(state with { Kind = OutcomeKind.Accepted });
+            case NftVerdictCode.Drop:
+                // What becomes of the packet mark with the packet is nobody's business; the entry may live on.
+                return Leaf(state with { Kind = OutcomeKind.Dropped, Mark = PacketMark.Of(0) });
+            case NftVerdictCode.Return:
+                return Leaf(state with { Kind = OutcomeKind.Returned });
+            case NftVerdictCode.Jump or NftVerdictCode.Goto:
+                ChainNode? target = site.Chain.Chains.GetValueOrDefault(verdict.Chain!) ?? table.ChainOf(verdict.Chain);
+                return target is null ? Unknown($"chain {verdict.Chain} does not exist, or leads back to itself")
+                    : verdict.Code == NftVerdictCode.Jump ? Jump(site, target, state)
+                    : Call(target, state, site.LiveBehind);
+            default:
+                return Unknown(string.Create(CultureInfo.InvariantCulture, $"verdict code {(int)verdict.Code}"));
+        }
+    }
+
+    private PacketFunction Jump(Site site, ChainNode target, Outcome state)
+    {
+        bool live = site.IsMarkLiveAfter;
+        return functions.Map(Call(target, state, live), leaf => outcomes[leaf].Kind switch
+        {
+            OutcomeKind.Returned => outcomes.Of(outcomes[leaf] with { Kind = OutcomeKind.Running }),
+            OutcomeKind.Stopped => outcomes.Stopped(outcomes.StopOf(outcomes[leaf]) with { IsInJump = true }),
+            _ => leaf,
+        });
+    }
+
+    // A mark that nobody reads any more is one mark: otherwise each rule of a policy would be an outcome of its own.
+    private PacketFunction Call(ChainNode target, Outcome state, bool liveBehind)
+    {
+        if (!target.IsClosed)
+        {
+            return Chain(target, 0, state, liveBehind);
+        }
+
+        Summary summary = SummaryOf(target, state, liveBehind);
+        mentioned.Add(summary);
+        return summary.Effect;
+    }
+
+    private Summary SummaryOf(ChainNode target, Outcome state, bool liveBehind)
+    {
+        Circumstances asked = AskedBy(target.Reads);
+        Summary general = Remembered(
+            target, state, asked with { In = Interfaces.Any, Out = Interfaces.Any }, liveBehind);
+        return HasStops(general.Effect) ? Remembered(target, state, asked, liveBehind) : general;
+    }
+
+    private Summary Remembered(ChainNode target, Outcome state, Circumstances asked, bool liveBehind)
+    {
+        Outcome start = liveBehind ? state : state with { Kind = OutcomeKind.Returned }; // tells the two apart
+        if (!target.Summaries.TryGetValue((start, asked), out Summary? summary))
+        {
+            var inner = new Mentioned();
+            var run = new SymbolicRun(table, functions, outcomes, running, asked, inner) { depth = depth };
+            PacketFunction effect = run.Chain(target, 0, state, liveBehind);
+            if (!liveBehind)
+            {
+                effect = functions.Map(effect, leaf => outcomes[leaf].Kind == OutcomeKind.Returned
+                    ? outcomes.Of(outcomes[leaf] with { Mark = PacketMark.Of(0) }) : leaf);
+            }
+
+            target.Summaries.Add((start, asked), summary = new Summary(effect, inner.Marks, inner.Epochs));
+        }
+
+        return summary;
+    }
+
+    private Circumstances AskedBy(Reads reads)
+    {
+        Circumstances asked = circumstances with { Hook = NftHook.Forward };
+        asked = (reads & Reads.In) != 0 ? asked : asked with { In = Interfaces.Any };
+        asked = (reads & Reads.Out) != 0 ? asked : asked with { Out = Interfaces.Any };
+        asked = (reads & Reads.Limit) != 0 ? asked : asked with { LimitExceeded = null };
+        return (reads & Reads.Ct) != 0 ? asked : asked with
+        {
+            State = circumstances.HasEntry ? CtState.New : CtState.Invalid, // tells whether headers are whole
+            Reply = false,
+            Confirmed = false,
+            Zone = 0,
+            EpochMask = 0,
+            Epoch = null,
+            LiveEpoch = 0,
+        };
+    }
+
+    private bool HasStops(PacketFunction function)
+    {
+        foreach (Diagram diagram in function.Diagrams)
+        {
+            foreach (int leaf in functions.Diagrams.Leaves(diagram))
+            {
+                if (outcomes[leaf].Kind == OutcomeKind.Stopped)
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    private PacketFunction Leaf(Outcome outcome) => functions.Of(outcomes.Of(outcome));
+
+    private PacketFunction Unknown(string reason) => functions.Of(outcomes.Unknown(reason));
+}
