@@ -83,10 +83,11 @@ internal sealed class SessionLister(SessionWatch watch, SessionReading read) : I
         {
             // Enough were shown, or nobody listens any more.
         }
-        catch (NetlinkException e)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
-            failure = new RpcException(new Status(
-                StatusCode.FailedPrecondition, $"the session table cannot be read: {e.Message}"));
+            // The edge of this thread: whatever it was, the client must not wait for more.
+            StatusCode code = e is NetlinkException ? StatusCode.FailedPrecondition : StatusCode.Internal;
+            failure = new RpcException(new Status(code, $"the session table cannot be read: {e.Message}"));
         }
 
         to.Complete(failure);
