@@ -357,6 +357,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         ]);
         yield return Regular(HostReplies,
         [
+            .. policy.TrustedMarks.Select(mark =>
+                Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Return())),
             .. HostServices(reply: true, Exprs.Return()),
             Exprs.CommentedRule("of a service that is closed",
                 Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),

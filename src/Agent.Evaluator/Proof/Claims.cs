@@ -133,7 +133,7 @@ internal sealed class Claims
 
     private VnicProof? Compare(Question question, HookPart run, Mentioned mentioned, ICollection<Stop>? stopped)
     {
-        bool opens = question.Situation is { State: CtState.New, Confirmed: false };
+        bool opens = question.Situation is { State: CtState.New or CtState.Related, Confirmed: false };
         Circumstances circumstances = question.Circumstances;
         try
         {

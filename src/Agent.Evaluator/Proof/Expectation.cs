@@ -1,4 +1,5 @@
 using Agent.Evaluator.Forms;
+using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Evaluator.Proof;
@@ -8,10 +9,11 @@ namespace Agent.Evaluator.Proof;
 /// datapath.md sections 3 and 5.
 /// </summary>
 /// <remarks>
-/// <see cref="PacketExpectation"/> says the same of one packet, with the oracle instead of forms; tests compare the two.
+/// <see cref="PacketExpectation"/> says the same of one packet, with the oracle instead of forms; tests compare them.
 /// </remarks>
 internal sealed class Expectation(
-    PolicyOracle oracle, ProofFacts facts, PacketFunctions functions, Func<Vnic, Direction, IpFamily, PolicyForm> formOf)
+    PolicyOracle oracle, ProofFacts facts, PacketFunctions functions,
+    Func<Vnic, Direction, IpFamily, PolicyForm> formOf)
 {
     /// <summary>Besides <see cref="PacketFate"/>s: the sender's part is done, and the receiver judges.</summary>
     public const int ReachesReceiver = 100;
@@ -20,7 +22,7 @@ internal sealed class Expectation(
     private readonly PacketFunction always = functions.Of(1);
 
     private readonly Dictionary<(PolicyForm, bool), PacketFunction> verdicts = [];
-    private readonly Dictionary<(Vnic, IpFamily), PacketFunction> owns = [];
+    private readonly Dictionary<(Vnic, IpFamily, bool), PacketFunction> owns = [];
     private readonly Dictionary<(PacketFunction, PacketFunction, PacketFunction), PacketFunction> stages =
         new(new ByReference());
 
@@ -60,13 +62,14 @@ internal sealed class Expectation(
 
         if (!situation.HasEntry)
         {
-            return Untracked(situation, family, sent: true);
+            return Untracked(route, situation, family, sent: true);
         }
 
         PacketFunction judge = Session(route.Sender, situation.Reply ? Direction.Ingress : Direction.Egress,
             situation.Reply, family);
         PacketFunction passes = Stage(
-            Opens(situation, family, facts.Adopting.Contains(route.Sender.Id)), Dhcp(client: true), judge);
+            Opens(situation, family, facts.Adopting.Contains(route.Sender.Id)), Dhcp(client: true),
+            And(Own(route.Sender, family, source: true), judge));
         return Where(passes, Received(route, situation, family), Fate(PacketFate.Dropped));
     }
 
@@ -80,7 +83,7 @@ internal sealed class Expectation(
                 Beyond.Closed => Fate(PacketFate.Dropped),
                 Beyond.Receiver => functions.Of(ReachesReceiver),
                 Beyond.Host when route.Sender is not null => Where(
-                    situation.Reply ? always : HostServices(family),
+                    situation.Reply ? always : HostServices(family, answer: false),
                     Fate(PacketFate.Admitted), Fate(PacketFate.Dropped)),
                 _ => Fate(route.Sender is null && !situation.IsLive ? PacketFate.Passed : PacketFate.Admitted),
             };
@@ -99,15 +102,17 @@ internal sealed class Expectation(
 
         if (!situation.HasEntry)
         {
-            return Untracked(situation, family, sent: false);
+            return Untracked(route, situation, family, sent: false);
         }
 
         PacketFunction judge = Session(receiver, situation.Reply ? Direction.Egress : Direction.Ingress,
             situation.Reply, family);
         PacketFunction answers = route.FromHost ? Dhcp(client: false) : And(Dhcp(client: false), DhcpServers(family));
         PacketFunction passes = Stage(
-            Opens(situation, family, facts.Adopting.Contains(receiver.Id)), answers, And(Own(receiver, family), judge));
-        return Where(passes, Fate(PacketFate.Admitted), Fate(PacketFate.Dropped));
+            Opens(situation, family, facts.Adopting.Contains(receiver.Id)), answers,
+            And(Own(receiver, family, source: false), judge));
+        PacketFunction served = route.FromHost && situation.Reply ? HostServices(family, answer: true) : always;
+        return Where(And(served, passes), Fate(PacketFate.Admitted), Fate(PacketFate.Dropped));
     }
 
     /// <summary>1 where a vNIC's rules accept a session, by its packets in one direction.</summary>
@@ -144,19 +149,19 @@ internal sealed class Expectation(
         return result;
     }
 
-    private PacketFunction Own(Vnic vnic, IpFamily family)
+    private PacketFunction Own(Vnic vnic, IpFamily family, bool source)
     {
         if (!vnic.SourceDestinationCheck)
         {
             return always;
         }
 
-        if (!owns.TryGetValue((vnic, family), out PacketFunction? own))
+        if (!owns.TryGetValue((vnic, family, source), out PacketFunction? own))
         {
             IEnumerable<IpPrefix> prefixes = vnic.Addresses.Concat(vnic.DelegatedPrefixes)
                 .Append(IpPrefix.Host(IpFamily.V6, PolicyOracle.LinkLocal(vnic.Mac)));
-            own = functions.Of(AddressFunction.Of(family, prefixes), source: false);
-            owns.Add((vnic, family), own);
+            own = functions.Of(AddressFunction.Of(family, prefixes), source);
+            owns.Add((vnic, family, source), own);
         }
 
         return own;
@@ -195,8 +200,9 @@ internal sealed class Expectation(
         Protocol(SituationPackets.IcmpOf(family)),
         IcmpTypes(family == IpFamily.V4 ? SituationPackets.Icmpv4Errors : SituationPackets.Icmpv6Errors)));
 
-    private PacketFunction Untracked(Situation situation, IpFamily family, bool sent) =>
-        situation.State == CtState.Invalid || family == IpFamily.V4
+    // What concerns one link is never routed.
+    private PacketFunction Untracked(Route route, Situation situation, IpFamily family, bool sent) =>
+        situation.State == CtState.Invalid || family == IpFamily.V4 || route.Hook == NftHook.Forward
             ? Fate(PacketFate.Dropped)
             : Fixed($"untracked {sent}", () => Where(
                 And(And(Protocol(IpProtocol.Icmpv6), HasType()),
@@ -216,16 +222,18 @@ internal sealed class Expectation(
     private PacketFunction DhcpServers(IpFamily family) => Fixed($"servers {family}", () =>
         functions.Of(AddressFunction.Of(family, oracle.Settings.DhcpServers), source: true));
 
-    private PacketFunction HostServices(IpFamily family) => Fixed($"host {family}", () =>
+    // What the host answers is asked the same, with its ends exchanged.
+    private PacketFunction HostServices(IpFamily family, bool answer) => Fixed($"host {family} {answer}", () =>
     {
-        PacketFunction allowed = Or(Dhcp(client: true),
-            functions.Of(AddressFunction.Of(family, oracle.Settings.MetadataAddresses), source: false));
+        PacketField at = answer ? PacketField.Source : PacketField.Destination;
+        PacketFunction allowed = Or(Dhcp(client: !answer),
+            functions.Of(AddressFunction.Of(family, oracle.Settings.MetadataAddresses), source: answer));
         foreach (HostService service in oracle.Settings.HostServices)
         {
             PacketFunction one = Protocol(service.Protocol);
-            one = service.Port is ushort port ? And(one, Range(PacketField.Destination, port, port)) : one;
+            one = service.Port is ushort port ? And(one, Range(at, port, port)) : one;
             one = service.Address is IpPrefix address
-                ? And(one, functions.Of(AddressFunction.Of(family, [address]), source: false)) : one;
+                ? And(one, functions.Of(AddressFunction.Of(family, [address]), source: answer)) : one;
             allowed = Or(allowed, one);
         }
 

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Evaluator.Forms;
+using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Evaluator.Proof;
@@ -38,7 +39,7 @@ internal static class PacketExpectation
         {
             if (!situation.HasEntry)
             {
-                return Untracked(situation, tuple, point, SituationPackets.NeighbourFrom);
+                return Untracked(route, situation, tuple, point, SituationPackets.NeighbourFrom);
             }
 
             if (Opens(situation, tuple, point, facts.Adopting.Contains(route.Sender.Id)) is string fault)
@@ -48,7 +49,13 @@ internal static class PacketExpectation
 
             PolicyVerdict verdict = Judge(
                 oracle, route.Sender, situation, situation.Reply ? Direction.Ingress : Direction.Egress, tuple);
-            if (!verdict.Accepted && !IsDhcp(tuple, client: true))
+            bool exempt = IsDhcp(tuple, client: true);
+            if (!exempt && !Owns(route.Sender, tuple.Family, tuple.Source))
+            {
+                return (PacketFate.Dropped, $"{route.Sender.Id}: not one of its addresses");
+            }
+
+            if (!exempt && !verdict.Accepted)
             {
                 return (PacketFate.Dropped, $"{route.Sender.Id}: {verdict}");
             }
@@ -82,7 +89,12 @@ internal static class PacketExpectation
 
         if (!situation.HasEntry)
         {
-            return Untracked(situation, tuple, point, SituationPackets.NeighbourTo);
+            return Untracked(route, situation, tuple, point, SituationPackets.NeighbourTo);
+        }
+
+        if (route.FromHost && situation.Reply && !IsForHost(oracle.Settings, tuple.Reversed))
+        {
+            return (PacketFate.Dropped, "the host offers no such service any more");
         }
 
         if (Opens(situation, tuple, point, facts.Adopting.Contains(receiver.Id)) is string fault)
@@ -96,10 +108,7 @@ internal static class PacketExpectation
             return (PacketFate.Admitted, "an answer of a DHCP server");
         }
 
-        bool own = !receiver.SourceDestinationCheck
-            || receiver.Addresses.Concat(receiver.DelegatedPrefixes).Any(
-                prefix => prefix.Contains(tuple.Family, tuple.Destination))
-            || (tuple.Family == IpFamily.V6 && tuple.Destination == PolicyOracle.LinkLocal(receiver.Mac));
+        bool own = Owns(receiver, tuple.Family, tuple.Destination);
         PolicyVerdict verdict = Judge(
             oracle, receiver, situation, situation.Reply ? Direction.Egress : Direction.Ingress, tuple);
         return own && verdict.Accepted
@@ -136,9 +145,16 @@ internal static class PacketExpectation
             ? "no session starts in mid-stream" : null;
     }
 
+    private static bool Owns(Vnic vnic, IpFamily family, UInt128 address) =>
+        !vnic.SourceDestinationCheck
+        || vnic.Addresses.Concat(vnic.DelegatedPrefixes).Any(prefix => prefix.Contains(family, address))
+        || (family == IpFamily.V6 && address == PolicyOracle.LinkLocal(vnic.Mac));
+
+    // What concerns one link is never routed.
     private static (PacketFate Fate, string Why) Untracked(
-        Situation situation, PacketTuple tuple, PacketPoint point, ImmutableArray<byte> types) =>
-        situation.State == CtState.Untracked && tuple is { Family: IpFamily.V6, Protocol: IpProtocol.Icmpv6 }
+        Route route, Situation situation, PacketTuple tuple, PacketPoint point, ImmutableArray<byte> types) =>
+        route.Hook != NftHook.Forward && situation.State == CtState.Untracked
+            && tuple is { Family: IpFamily.V6, Protocol: IpProtocol.Icmpv6 }
             && point.Transport >= TransportSize.Of(1) && types.Contains((byte)(point.Source >> 8))
             ? (PacketFate.Passed, "neighbour discovery")
             : (PacketFate.Dropped, "it is of no session");

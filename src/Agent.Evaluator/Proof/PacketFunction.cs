@@ -3,12 +3,12 @@ using Agent.Evaluator.Forms;
 namespace Agent.Evaluator.Proof;
 
 /// <summary>A number for every packet of one family: by the atoms of its two addresses, then by a diagram.</summary>
-/// <param name="Sources">Atoms of the source address.</param>
-/// <param name="Destinations">Atoms of the destination address.</param>
-/// <param name="Classes">
+/// <param name="sources">Atoms of the source address.</param>
+/// <param name="destinations">Atoms of the destination address.</param>
+/// <param name="classes">
 /// The class of each pair of atoms, <c>source * Destinations.Count + destination</c>.
 /// </param>
-/// <param name="Diagrams">The diagram of each class; all different.</param>
+/// <param name="diagrams">The diagram of each class; all different.</param>
 internal sealed class PacketFunction(AddressCut sources, AddressCut destinations, int[] classes, Diagram[] diagrams)
 {
     private List<(PacketFunction[] Results, PacketFunction Bound)>? derived;

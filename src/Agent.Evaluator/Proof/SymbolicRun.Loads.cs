@@ -125,7 +125,8 @@ internal sealed partial class SymbolicRun
         for (int i = 0; i < bytes.Length; i++)
         {
             bytes[i] = new SymbolicByte(
-                SymbolKind.Other, (byte)i, (byte)(confirmed[i] ^ 0xff), circumstances.Confirmed ? confirmed[i] : (byte)0);
+                SymbolKind.Other, (byte)i, (byte)(confirmed[i] ^ 0xff),
+                circumstances.Confirmed ? confirmed[i] : (byte)0);
         }
 
         return bytes;
