@@ -114,9 +114,12 @@ public sealed class PolicyOracle
     /// <returns>Nothing for a group that is not in the snapshot.</returns>
     internal Addresses MembersOf(string groupId) => members.GetOrAdd(groupId, id =>
         Snapshot.Groups.TryGetValue(id, out SecurityGroup? group)
-            ? Addresses.Of(group.Members.Concat(
-                vnicsByGroup.Value[id].SelectMany(v => OrEmpty(v.Addresses).Concat(OrEmpty(v.DelegatedPrefixes)))))
+            ? Addresses.Of(group.Members.Concat(VnicAddressesOf(id)))
             : Addresses.Nothing);
+
+    /// <summary>Addresses that a group has by the snapshot's vNICs in it.</summary>
+    internal IEnumerable<IpPrefix> VnicAddressesOf(string groupId) => vnicsByGroup.Value[groupId]
+        .SelectMany(v => OrEmpty(v.Addresses).Concat(OrEmpty(v.DelegatedPrefixes)));
 
     /// <summary>Entries of a prefix list that are of the list's family; nothing for an unknown list.</summary>
     internal Addresses EntriesOf(string listId) => lists.GetOrAdd(listId, id =>

@@ -1,0 +1,86 @@
+using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
+using Agent.Policy;
+
+namespace Agent.Evaluator.Forms;
+
+/// <summary>Makes forms, and keeps what they share: diagrams, and the address functions of large groups.</summary>
+/// <remarks>Outlives a snapshot, so that forms before and after a change compare. Not for concurrent use.</remarks>
+internal sealed class PolicyForms
+{
+    private readonly ConditionalWeakTable<object, AddressFunction?[]> functions = [];
+
+    public Diagrams Diagrams { get; } = new();
+
+    /// <summary>The form of a vNIC's judgement.</summary>
+    /// <param name="oracle">The policy. vNICs with the same groups have equal forms.</param>
+    /// <param name="vnic">A vNIC; of its groups, only those in the policy.</param>
+    /// <param name="direction">The direction of sessions.</param>
+    /// <param name="family">The family of packets.</param>
+    public PolicyForm Of(PolicyOracle oracle, Vnic vnic, Direction direction, IpFamily family) =>
+        Of(oracle, PolicyRow.Of(oracle, vnic, direction, family), direction, family);
+
+    /// <summary>The form of a list of rows: a policy's own, or one with a row more or less.</summary>
+    /// <param name="oracle">Where the rows' groups and lists are.</param>
+    /// <param name="rows">Strongest first; the last matches every packet.</param>
+    /// <param name="direction">The direction of sessions.</param>
+    /// <param name="family">The family of packets; of all rows.</param>
+    public PolicyForm Of(
+        PolicyOracle oracle, ImmutableArray<PolicyRow> rows, Direction direction, IpFamily family)
+    {
+        var remote = new AddressRows.Builder(family, rows.Length);
+        var own = new AddressRows.Builder(family, rows.Length);
+        for (int row = 0; row < rows.Length; row++)
+        {
+            AddRemote(remote, oracle, rows[row].Remote, family, row);
+            if (rows[row].Own is IpPrefix prefix)
+            {
+                own.In(prefix, row);
+            }
+            else
+            {
+                own.Everywhere(row);
+            }
+        }
+
+        return new PolicyForm(direction, family, rows, remote.Build(), own.Build(), Diagrams);
+    }
+
+    private void AddRemote(
+        AddressRows.Builder remote, PolicyOracle oracle, RemoteSide side, IpFamily family, int row)
+    {
+        switch (side)
+        {
+            case RemoteSide.Any:
+                remote.Everywhere(row);
+                break;
+            case RemoteSide.Prefix { Value: var prefix }:
+                remote.In(prefix, row);
+                break;
+            case RemoteSide.List { Id: var id }:
+                if (oracle.Snapshot.PrefixLists.TryGetValue(id, out PrefixList? list) && list.Family == family)
+                {
+                    remote.Where(FunctionOf(list.Entries, family), row);
+                }
+
+                break;
+            case RemoteSide.Group { Id: var id }:
+                if (oracle.Snapshot.Groups.TryGetValue(id, out SecurityGroup? group))
+                {
+                    remote.Where(FunctionOf(group.Members, family), row);
+                    remote.Where(AddressFunction.Of(family, oracle.VnicAddressesOf(id)), row);
+                }
+
+                break;
+            default:
+                throw new System.Diagnostics.UnreachableException();
+        }
+    }
+
+    // Lists and members are immutable, and a change of one group leaves those of the others in place.
+    private AddressFunction FunctionOf(ImmutableSortedSet<IpPrefix> prefixes, IpFamily family)
+    {
+        AddressFunction?[] both = functions.GetValue(prefixes, static _ => new AddressFunction?[2]);
+        return both[family == IpFamily.V4 ? 0 : 1] ??= AddressFunction.Of(family, prefixes);
+    }
+}
