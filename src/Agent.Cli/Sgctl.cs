@@ -47,6 +47,7 @@ internal static class Sgctl
             new ApplyVerb(options),
             new CheckVerb(options),
             new CompileVerb(options),
+            new DiffVerb(options),
             new ExplainVerb(options),
             new GetVerb(options),
             new GroupsVerb(options),

@@ -7,6 +7,22 @@ internal sealed partial class AddressSet
 {
     public bool IsEmpty => first.Length == 0;
 
+    /// <summary>Number of addresses, less one if it is all of IPv6.</summary>
+    public UInt128 Size
+    {
+        get
+        {
+            UInt128 sum = 0;
+            for (int i = 0; i < Count; i++)
+            {
+                UInt128 more = last[i] - first[i];
+                sum += more == UInt128.MaxValue ? more : more + 1;
+            }
+
+            return sum;
+        }
+    }
+
     /// <summary>Every address of the family.</summary>
     public static AddressSet All(IpFamily family) => new([0], [IpPrefix.Ceiling(family)]);
 

@@ -278,7 +278,7 @@ internal sealed class Reconciler(
                 Failed = failed,
                 Generation = enforcer.Generation,
                 Epoch = enforcer.Epoch,
-                Zones = enforcer.Enforced.Zones,
+                Enforced = enforcer.Enforced,
                 Alarms = standing,
             });
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,

@@ -3,6 +3,7 @@ using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
+using Agent.Evaluator.Explaining;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
@@ -28,7 +29,7 @@ internal sealed class AgentService(
             cancel).ConfigureAwait(false)).ConfigureAwait(false);
         return outcome switch
         {
-            ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = Answers.Accepted(accepted) },
+            ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = AcceptedAnswer(accepted, request) },
             ApplyOutcome.Refused refused => new ApplyResponse { Refused = Answers.Refused(refused) },
             _ => throw new System.Diagnostics.UnreachableException(),
         };
@@ -67,8 +68,12 @@ internal sealed class AgentService(
             }
         });
 
-    public override Task<ExplainResponse> Explain(ExplainRequest request, ServerCallContext context) =>
-        Explainer.Explain(reconciler.State.Desired, config.Semantics, request) switch
+    public override Task<ExplainResponse> Explain(ExplainRequest request, ServerCallContext context)
+    {
+        AgentState state = reconciler.State;
+        KernelView? kernel = state.Enforced is null ? null
+            : new KernelView(state.Enforced.Ruleset, state.Enforced.Zones, state.Links.BridgePorts);
+        return Explainer.Explain(state.Desired, config.Semantics, request, kernel) switch
         {
             ExplainAnswer.Explained explained => Task.FromResult(explained.Response),
             ExplainAnswer.UnknownVnic unknown =>
@@ -77,6 +82,20 @@ internal sealed class AgentService(
                 throw new RpcException(new Status(StatusCode.InvalidArgument, invalid.Message)),
             _ => throw new System.Diagnostics.UnreachableException(),
         };
+    }
+
+    // Outside the loop: a long look at what would change holds up nothing that does.
+    private Accepted AcceptedAnswer(ApplyOutcome.Accepted outcome, ApplySnapshotRequest request)
+    {
+        Accepted accepted = Answers.Accepted(outcome);
+        if (request.DryRun)
+        {
+            accepted.Difference = DifferenceReport.Between(
+                outcome.Before, outcome.After, config.Semantics, request.DifferenceLimit);
+        }
+
+        return accepted;
+    }
 
     // A stream may stay open for months: a stop must not wait for it.
     private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)

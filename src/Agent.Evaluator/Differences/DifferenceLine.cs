@@ -19,14 +19,7 @@ internal sealed record DifferenceLine(
     public Verdict After => Before == Verdict.Accept ? Verdict.Drop : Verdict.Accept;
 
     /// <summary>"tcp 22 from 10.0.0.0/8 to 10.0.0.9": what happens, without the verdicts.</summary>
-    public string Traffic
-    {
-        get
-        {
-            (string there, string here) = Direction == Direction.Ingress ? ("from", "to") : ("to", "from");
-            return $"{Services} {there} {AddressScope.Text(Remotes)}" + (Own is null ? "" : $" {here} {Own}");
-        }
-    }
+    public string Traffic => TrafficWords.Of(Direction, Services, Remotes, Own);
 
     /// <summary>Equal for lines that say the same.</summary>
     public string Key => string.Join('|',

@@ -78,7 +78,8 @@ internal sealed class PolicyDifference
                 continue;
             }
 
-            bool alone = (was is not null && now is not null && !sameOwn) || AsksOwn(before, was) || AsksOwn(after, now);
+            bool alone = (was is not null && now is not null && !sameOwn)
+                || AsksOwn(before, was) || AsksOwn(after, now);
             string key = alone ? $"vnic {id}"
                 : $"{Shape(was)} then {Shape(now)} {HasV4(was ?? now!)}";
             if (!alike.TryGetValue(key, out List<(string, Vnic?, Vnic?)>? same))
@@ -132,20 +133,24 @@ internal sealed class PolicyDifference
         (one.Form?.Rows ?? []).Concat(other.Form?.Rows ?? []).Select(row => row.Remote).Distinct()
             .SelectMany(remote => remote switch
             {
-                RemoteSide.Group { Id: var id } => Terms(AddressTermKind.Group, id, family, o => o.MembersOf(id)),
-                RemoteSide.List { Id: var id } => Terms(AddressTermKind.List, id, family, o => o.EntriesOf(id)),
+                RemoteSide.Group { Id: var id } => Terms(
+                    AddressTermKind.Group, id, family, o => o.MembersOf(id), o => o.Snapshot.Groups.ContainsKey(id)),
+                RemoteSide.List { Id: var id } => Terms(
+                    AddressTermKind.List, id, family, o => o.EntriesOf(id),
+                    o => o.Snapshot.PrefixLists.ContainsKey(id)),
                 _ => [],
             });
 
     private AddressTerm[] Terms(
-        AddressTermKind kind, string id, IpFamily family, Func<PolicyOracle, Addresses> addresses)
+        AddressTermKind kind, string id, IpFamily family, Func<PolicyOracle, Addresses> addresses,
+        Func<PolicyOracle, bool> has)
     {
         if (!terms.TryGetValue((kind, id, family), out AddressTerm[]? found))
         {
             AddressSet was = addresses(before).Of(family);
             AddressSet now = addresses(after).Of(family);
-            found = was.SameAs(now)
-                ? [new AddressTerm(kind, id, AddressTermSide.Both, was)]
+            found = was.SameAs(now) || !has(before) || !has(after)
+                ? [new AddressTerm(kind, id, AddressTermSide.Both, has(after) ? now : was)]
                 : [new AddressTerm(kind, id, AddressTermSide.After, now),
                     new AddressTerm(kind, id, AddressTermSide.Before, was)];
             terms.Add((kind, id, family), found);

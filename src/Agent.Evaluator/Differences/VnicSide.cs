@@ -20,9 +20,12 @@ internal readonly record struct VnicSide(PolicyForm? Form, AddressSet Own)
     /// <summary>Rows, and one behind them: what is decided before any row.</summary>
     public int Deciders => (Form?.Rows.Length ?? 0) + 1;
 
-    /// <summary>The deciding row over protocol and ports; for addresses that are not the vNIC's, the extra one.</summary>
-    public Diagram Decider(int remote, int own, bool owned) =>
-        owned && Form is not null ? Form.Deciders(remote, own) : Diagrams.Leaf(Deciders - 1);
+    /// <summary>The deciding row over protocol and ports; the extra one where the vNIC is not asked.</summary>
+    /// <param name="remote">Atom of <see cref="Remotes"/>.</param>
+    /// <param name="own">Atom of <see cref="Owns"/>.</param>
+    /// <param name="isOwn">The vNIC has these addresses.</param>
+    public Diagram Decider(int remote, int own, bool isOwn) =>
+        isOwn && Form is not null ? Form.Deciders(remote, own) : Diagrams.Leaf(Deciders - 1);
 
     public bool Accepts(int decider) => Form is not null && decider < Form.Rows.Length && Form.Rows[decider].Accepts;
 

@@ -10,9 +10,9 @@ internal sealed class AddressNames(IpFamily family, IEnumerable<AddressTerm> voc
 {
     private readonly AddressTerm everything = AddressTerm.Of(IpPrefix.Universal(family));
 
-    /// <summary>Widest first, so that few of them cover much.</summary>
+    /// <summary>Largest first, so that few of them cover much.</summary>
     private readonly ImmutableArray<AddressTerm> words =
-        [.. vocabulary.Where(term => !term.Set.IsEmpty).Distinct().OrderByDescending(term => term.Set.Count)
+        [.. vocabulary.Where(term => !term.Set.IsEmpty).Distinct().OrderByDescending(term => term.Set.Size)
             .ThenBy(term => term.Name, StringComparer.Ordinal).ThenBy(term => term.Side)];
 
     /// <param name="set">Not empty.</param>

@@ -15,7 +15,9 @@ internal enum AddressTermKind : byte
     List,
 }
 
-/// <summary>Of which of two policies a group or list is meant; of no importance where it is the same in both.</summary>
+/// <summary>
+/// Of which of two policies a group or list is meant; of no importance where it is the same in both, or in one only.
+/// </summary>
 internal enum AddressTermSide : byte
 {
     Both,
@@ -80,7 +82,8 @@ internal sealed record AddressScope(
         scopes.Length == 2 && scopes.All(scope => scope.StartsEverywhere) && scopes[0].Without == scopes[1].Without
             ? "anywhere" + scopes[0].Without
             : scopes.Length == 2 && scopes[0].ToString() == scopes[1].ToString() ? scopes[0].ToString()
-            : string.Join(" and ", scopes);
+            : scopes.All(scope => !scope.Exclude.IsEmpty) ? string.Join(", and ", scopes)
+            : string.Join(" and ", scopes.OrderByDescending(scope => scope.Exclude.IsEmpty));
 
     public bool Equals(AddressScope? other) =>
         other is not null && Family == other.Family && Include.SequenceEqual(other.Include)
