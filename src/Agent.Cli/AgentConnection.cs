@@ -42,6 +42,9 @@ internal sealed class AgentConnection : IDisposable
     public Task<ExplainResponse> ExplainAsync(ExplainRequest request, CancellationToken cancel) =>
         AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel), cancel);
 
+    public Task<Analysis> AnalyzeAsync(CancellationToken cancel) => AskAsync(
+        client.AnalyzeAsync(new AnalyzeRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
+
     public void Dispose() => channel.Dispose();
 
     private static DateTime Deadline() => TimeProvider.System.GetUtcNow().UtcDateTime + AnswerTime;

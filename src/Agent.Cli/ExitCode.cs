@@ -23,7 +23,8 @@ internal static class ExitCode
         """
         Exit codes:
           0    done (explain: answered, whatever the verdict)
-          1    the agent refused, could not enforce all of it, or answered with an error; diff: something differs
+          1    the agent refused, could not enforce all of it, or answered with an error; diff: something differs;
+               analyze: something was found
           2    the command line was not understood
           3    the agent cannot be reached
           4    a file cannot be read, or has faults

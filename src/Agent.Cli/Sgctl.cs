@@ -44,6 +44,7 @@ internal static class Sgctl
             options.Socket,
             options.Json,
             options.NoColor,
+            new AnalyzeVerb(options),
             new ApplyVerb(options),
             new CheckVerb(options),
             new CompileVerb(options),

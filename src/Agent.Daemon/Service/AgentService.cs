@@ -4,6 +4,7 @@ using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
 using Agent.Evaluator.Explaining;
+using Agent.Evaluator.Health;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
@@ -83,6 +84,9 @@ internal sealed class AgentService(
             _ => throw new System.Diagnostics.UnreachableException(),
         };
     }
+
+    public override Task<Analysis> Analyze(AnalyzeRequest request, ServerCallContext context) =>
+        Task.FromResult(RuleHealth.Of(reconciler.State.Desired, config.Semantics));
 
     // Outside the loop: a long look at what would change holds up nothing that does.
     private Accepted AcceptedAnswer(ApplyOutcome.Accepted outcome, ApplySnapshotRequest request)

@@ -22,7 +22,7 @@ public sealed class SgctlTests
 
     [Theory]
     [InlineData(ExitCode.Usage, "chek x", "there is no verb 'chek'. Did you mean check?")]
-    [InlineData(ExitCode.Usage, "", "name a verb: apply, check")]
+    [InlineData(ExitCode.Usage, "", "name a verb: analyze, apply, check")]
     [InlineData(ExitCode.Usage, "apply", "Required argument 'FILE'")]
     [InlineData(ExitCode.Usage, "apply a b", "there is no further argument 'b'")]
     [InlineData(ExitCode.Usage, "status --josn", "there is no option '--josn'. Did you mean --json?")]
@@ -205,6 +205,33 @@ public sealed class SgctlTests
         Assert.Equal(ExitCode.Usage, (await CliRun.Of(["diff", "-", "-"], Good)).ExitCode);
         Assert.Equal(ExitCode.InputInvalid, (await CliRun.Of(["diff", paths[0], "-"], Bad)).ExitCode);
         Directory.Delete(directory, recursive: true);
+    }
+
+    [Fact]
+    public async Task Analyze_names_rules_and_what_can_go_together()
+    {
+        string more = Good.Replace("vnics:", """
+                  - { id: ssh, direction: ingress, protocol: tcp, port_range: 22/22, cidr: 0.0.0.0/0 }
+                  - { id: http-1, direction: ingress, protocol: tcp, port_range: 80/80, cidr: 10.7.0.0/16, priority: 3 }
+            vnics:
+            """, StringComparison.Ordinal);
+        CliRun run = await CliRun.Of(["analyze", "-"], more);
+        Assert.Equal(
+            (ExitCode.Differs, """
+            rule           finding     vnics  why
+            sg-web/http-1  shadowed    eni-1  it never decides
+            sg-web/http-1  redundant   eni-1  covered by http
+            sg-web/ssh     permissive  eni-1  management open to any IPv4 address: tcp 22
+
+            1 rule of 3 can be removed, all in one change, and no packet is judged differently:
+              sg-web/http-1
+
+            """), (run.ExitCode, run.Out));
+        JsonElement answer = JsonDocument.Parse((await CliRun.Of(["analyze", "--json", "-"], more)).Out).RootElement;
+        Assert.Equal("sg-web/http-1", answer.GetProperty("removable_together")[0].GetString());
+        run = await CliRun.Of(["analyze", "-"], Good);
+        Assert.Equal((ExitCode.Done, "1 rule, nothing found\n"), (run.ExitCode, run.Out));
+        Assert.Equal(ExitCode.InputInvalid, (await CliRun.Of(["analyze", "-"], Bad)).ExitCode);
     }
 
     [Fact]
