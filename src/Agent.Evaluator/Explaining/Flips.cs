@@ -6,7 +6,7 @@ using Agent.Policy;
 
 namespace Agent.Evaluator.Explaining;
 
-/// <summary>Changes that would turn a verdict; each was tried, on the form or on a changed policy.</summary>
+/// <summary>Changes that would turn a verdict, and what would decide then.</summary>
 /// <param name="oracle">The policy.</param>
 /// <param name="vnic">Of the policy.</param>
 /// <param name="direction">Of the session.</param>

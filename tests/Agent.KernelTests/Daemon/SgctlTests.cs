@@ -160,6 +160,7 @@ public sealed class SgctlTests
         static string OfPolicy(string text) => string.Join('\n',
             text.Split('\n').Where(line => !line.StartsWith("  kernel ", StringComparison.Ordinal)));
 
+        Assert.Equal(Run(lab, Policy, "analyze", "-").Output, Run(lab, null, "analyze").Output);
         Assert.Equal(0, Run(lab, Policy, "diff", "-").ExitCode);
         CommandOutcome differs = Run(lab, Policy.Replace("22/22", "22/23", StringComparison.Ordinal), "diff", "-");
         Assert.Equal(1, differs.ExitCode);
