@@ -42,6 +42,9 @@ internal sealed class AgentConnection : IDisposable
     public Task<ExplainResponse> ExplainAsync(ExplainRequest request, CancellationToken cancel) =>
         AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel), cancel);
 
+    public Task<Analysis> AnalyzeAsync(CancellationToken cancel) => AskAsync(
+        client.AnalyzeAsync(new AnalyzeRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
+
     /// <summary>Shows sessions as they come. A table may take a while to read: only the caller ends it.</summary>
     public async Task ListSessionsAsync(
         ListSessionsRequest request, Action<SessionStatus> show, CancellationToken cancel)

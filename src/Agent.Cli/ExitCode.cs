@@ -7,6 +7,9 @@ internal static class ExitCode
 
     /// <summary>The agent refused, or could not enforce all of it, or answered with an error.</summary>
     public const int Failed = 1;
+
+    /// <summary>As diff(1) has it: the answer is that there is something.</summary>
+    public const int Differs = 1;
     public const int Usage = 2;
     public const int Unreachable = 3;
 
@@ -20,7 +23,8 @@ internal static class ExitCode
         """
         Exit codes:
           0    done (explain: answered, whatever the verdict)
-          1    the agent refused, could not enforce all of it, or answered with an error
+          1    the agent refused, could not enforce all of it, or answered with an error; diff: something differs;
+               analyze: something was found
           2    the command line was not understood
           3    the agent cannot be reached
           4    a file cannot be read, or has faults

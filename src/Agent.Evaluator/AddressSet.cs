@@ -4,7 +4,7 @@ using Agent.Policy;
 namespace Agent.Evaluator;
 
 /// <summary>Addresses of one family as sorted, disjoint, non-adjacent inclusive intervals.</summary>
-internal sealed class AddressSet
+internal sealed partial class AddressSet
 {
     public static readonly AddressSet Empty = new([], []);
 

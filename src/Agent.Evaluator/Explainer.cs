@@ -1,4 +1,6 @@
-using System.Globalization;
+using Agent.Evaluator.Explaining;
+using Agent.Evaluator.Forms;
+using Agent.Evaluator.Wording;
 using Agent.Policy;
 using Agent.V1;
 
@@ -20,44 +22,115 @@ public abstract record ExplainAnswer
     public sealed record Invalid(string Message) : ExplainAnswer;
 }
 
-/// <summary>Answers "would this packet pass, and which rule decides?" from the policy alone.</summary>
+/// <summary>
+/// Answers "would this packet pass, which rule decides, what would change that, and which rule of the kernel carries
+/// it?"
+/// </summary>
 public static class Explainer
 {
-    public static ExplainAnswer Explain(PolicySnapshot policy, PolicySettings settings, ExplainRequest request)
+    /// <param name="policy">What is enforced, or would be.</param>
+    /// <param name="settings">Likewise.</param>
+    /// <param name="request">The question.</param>
+    /// <param name="kernel">The program for the policy; null: the answer has no part about the kernel.</param>
+    public static ExplainAnswer Explain(
+        PolicySnapshot policy, PolicySettings settings, ExplainRequest request, KernelView? kernel = null)
     {
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentNullException.ThrowIfNull(request);
-        Policy.Vnic? vnic =
-            policy.Vnics.Values.FirstOrDefault(v => v.Id == request.Vnic || v.InterfaceName == request.Vnic);
-        if (vnic is null)
-        {
-            return new ExplainAnswer.UnknownVnic($"no vNIC '{request.Vnic}' in the policy");
-        }
+        Question? question = Question.Read(policy, request, out ExplainAnswer? refusal);
+        return question is null ? refusal!
+            : new ExplainAnswer.Explained(Answer(new PolicyOracle(policy, settings), question, kernel));
+    }
 
-        if (request.Direction is not (V1.Direction.Ingress or V1.Direction.Egress))
-        {
-            return new ExplainAnswer.Invalid("direction: set ingress or egress");
-        }
-
-        string? fault = Read(request.Packet, out PacketTuple packet);
-        if (fault is not null)
-        {
-            return new ExplainAnswer.Invalid($"packet: {fault}");
-        }
-
-        Policy.Direction direction = request.Direction == V1.Direction.Ingress
-            ? Policy.Direction.Ingress : Policy.Direction.Egress;
-        PolicyVerdict verdict = new PolicyOracle(policy, settings).Judge(vnic, direction, packet);
+    private static ExplainResponse Answer(PolicyOracle oracle, Question question, KernelView? kernel)
+    {
+        PolicyVerdict verdict = Judge(oracle, question);
         var response = new ExplainResponse
         {
-            Verdict = verdict.Accepted ? V1.Policy.Accept : V1.Policy.Drop,
+            Verdict = CodeOf(verdict.Verdict),
             Reason = ReasonOf(verdict.Reason),
             Rule = RuleOf(verdict),
+            VnicId = question.Vnic.Id,
+            Direction = question.Direction == Policy.Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress,
+            Packet = Message(question.Packet),
+            JudgedAs = question.State != SessionState.Reply ? ""
+                : $"{WordOf(question.SessionDirection)} {question.SessionPacket}",
         };
         response.Considered.AddRange(verdict.Considered.Select(
             considered => $"{considered.GroupId}/{considered.Rule.Id}: {WordsOf(considered.Why)}"));
-        return new ExplainAnswer.Explained(response);
+        if (verdict.Reason is VerdictReason.Spoof or VerdictReason.NotOwnAddress)
+        {
+            response.Flips.AddRange(FlipsOfCheck(oracle, question));
+        }
+        else
+        {
+            var flips = new Flips(oracle, question.Vnic, question.SessionDirection, question.SessionPacket);
+            PolicyForm form = flips.Form;
+            response.Around = Around.Of(form, question.SessionPacket,
+                PolicyOracle.OwnAddressesOf(question.Vnic, form.Family), NamesFor(oracle, form));
+            response.Flips.AddRange(flips.All());
+        }
+
+        response.Kernel = kernel is null ? null : KernelRun.Follow(
+            kernel, oracle.Snapshot, question.Vnic, question.Direction, question.Packet, question.Ct);
+        return response;
     }
+
+    // A session is judged by the packet that opened it; whose addresses a packet has is asked of each.
+    private static PolicyVerdict Judge(PolicyOracle oracle, Question question)
+    {
+        PolicyVerdict verdict = oracle.Judge(question.Vnic, question.Direction, question.Packet);
+        return verdict.Reason is VerdictReason.Spoof or VerdictReason.NotOwnAddress
+            || question.State != SessionState.Reply
+            ? verdict : oracle.JudgeSession(question.Vnic, question.SessionDirection, question.SessionPacket);
+    }
+
+    private static IEnumerable<Flip> FlipsOfCheck(PolicyOracle oracle, Question question)
+    {
+        Policy.Vnic vnic = question.Vnic;
+        PacketTuple packet = question.Packet;
+        IpPrefix own = IpPrefix.Host(packet.Family, packet.Own(question.Direction));
+        foreach ((string change, Policy.Vnic changed) in ((string, Policy.Vnic)[])
+        [
+            ($"if {own} were an address of {vnic.Id}", vnic with { Addresses = [.. vnic.Addresses, own] }),
+            ($"{vnic.Id} without source/destination check", vnic with { SourceDestinationCheck = false }),
+        ])
+        {
+            var after = new PolicyOracle(
+                oracle.Snapshot with { Vnics = oracle.Snapshot.Vnics.SetItem(vnic.Id, changed) }, oracle.Settings);
+            PolicyVerdict verdict = Judge(after, question with { Vnic = changed });
+            if (verdict.Accepted)
+            {
+                string rule = RuleOf(verdict);
+                yield return new Flip
+                {
+                    Change = change,
+                    Verdict = V1.Policy.Accept,
+                    DecidedBy = verdict.Reason == VerdictReason.Rule ? rule
+                        : verdict.Reason == VerdictReason.Inner ? $"inner {rule}" : ReasonOf(verdict.Reason),
+                };
+            }
+        }
+    }
+
+    private static AddressNames NamesFor(PolicyOracle oracle, PolicyForm form) => new(form.Family, form.Rows
+        .Select(row => row.Remote).Distinct().Select(remote => remote switch
+        {
+            RemoteSide.Group { Id: var id } => new Wording.AddressTerm(AddressTermKind.Group, id, AddressTermSide.Both,
+                oracle.MembersOf(id).Of(form.Family)),
+            RemoteSide.List { Id: var id } => new Wording.AddressTerm(AddressTermKind.List, id, AddressTermSide.Both,
+                oracle.EntriesOf(id).Of(form.Family)),
+            _ => null,
+        }).OfType<Wording.AddressTerm>());
+
+    private static Packet Message(PacketTuple packet) => new()
+    {
+        Source = IpPrefix.AddressOf(packet.Family, packet.Source).ToString(),
+        Destination = IpPrefix.AddressOf(packet.Family, packet.Destination).ToString(),
+        Protocol = PacketText.NameOf(packet.Protocol),
+        SourcePort = packet.SourcePort,
+        DestinationPort = packet.DestinationPort,
+    };
 
     /// <summary>"group/rule", the group whose inner access decides, or nothing.</summary>
     public static string RuleOf(PolicyVerdict verdict)
@@ -65,6 +138,11 @@ public static class Explainer
         ArgumentNullException.ThrowIfNull(verdict);
         return verdict.Rule is not null ? $"{verdict.GroupId}/{verdict.Rule.Id}" : verdict.GroupId ?? "";
     }
+
+    private static V1.Policy CodeOf(Verdict verdict) => verdict == Verdict.Accept ? V1.Policy.Accept : V1.Policy.Drop;
+
+    private static string WordOf(Policy.Direction direction) =>
+        direction == Policy.Direction.Ingress ? "ingress" : "egress";
 
     /// <summary>The reason's name in answers.</summary>
     public static string ReasonOf(VerdictReason reason) => reason switch
@@ -88,44 +166,5 @@ public static class Explainer
         Mismatch.DestinationPort => "another destination port",
         Mismatch.SourcePort => "another source port",
         _ => "another own address",
-    };
-
-    /// <returns>What is wrong with it, or null.</returns>
-    private static string? Read(Packet? packet, out PacketTuple tuple)
-    {
-        tuple = default;
-        if (packet is null || !IpPrefix.TryParse(packet.Source, out IpPrefix source, out _) || !source.IsHost
-            || !IpPrefix.TryParse(packet.Destination, out IpPrefix destination, out _) || !destination.IsHost
-            || source.Family != destination.Family)
-        {
-            return "source and destination must be two addresses of one family";
-        }
-
-        if (packet.SourcePort > ushort.MaxValue || packet.DestinationPort > ushort.MaxValue)
-        {
-            return "ports are 0 to 65535";
-        }
-
-        if (ProtocolOf(packet.Protocol) is not byte protocol)
-        {
-            return $"'{packet.Protocol}' is not a protocol";
-        }
-
-        bool ports = IpProtocol.HasPorts(protocol);
-        tuple = new PacketTuple(source.Family, source.Bits, destination.Bits, protocol,
-            ports ? (ushort)packet.SourcePort : (ushort)0, ports ? (ushort)packet.DestinationPort : (ushort)0);
-        return null;
-    }
-
-    /// <summary>A protocol by its name or number; null if it is neither.</summary>
-    public static byte? ProtocolOf(string text) => text?.ToLowerInvariant() switch
-    {
-        null => null,
-        "tcp" => IpProtocol.Tcp,
-        "udp" => IpProtocol.Udp,
-        "icmp" => IpProtocol.Icmp,
-        "icmpv6" => IpProtocol.Icmpv6,
-        "gre" => IpProtocol.Gre,
-        _ => byte.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out byte number) ? number : null,
     };
 }

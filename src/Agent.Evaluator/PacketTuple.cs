@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using Agent.Policy;
 
 namespace Agent.Evaluator;
@@ -39,12 +40,13 @@ public readonly record struct PacketTuple(
     /// <summary>The guest's own address.</summary>
     public UInt128 Own(Direction direction) => direction == Direction.Ingress ? Destination : Source;
 
+    /// <summary>"tcp 10.0.0.8:4711 -> 10.1.2.3:22", "udp [2001:db8::8]:5 -> [2001:db8::1]:53", "icmp a -> b".</summary>
     public override string ToString()
     {
-        string from = IpPrefix.AddressOf(Family, Source).ToString();
-        string to = IpPrefix.AddressOf(Family, Destination).ToString();
+        IPAddress from = IpPrefix.AddressOf(Family, Source);
+        IPAddress to = IpPrefix.AddressOf(Family, Destination);
         return IpProtocol.HasPorts(Protocol)
-            ? string.Create(CultureInfo.InvariantCulture, $"{Name} {from}:{SourcePort} -> {to}:{DestinationPort}")
+            ? $"{Name} {new IPEndPoint(from, SourcePort)} -> {new IPEndPoint(to, DestinationPort)}"
             : $"{Name} {from} -> {to}";
     }
 

@@ -164,6 +164,12 @@ public sealed class PolicyOracle
         : Snapshot.PortLists.TryGetValue(id, out PortList? list) ? OrEmpty(list.Entries)
         : [];
 
+    /// <summary>Addresses that the vNIC may send from and be sent to; every one, if it is not checked.</summary>
+    internal static AddressSet OwnAddressesOf(Vnic vnic, IpFamily family) => !vnic.SourceDestinationCheck
+        ? AddressSet.All(family)
+        : AddressSet.Of(family, OrEmpty(vnic.Addresses).Concat(OrEmpty(vnic.DelegatedPrefixes))
+            .Append(IpPrefix.Host(IpFamily.V6, LinkLocal(vnic.Mac))));
+
     private static bool Owns(Vnic vnic, IpFamily family, UInt128 address) =>
         OrEmpty(vnic.Addresses).Concat(OrEmpty(vnic.DelegatedPrefixes)).Any(p => p.Contains(family, address))
         || (family == IpFamily.V6 && address == LinkLocal(vnic.Mac));

@@ -1,5 +1,7 @@
 using System.Buffers.Binary;
+using System.Net;
 using System.Runtime.InteropServices;
+using System.Text;
 using Agent.Nftables;
 
 namespace Agent.Evaluator;
@@ -312,11 +314,20 @@ internal sealed partial class ProgramRun
     private void Note(NftSet set, int row)
     {
         ReadOnlySpan<byte> element = set.Elements[row];
-        string text = Convert.ToHexStringLower(element[..set.KeyBytes]);
+        string text = KeyText(set, element[..set.KeyBytes]);
         matched.Add(set.Interval
-            ? $"{set.Name} {text}-{Convert.ToHexStringLower(element.Slice(set.KeyBytes, set.KeyBytes))}"
+            ? $"{set.Name} {text}-{KeyText(set, element.Slice(set.KeyBytes, set.KeyBytes))}"
             : $"{set.Name} {text}");
     }
+
+    private static string KeyText(NftSet set, ReadOnlySpan<byte> key) => set.Key is not [NftType type]
+        ? Convert.ToHexStringLower(key)
+        : type switch
+        {
+            NftType.IfName => Encoding.ASCII.GetString(key.TrimEnd((byte)0)),
+            NftType.Ipv4Addr or NftType.Ipv6Addr => new IPAddress(key).ToString(),
+            _ => Convert.ToHexStringLower(key),
+        };
 
     private Step Ct(NftExpr.Ct e)
     {

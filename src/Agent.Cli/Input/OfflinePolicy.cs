@@ -1,7 +1,9 @@
 using System.Collections.Immutable;
 using Agent.Cli.Output;
 using Agent.Cli.Verbs;
+using Agent.Compiler;
 using Agent.Contract;
+using Agent.Evaluator.Explaining;
 using Agent.Policy;
 
 namespace Agent.Cli.Input;
@@ -42,6 +44,16 @@ internal static class OfflinePolicy
         }
 
         return policy;
+    }
+
+    /// <summary>The ruleset that the policy becomes by default settings, on a host of which nothing is known.</summary>
+    public static KernelView Compile(PolicySnapshot policy)
+    {
+        CompilerSettings settings = CompilerSettings.Default;
+        uint firstEpoch = settings.EpochMask & ~(settings.EpochMask - 1);
+        CompiledRuleset compiled = RulesetCompiler.Compile(
+            new CompileRequest(policy, PolicySettings.Default, settings, HostFacts.Default, firstEpoch));
+        return new KernelView(compiled.Ruleset, compiled.Zones, []);
     }
 
     public static void Warn(Screen screen, IEnumerable<string> warnings)

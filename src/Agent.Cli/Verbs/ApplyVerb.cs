@@ -12,8 +12,10 @@ internal sealed class ApplyVerb : Verb
 
     private readonly Option<bool> dryRun = new("--dry-run")
     {
-        Description = "Validate, compile and report what would change; change nothing",
+        Description = "Validate, compile, and say which packets would be judged differently; change nothing",
     };
+
+    private readonly Option<uint> limit = DiffVerb.LimitOption();
 
     private readonly Option<bool> nextRevision = new("--next-revision")
     {
@@ -26,6 +28,7 @@ internal sealed class ApplyVerb : Verb
         Arguments.Add(file);
         Options.Add(dryRun);
         Options.Add(nextRevision);
+        Options.Add(limit);
     }
 
     public override IReadOnlyList<string> Examples =>
@@ -46,6 +49,7 @@ internal sealed class ApplyVerb : Verb
                 Snapshot = policy.Message,
                 DryRun = dry,
                 NextRevision = policy.Message.Revision == 0 || call.Parsed.GetValue(nextRevision),
+                DifferenceLimit = call.Parsed.GetRequiredValue(limit),
             },
             call.Cancel).ConfigureAwait(false);
         if (call.Json)
@@ -55,6 +59,10 @@ internal sealed class ApplyVerb : Verb
         else if (answer.Accepted is Accepted accepted)
         {
             ApplyText.Accepted(call.Out, accepted, dry);
+            if (accepted.Difference is Difference difference)
+            {
+                DifferenceText.Print(call.Out, difference);
+            }
         }
         else
         {

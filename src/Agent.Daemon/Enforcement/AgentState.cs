@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Agent.Compiler;
 using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
@@ -52,9 +53,12 @@ internal sealed record AgentState
 
     public uint Epoch { get; init; }
 
+    /// <summary>What was committed last; null before the first time.</summary>
+    public CompiledRuleset? Enforced { get; init; }
+
     /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
-    public ImmutableSortedDictionary<string, ushort> Zones { get; init; } =
-        ImmutableSortedDictionary<string, ushort>.Empty;
+    public ImmutableSortedDictionary<string, ushort> Zones =>
+        Enforced?.Zones ?? ImmutableSortedDictionary<string, ushort>.Empty;
 
     /// <summary>Null before the first.</summary>
     public VerificationResult? Verification { get; init; }

@@ -282,7 +282,7 @@ internal sealed class Reconciler(
                 Failed = failed,
                 Generation = enforcer.Generation,
                 Epoch = enforcer.Epoch,
-                Zones = enforcer.Enforced.Zones,
+                Enforced = enforcer.Enforced,
                 Alarms = standing,
                 Verification = report.Verification ?? State.Verification,
             });

@@ -3,6 +3,8 @@ using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
+using Agent.Evaluator.Explaining;
+using Agent.Evaluator.Health;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
@@ -29,7 +31,7 @@ internal sealed class AgentService(
             cancel).ConfigureAwait(false)).ConfigureAwait(false);
         return outcome switch
         {
-            ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = Answers.Accepted(accepted) },
+            ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = AcceptedAnswer(accepted, request) },
             ApplyOutcome.Refused refused => new ApplyResponse { Refused = Answers.Refused(refused) },
             _ => throw new System.Diagnostics.UnreachableException(),
         };
@@ -68,8 +70,12 @@ internal sealed class AgentService(
             }
         });
 
-    public override Task<ExplainResponse> Explain(ExplainRequest request, ServerCallContext context) =>
-        Explainer.Explain(reconciler.State.Desired, config.Semantics, request) switch
+    public override Task<ExplainResponse> Explain(ExplainRequest request, ServerCallContext context)
+    {
+        AgentState state = reconciler.State;
+        KernelView? kernel = state.Enforced is null ? null
+            : new KernelView(state.Enforced.Ruleset, state.Enforced.Zones, state.Links.BridgePorts);
+        return Explainer.Explain(state.Desired, config.Semantics, request, kernel) switch
         {
             ExplainAnswer.Explained explained => Task.FromResult(explained.Response),
             ExplainAnswer.UnknownVnic unknown =>
@@ -78,6 +84,23 @@ internal sealed class AgentService(
                 throw new RpcException(new Status(StatusCode.InvalidArgument, invalid.Message)),
             _ => throw new System.Diagnostics.UnreachableException(),
         };
+    }
+
+    public override Task<Analysis> Analyze(AnalyzeRequest request, ServerCallContext context) =>
+        Task.FromResult(RuleHealth.Of(reconciler.State.Desired, config.Semantics));
+
+    // Outside the loop: a long look at what would change holds up nothing that does.
+    private Accepted AcceptedAnswer(ApplyOutcome.Accepted outcome, ApplySnapshotRequest request)
+    {
+        Accepted accepted = Answers.Accepted(outcome);
+        if (request.DryRun)
+        {
+            accepted.Difference = DifferenceReport.Between(
+                outcome.Before, outcome.After, config.Semantics, request.DifferenceLimit);
+        }
+
+        return accepted;
+    }
 
     public override Task ListSessions(
         ListSessionsRequest request, IServerStreamWriter<SessionStatus> responseStream, ServerCallContext context) =>

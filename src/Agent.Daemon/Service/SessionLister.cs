@@ -1,6 +1,6 @@
 using System.Threading.Channels;
 using Agent.Daemon.Sessions;
-using Agent.Evaluator;
+using Agent.Evaluator.Explaining;
 using Agent.Evaluator.Sessions;
 using Agent.Netlink;
 using Agent.Netlink.Conntrack;
@@ -144,7 +144,7 @@ internal sealed record SessionChoice
             VnicId = vnic?.Id,
             StaleOnly = request.StaleOnly,
             Protocol = request.Protocol.ToUpperInvariant() is "" or "ALL" ? null
-                : Explainer.ProtocolOf(request.Protocol) ?? throw Wrong($"'{request.Protocol}' is not a protocol"),
+                : PacketText.ProtocolOf(request.Protocol) ?? throw Wrong($"'{request.Protocol}' is not a protocol"),
             Remote = request.Remote.Length == 0 ? null
                 : IpPrefix.TryParse(request.Remote, out IpPrefix prefix, out _) ? prefix
                 : throw Wrong($"'{request.Remote}' is not an address or a prefix"),

@@ -64,6 +64,16 @@ internal sealed class PolicyForm
     /// <summary>1 where the packet is accepted, 0 where it is dropped, over protocol and ports.</summary>
     public Diagram Verdicts(int remoteAtom, int ownAtom) => verdicts.Of(Deciders(remoteAtom, ownAtom));
 
+    /// <summary>The rows that a pair of addresses matches; of all pairs, each set once.</summary>
+    public IEnumerable<RowSet> Cells => remote.Sets.Distinct()
+        .SelectMany(one => own.Sets.Distinct().Select(one.And)).Distinct();
+
+    /// <summary>The rank of the deciding row, if just these match by their addresses.</summary>
+    public Diagram Deciders(RowSet addressed) => ports.Of(addressed);
+
+    /// <summary>Ranks of rows as 1 for those that accept, 0 for those that drop.</summary>
+    public Diagram VerdictsOf(Diagram deciders) => verdicts.Of(deciders);
+
     /// <summary>The row that decides a packet of the form's family in its session's direction.</summary>
     public PolicyRow At(PacketTuple packet) => Rows[Diagrams.At(
         Deciders(Remote.AtomOf(packet.Remote(Direction)), Own.AtomOf(packet.Own(Direction))),

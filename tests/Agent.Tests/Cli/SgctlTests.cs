@@ -22,7 +22,7 @@ public sealed class SgctlTests
 
     [Theory]
     [InlineData(ExitCode.Usage, "chek x", "there is no verb 'chek'. Did you mean check?")]
-    [InlineData(ExitCode.Usage, "", "name a verb: apply, check")]
+    [InlineData(ExitCode.Usage, "", "name a verb: analyze, apply, check")]
     [InlineData(ExitCode.Usage, "apply", "Required argument 'FILE'")]
     [InlineData(ExitCode.Usage, "apply a b", "there is no further argument 'b'")]
     [InlineData(ExitCode.Usage, "status --josn", "there is no option '--josn'. Did you mean --json?")]
@@ -130,20 +130,108 @@ public sealed class SgctlTests
 
     [Theory]
     [InlineData("eni-1 ingress tcp 10.9.9.9 10.0.0.5:80",
-        "ACCEPT  eni-1 ingress  tcp 10.9.9.9:49152 -> 10.0.0.5:80\n  decided by  rule sg-web/http\n")]
+        "ACCEPT  eni-1 ingress  tcp 10.9.9.9:49152 -> 10.0.0.5:80\n  decided by  rule sg-web/http\n"
+        + "  likewise    tcp 80 from 10.0.0.0/8 but members of sg-web\n"
+        + "  otherwise   DROP by default: without rule sg-web/http\n"
+        + "  otherwise   DROP by the new rule: with a drop rule of priority 1 for it in sg-web\n")]
     [InlineData("tap1 ingress tcp 10.9.9.9:5 10.0.0.5:81",
         "DROP  tap1 ingress  tcp 10.9.9.9:5 -> 10.0.0.5:81\n  decided by   no rule: the default of the group's type\n"
-        + "  passed over  sg-web/http: another destination port\n")]
+        + "  likewise     every protocol but tcp 80 from 10.0.0.0/8 but members of sg-web\n"
+        + "  passed over  sg-web/http: another destination port\n"
+        + "  otherwise    ACCEPT by the new rule: with an accept rule of priority 1 to 100 for it in sg-web\n"
+        + "  otherwise    ACCEPT by inner sg-web: if 10.9.9.9 were a member of sg-web\n")]
     [InlineData("eni-1 ingress tcp [2001:db8::1]:7 [2001:db8::5]:80",
         "DROP  eni-1 ingress  tcp [2001:db8::1]:7 -> [2001:db8::5]:80\n"
         + "  decided by  destination check: the destination is not an address of the vNIC\n")]
     [InlineData("eni-1 egress icmp 10.0.0.6 10.0.0.1",
         "DROP  eni-1 egress  icmp 10.0.0.6 -> 10.0.0.1\n"
-        + "  decided by  source check: the source is not an address of the vNIC\n")]
+        + "  decided by  source check: the source is not an address of the vNIC\n"
+        + "  otherwise   ACCEPT by default: if 10.0.0.6 were an address of eni-1\n"
+        + "  otherwise   ACCEPT by default: eni-1 without source/destination check\n")]
     public async Task Explain_judges_a_file(string question, string expected)
     {
         CliRun run = await CliRun.Of(["explain", "--file", "-", .. question.Split(' ')], Good);
-        Assert.Equal((ExitCode.Done, expected), (run.ExitCode, run.Out));
+        string[] lines = run.Out.Split('\n');
+        Assert.Equal((ExitCode.Done, expected), (run.ExitCode, string.Join('\n', lines.Where(IsPolicy))));
+        Assert.NotEqual(lines.Length, lines.Count(IsPolicy));
+
+        static bool IsPolicy(string line) => !line.StartsWith("  kernel ", StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(ExitCode.Usage, "name VNIC, DIRECTION, PROTOCOL", "eni-1", "ingress", "tcp", "10.0.0.1:1")]
+    [InlineData(ExitCode.Usage, "--packet stands for PROTOCOL", "eni-1", "ingress", "tcp", "--packet", "x")]
+    [InlineData(ExitCode.Failed, "pasted: it names no protocol", "--packet", "SRC=10.0.0.1")]
+    [InlineData(ExitCode.Failed, "the line names no interface of a vNIC", "--packet", "gre 10.0.0.1 -> 10.0.0.5")]
+    [InlineData(ExitCode.Failed, "direction: set ingress", "eni-1", "--packet", "gre 10.0.0.1 -> 10.0.0.5")]
+    public async Task A_packet_in_part_or_a_line_without_one_is_no_question(
+        int expected, string says, params string[] question)
+    {
+        CliRun run = await CliRun.Of(["explain", "--file", "-", .. question], Good);
+        Assert.Equal(expected, run.ExitCode);
+        Assert.Contains(says, run.Error);
+    }
+
+    [Fact]
+    public async Task A_pasted_line_names_vnic_and_direction_and_a_reply_is_judged_as_its_session()
+    {
+        CliRun run = await CliRun.Of(["explain", "--file", "-", "--session", "reply", "--packet",
+            "IN=tap1 OUT=eth0 SRC=10.0.0.5 DST=10.9.9.9 PROTO=TCP SPT=80 DPT=5000"], Good);
+        Assert.StartsWith("ACCEPT  eni-1 egress  tcp 10.0.0.5:80 -> 10.9.9.9:5000\n"
+            + "  judged as   ingress tcp 10.9.9.9:5000 -> 10.0.0.5:80\n  decided by  rule sg-web/http\n", run.Out);
+    }
+
+    [Fact]
+    public async Task Diff_says_what_changes_and_exits_as_diff_does()
+    {
+        string directory = Directory.CreateTempSubdirectory("sgctl-").FullName;
+        string[] paths = [Path.Combine(directory, "a.yaml"), Path.Combine(directory, "b.yaml")];
+        string more = Good.Replace("80/80", "80/81", StringComparison.Ordinal);
+        await File.WriteAllTextAsync(paths[0], Good, TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(paths[1], more, TestContext.Current.CancellationToken);
+        CliRun run = await CliRun.Of(["diff", .. paths]);
+        Assert.Equal(ExitCode.Differs, run.ExitCode);
+        Assert.Equal(
+            "packets of 1 vNIC are judged differently\n\neni-1\n"
+            + "direction  verdict         packets                                       decided by\n"
+            + "ingress    drop -> accept  tcp 81 from 10.0.0.0/8 but members of sg-web  default -> sg-web/http\n",
+            run.Out);
+        run = await CliRun.Of(["diff", paths[0], paths[0]]);
+        Assert.Equal((ExitCode.Done, "no packet is judged differently\n"), (run.ExitCode, run.Out));
+        run = await CliRun.Of(["diff", "--json", "--limit", "1", paths[0], "-"], "groups: []");
+        JsonElement answer = JsonDocument.Parse(run.Out).RootElement;
+        Assert.Equal((ExitCode.Differs, 1), (run.ExitCode, answer.GetProperty("changes").GetArrayLength()));
+        Assert.True(answer.GetProperty("more_changes").GetInt32() > 0);
+        Assert.Equal(ExitCode.Usage, (await CliRun.Of(["diff", "-", "-"], Good)).ExitCode);
+        Assert.Equal(ExitCode.InputInvalid, (await CliRun.Of(["diff", paths[0], "-"], Bad)).ExitCode);
+        Directory.Delete(directory, recursive: true);
+    }
+
+    [Fact]
+    public async Task Analyze_names_rules_and_what_can_go_together()
+    {
+        string more = Good.Replace("vnics:", """
+                  - { id: ssh, direction: ingress, protocol: tcp, port_range: 22/22, cidr: 0.0.0.0/0 }
+                  - { id: http-1, direction: ingress, protocol: tcp, port_range: 80/80, cidr: 10.7.0.0/16, priority: 3 }
+            vnics:
+            """, StringComparison.Ordinal);
+        CliRun run = await CliRun.Of(["analyze", "-"], more);
+        Assert.Equal(
+            (ExitCode.Differs, """
+            rule           finding     vnics  why
+            sg-web/http-1  shadowed    eni-1  it never decides
+            sg-web/http-1  redundant   eni-1  covered by http
+            sg-web/ssh     permissive  eni-1  management open to any IPv4 address: tcp 22
+
+            1 rule of 3 can be removed, all in one change, and no packet is judged differently:
+              sg-web/http-1
+
+            """), (run.ExitCode, run.Out));
+        JsonElement answer = JsonDocument.Parse((await CliRun.Of(["analyze", "--json", "-"], more)).Out).RootElement;
+        Assert.Equal("sg-web/http-1", answer.GetProperty("removable_together")[0].GetString());
+        run = await CliRun.Of(["analyze", "-"], Good);
+        Assert.Equal((ExitCode.Done, "1 rule, nothing found\n"), (run.ExitCode, run.Out));
+        Assert.Equal(ExitCode.InputInvalid, (await CliRun.Of(["analyze", "-"], Bad)).ExitCode);
     }
 
     [Fact]
