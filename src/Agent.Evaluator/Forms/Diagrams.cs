@@ -166,23 +166,32 @@ internal sealed class Diagrams
     {
         if (!leaves.TryGetValue(diagram, out int[]? found))
         {
-            var values = new SortedSet<int>();
+            var values = new HashSet<int>();
             if (diagram.IsLeaf)
             {
                 values.Add(diagram.Value);
             }
             else
             {
-                foreach (Diagram below in Children(diagram).ToArray())
+                (_, int start, int count) = nodes[diagram.Ref];
+                for (int i = start; i < start + count; i++)
                 {
-                    foreach (int value in Leaves(below))
+                    if (child[i].IsLeaf)
+                    {
+                        values.Add(child[i].Value);
+                        continue;
+                    }
+
+                    foreach (int value in Leaves(child[i]))
                     {
                         values.Add(value);
                     }
                 }
             }
 
-            leaves.Add(diagram, found = [.. values]);
+            found = [.. values];
+            Array.Sort(found);
+            leaves.Add(diagram, found);
         }
 
         return found;

@@ -42,6 +42,13 @@ internal sealed class ChainNode
 
     public Dictionary<(Outcome Start, Circumstances Circumstances), Summary> Summaries { get; } = [];
 
+    /// <summary>What single rules do, in chains that are not closed.</summary>
+    /// <remarks>The keys are numbers of an outcome, and of circumstances as far as the rule asks for them.</remarks>
+    public Dictionary<(int Rule, int Start, bool LiveBehind, int Circumstances), Summary> RuleSummaries { get; } = [];
+
+    /// <summary>What each rule asks for; null: it leads to a chain that is not closed.</summary>
+    public required Reads?[] RuleReads { get; init; }
+
     private readonly Dictionary<(int Rule, bool LiveBehind), bool> liveness = [];
 
     /// <summary>Whether somebody may still read the packet mark that a packet has before a rule.</summary>

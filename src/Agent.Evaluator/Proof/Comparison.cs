@@ -314,7 +314,10 @@ internal sealed class Mentioned
 
     public void Add(Summary summary)
     {
-        Marks.UnionWith(summary.Marks);
-        Epochs.UnionWith(summary.Epochs);
+        if (summary.Marks.Count + summary.Epochs.Count > 0)
+        {
+            Marks.UnionWith(summary.Marks);
+            Epochs.UnionWith(summary.Epochs);
+        }
     }
 }

@@ -58,7 +58,7 @@ internal sealed record Stop(ChainNode Chain, int Rule, Outcome State)
     public bool IsInJump { get; init; }
 }
 
-/// <summary>Numbers outcomes, so that they are leaves of diagrams.</summary>
+/// <summary>Numbers outcomes, so that they are leaves of diagrams; and circumstances.</summary>
 internal sealed class Outcomes
 {
     private readonly List<Outcome> list = [];
@@ -66,6 +66,7 @@ internal sealed class Outcomes
     private readonly List<Stop> stops = [];
     private readonly Dictionary<Stop, int> stopNumbers = [];
     private readonly List<string> reasons = [];
+    private readonly Dictionary<Circumstances, int> contexts = [];
 
     public Outcome this[int number] => list[number];
 
@@ -101,6 +102,16 @@ internal sealed class Outcomes
         }
 
         return Of(new Outcome(OutcomeKind.Unknown, PacketMark.Of(0), Detail: number));
+    }
+
+    public int NumberOf(Circumstances circumstances)
+    {
+        if (!contexts.TryGetValue(circumstances, out int number))
+        {
+            contexts.Add(circumstances, number = contexts.Count);
+        }
+
+        return number;
     }
 
     public Stop StopOf(Outcome outcome) => stops[outcome.Detail];

@@ -63,7 +63,9 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
                     places.Add((situation, family), here = []);
                 }
 
-                return claims.Check(route, situation, family, claims.Hooks.Whole, here);
+                return OneByOne(
+                    claims.Check(route, situation, family, claims.Hooks.Whole, here), route, others.Length, situation,
+                    family);
             });
             senders.Add(vnic.Id, fault);
         }
@@ -86,10 +88,24 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
             IsBehindSender = true,
             Examples = [.. byVpc[vnic.VpcId].Take(8).Select(other => Pair(other, vnic))],
         };
-        return InAll((situation, family) => Claims.Worst(
-            stops[vnic.VpcId].GetValueOrDefault((situation, family)) ?? [], stop => claims.Check(
+        return InAll((situation, family) => OneByOne(
+            Claims.Worst(stops[vnic.VpcId].GetValueOrDefault((situation, family)) ?? [], stop => claims.Check(
                 route, situation, family,
-                (circumstances, _, mentioned) => claims.Hooks.Rest(circumstances, stop, mentioned))));
+                (circumstances, _, mentioned) => claims.Hooks.Rest(circumstances, stop, mentioned))),
+            route, names.Length, situation, family));
+    }
+
+    // One half differs from what it should be, and no whole packet was found that shows it: then whole pairs are asked.
+    private VnicProof? OneByOne(VnicProof? half, Route route, int pairs, Situation situation, IpFamily family)
+    {
+        if (half is not VnicProof.Unknown)
+        {
+            return half;
+        }
+
+        VnicProof? whole = Claims.Worst(
+            route.Examples, pair => claims.Check(pair, situation, family, claims.Hooks.Whole));
+        return whole ?? (route.Examples.Length == pairs ? null : half);
     }
 
     // All receivers of another VPC at once; and all senders at once, where the answer does not depend on them.

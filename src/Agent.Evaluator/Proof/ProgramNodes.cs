@@ -141,7 +141,25 @@ internal sealed class ProgramNodes
                 Objects = used,
                 IsClosed = closed,
                 Reads = closed ? reads : Reads.All,
+                RuleReads = [.. chain.Rules.Select(rule => ReadsOf(rule, targets))],
             };
+        }
+
+        private static Reads? ReadsOf(NftRule rule, Dictionary<string, ChainNode?> targets)
+        {
+            Reads reads = Reads.None;
+            foreach (NftExpr expr in rule.Exprs)
+            {
+                ChainNode? target = (expr as NftExpr.VerdictIs)?.Verdict.Chain is string name ? targets[name] : null;
+                if (expr is NftExpr.LookupVerdict || target is { IsClosed: false })
+                {
+                    return null;
+                }
+
+                reads |= ReadsOf(expr) | (target?.Reads ?? Reads.None);
+            }
+
+            return reads;
         }
 
         private static Reads ReadsOf(NftExpr expr) => expr switch

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using Agent.Evaluator.Forms;
 using Agent.Nftables;
 using Agent.Policy;
@@ -86,70 +87,74 @@ internal sealed class RowBoxes(NftSet set, int[] dataOfRow, PacketFunctions func
             return Diagrams.Leaf(DataOf(rows));
         }
 
-        (PacketField field, int offset, int length) = fields[index];
-        int max = Diagrams.MaxOf(field);
-        var opening = new SortedDictionary<int, List<(int Row, bool Opens)>>();
+        (int First, int Last, int Row)[] ranges = RangesOf(rows, fields[index]);
+        var ends = new List<ushort>(2 * ranges.Length + 1);
+        var children = new List<Diagram>(2 * ranges.Length + 1);
+        var open = new List<(int First, int Last, int Row)>();
+        int max = Diagrams.MaxOf(fields[index].Field);
+        int next = 0;
+        for (int at = 0; at <= max;)
+        {
+            int here = at;
+            open.RemoveAll(range => range.Last < here);
+            for (; next < ranges.Length && ranges[next].First == at; next++)
+            {
+                open.Add(ranges[next]);
+            }
+
+            int end = next < ranges.Length ? ranges[next].First - 1 : max;
+            foreach ((_, int last, _) in open)
+            {
+                end = Math.Min(end, last);
+            }
+
+            ends.Add((ushort)end);
+            children.Add(open.Count == 0
+                ? Diagrams.Leaf(0) : Sweep([.. open.Select(range => range.Row)], fields, index + 1));
+            at = end + 1;
+        }
+
+        return functions.Diagrams.Node(
+            fields[index].Field, CollectionsMarshal.AsSpan(ends), CollectionsMarshal.AsSpan(children));
+    }
+
+    // Without those that no value satisfies; most sets have their rows in this order already.
+    private (int First, int Last, int Row)[] RangesOf(List<int> rows, (PacketField, int Offset, int Length) field)
+    {
+        var ranges = new (int First, int Last, int Row)[rows.Count];
+        int count = 0;
+        bool sorted = true;
         foreach (int row in rows)
         {
-            int first = Value(First(row).Slice(offset, length));
-            int last = Value(Last(row).Slice(offset, length));
+            int first = LowerBound(First(row)[field.Offset..], field.Length);
+            int last = Value(Last(row).Slice(field.Offset, field.Length));
             if (first <= last)
             {
-                At(opening, first).Add((row, true));
-                At(opening, last + 1).Add((row, false));
+                sorted &= count == 0 || ranges[count - 1].First <= first;
+                ranges[count++] = (first, last, row);
             }
         }
 
-        var ends = new List<ushort>();
-        var children = new List<Diagram>();
-        var open = new List<int>();
-        Diagram current = Diagrams.Leaf(0);
-        foreach ((int start, List<(int Row, bool Opens)> events) in opening)
+        Array.Resize(ref ranges, count);
+        if (!sorted)
         {
-            if (start > 0)
-            {
-                ends.Add((ushort)(start - 1));
-                children.Add(current);
-            }
-
-            foreach ((int row, bool opens) in events)
-            {
-                if (opens)
-                {
-                    open.Add(row);
-                }
-                else
-                {
-                    open.Remove(row);
-                }
-            }
-
-            current = Sweep(open, fields, index + 1);
+            Array.Sort(ranges);
         }
 
-        if (ends.Count == 0 || ends[^1] < max)
-        {
-            ends.Add((ushort)max);
-            children.Add(current);
-        }
+        return ranges;
+    }
 
-        return functions.Diagrams.Node(field, [.. ends], [.. children]);
+    // What pads a field is compared too: a packet has zeros there, and is less than a bound that has not.
+    private int LowerBound(ReadOnlySpan<byte> bytes, int length)
+    {
+        int padded = set.Key.Count == 1 ? length : length + 3 & ~3;
+        return Value(bytes[..length]) + (bytes[length..padded].ContainsAnyExcept((byte)0) ? 1 : 0);
     }
 
     private int DataOf(List<int> rows)
     {
         int found = rows.Count == 0 ? 0 : dataOfRow[rows[0]];
         return rows.TrueForAll(row => dataOfRow[row] == found) ? found : SetNode.Ambiguous;
-    }
-
-    private static List<(int Row, bool Opens)> At(SortedDictionary<int, List<(int Row, bool Opens)>> events, int at)
-    {
-        if (!events.TryGetValue(at, out List<(int Row, bool Opens)>? here))
-        {
-            events.Add(at, here = []);
-        }
-
-        return here;
     }
 
     private ReadOnlySpan<byte> First(int row) => set.Elements[row][..set.KeyBytes];

@@ -210,6 +210,14 @@ internal sealed partial class SymbolicRun
             return Unknown($"{e.Map} carries no data");
         }
 
+        // "meta mark set ... map @x" at the end of a rule, as nearly all are: one element, one outcome.
+        ReadOnlySpan<byte> data = set.DataOf(found);
+        if (index + 2 == site.Exprs.Count && data.Length == sizeof(uint)
+            && site.Exprs[index + 1] is NftExpr.MetaSet { Key: NftMetaKey.Mark } last && last.Sreg == e.Dreg)
+        {
+            return Leaf(state with { Mark = PacketMark.Of(BitConverter.ToUInt32(data)) });
+        }
+
         SymbolicRegisters copy = registers.Copy();
         return copy.TryStore(e.Dreg.Word, Constants(set.DataOf(found)))
             ? From(site, index + 1, copy, state) : Unknown("a value does not fit");

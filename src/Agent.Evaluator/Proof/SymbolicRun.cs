@@ -21,8 +21,9 @@ internal sealed partial class SymbolicRun
     private readonly Outcomes outcomes;
     private readonly LeafFilter running;
     private readonly Circumstances circumstances;
-    private readonly Comparison comparison;
-    private readonly Mentioned mentioned;
+    private readonly int?[] contexts = new int?[(int)Reads.All + 1];
+    private Comparison comparison;
+    private Mentioned mentioned;
     private int depth;
 
     /// <param name="table">The table that holds the chains.</param>
@@ -73,14 +74,19 @@ internal sealed partial class SymbolicRun
         for (; rule < chain.Chain.Rules.Count && IsRunning(state); rule++)
         {
             int at = rule;
-            state = functions.Bind(
-                state, running, leaf => Rule(new Site(chain, at, outcomes[leaf], liveBehind), outcomes[leaf]));
+            state = functions.Bind(state, running, leaf => Rule(chain, at, leaf, liveBehind));
         }
 
         depth--;
-        return functions.Bind(
-            state, running, leaf => Leaf(outcomes[leaf] with { Kind = OutcomeKind.Returned }));
+        return functions.Bind(state, running, leaf => Returned(outcomes[leaf], liveBehind));
     }
+
+    // A mark that nobody reads any more is one mark: otherwise each rule of a policy would be an outcome of its own.
+    private PacketFunction Returned(Outcome state, bool liveBehind) => Leaf(state with
+    {
+        Kind = OutcomeKind.Returned,
+        Mark = liveBehind ? state.Mark : PacketMark.Of(0),
+    });
 
     private bool IsRunning(PacketFunction state)
     {
@@ -103,7 +109,31 @@ internal sealed partial class SymbolicRun
         public bool IsMarkLiveAfter => Chain.IsMarkLive(Rule + 1, LiveBehind);
     }
 
-    private PacketFunction Rule(Site site, Outcome state) => From(site, 0, new SymbolicRegisters(), state);
+    // What a chain does that is closed is remembered as a whole; here it pays to remember rules.
+    private PacketFunction Rule(ChainNode chain, int rule, int leaf, bool liveBehind)
+    {
+        if (chain.IsClosed || chain.RuleReads[rule] is not Reads reads)
+        {
+            return Anew();
+        }
+
+        var key = (rule, leaf, liveBehind, contexts[(int)reads] ??= outcomes.NumberOf(AskedBy(reads)));
+        if (!chain.RuleSummaries.TryGetValue(key, out Summary? summary))
+        {
+            (Mentioned before, mentioned) = (mentioned, new Mentioned());
+            comparison = new Comparison(functions, circumstances, mentioned);
+            summary = new Summary(Anew(), mentioned.Marks, mentioned.Epochs);
+            mentioned = before;
+            comparison = new Comparison(functions, circumstances, mentioned);
+            chain.RuleSummaries.Add(key, summary);
+        }
+
+        mentioned.Add(summary);
+        return summary.Effect;
+
+        PacketFunction Anew() =>
+            From(new Site(chain, rule, outcomes[leaf], liveBehind), 0, new SymbolicRegisters(), outcomes[leaf]);
+    }
 
     private PacketFunction Verdict(Site site, NftVerdict verdict, Outcome state)
     {
@@ -115,7 +145,7 @@ internal sealed partial class SymbolicRun
                 // What becomes of the packet mark with the packet is nobody's business; the entry may live on.
                 return Leaf(state with { Kind = OutcomeKind.Dropped, Mark = PacketMark.Of(0) });
             case NftVerdictCode.Return:
-                return Leaf(state with { Kind = OutcomeKind.Returned });
+                return Returned(state, site.LiveBehind);
             case NftVerdictCode.Jump or NftVerdictCode.Goto:
                 ChainNode? target = site.Chain.Chains.GetValueOrDefault(verdict.Chain!) ?? table.ChainOf(verdict.Chain);
                 return target is null ? Unknown($"chain {verdict.Chain} does not exist, or leads back to itself")
@@ -137,7 +167,6 @@ internal sealed partial class SymbolicRun
         });
     }
 
-    // A mark that nobody reads any more is one mark: otherwise each rule of a policy would be an outcome of its own.
     private PacketFunction Call(ChainNode target, Outcome state, bool liveBehind)
     {
         if (!target.IsClosed)
@@ -166,12 +195,6 @@ internal sealed partial class SymbolicRun
             var inner = new Mentioned();
             var run = new SymbolicRun(table, functions, outcomes, running, asked, inner) { depth = depth };
             PacketFunction effect = run.Chain(target, 0, state, liveBehind);
-            if (!liveBehind)
-            {
-                effect = functions.Map(effect, leaf => outcomes[leaf].Kind == OutcomeKind.Returned
-                    ? outcomes.Of(outcomes[leaf] with { Mark = PacketMark.Of(0) }) : leaf);
-            }
-
             target.Summaries.Add((start, asked), summary = new Summary(effect, inner.Marks, inner.Epochs));
         }
 
