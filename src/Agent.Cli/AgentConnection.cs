@@ -45,6 +45,10 @@ internal sealed class AgentConnection : IDisposable
     public Task<Analysis> AnalyzeAsync(CancellationToken cancel) => AskAsync(
         client.AnalyzeAsync(new AnalyzeRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
 
+    /// <summary>Takes as long as the proof takes.</summary>
+    public Task<VerifyResponse> VerifyAsync(VerifyRequest request, CancellationToken cancel) =>
+        AskAsync(client.VerifyAsync(request, cancellationToken: cancel), cancel);
+
     /// <summary>Shows sessions as they come. A table may take a while to read: only the caller ends it.</summary>
     public async Task ListSessionsAsync(
         ListSessionsRequest request, Action<SessionStatus> show, CancellationToken cancel)

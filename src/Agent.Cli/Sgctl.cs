@@ -54,6 +54,7 @@ internal static class Sgctl
             new GroupsVerb(options),
             new SessionsVerb(options),
             new StatusVerb(options),
+            new VerifyVerb(options),
             new VnicsVerb(options),
         };
         foreach (Option option in root.Options)

@@ -4,45 +4,6 @@ using Agent.Policy;
 
 namespace Agent.Compiler;
 
-/// <summary>What a compilation needs. Equal requests give equal rulesets, byte for byte.</summary>
-/// <param name="Policy">The desired state; validated.</param>
-/// <param name="PolicySettings">Switches of the semantics.</param>
-/// <param name="Settings">Switches of the layout.</param>
-/// <param name="Host">What the host has.</param>
-/// <param name="Epoch">The policy epoch, within <see cref="CompilerSettings.EpochMask"/>, not 0.</param>
-public sealed record CompileRequest(
-    PolicySnapshot Policy, PolicySettings PolicySettings, CompilerSettings Settings, HostFacts Host, uint Epoch)
-{
-    /// <summary>
-    /// Profiles (by <see cref="CompiledRuleset.ProfileOf"/>) that must not follow <see cref="Policy"/>: the policy
-    /// whose rules they keep, or null to close them. How a refused object of one vNIC stays that vNIC's own problem.
-    /// </summary>
-    public ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> HeldBack { get; init; } =
-        ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
-
-    /// <summary>
-    /// An earlier result to take unchanged parts from. It makes a compilation cheaper, never different.
-    /// </summary>
-    public CompiledRuleset? Previous { get; init; }
-
-    /// <summary>
-    /// vNICs (by id) that were attached to a running guest just now: TCP sessions of theirs that nobody saw begin are
-    /// judged as if they began with the packet at hand.
-    /// </summary>
-    public ImmutableHashSet<string> Adopting { get; init; } = [];
-    /// <summary>Conntrack zones in use, by VPC id; see <see cref="ZoneNumbers"/>.</summary>
-    public ImmutableSortedDictionary<string, ushort> KnownZones { get; init; } = ZoneNumbers.None;
-
-    /// <summary>
-    /// Names of timeout objects to keep although no vNIC uses them: sessions may. Names that are not ours mean nothing.
-    /// </summary>
-    public ImmutableSortedSet<string> KeptTimes { get; init; } =
-        ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
-
-    /// <summary>vNICs (by id) that must be closed, and why.</summary>
-    public ImmutableDictionary<string, string> ClosedVnics { get; init; } = ImmutableDictionary<string, string>.Empty;
-}
-
 /// <summary>A ruleset, and how to read it in the policy's terms.</summary>
 public sealed class CompiledRuleset
 {
@@ -66,6 +27,9 @@ public sealed class CompiledRuleset
 
     /// <summary>vNICs (by id) that do not enforce the request's policy, and why.</summary>
     public required ImmutableSortedDictionary<string, string> Failed { get; init; }
+
+    /// <summary>Those of <see cref="Failed"/> that are closed both ways; the others keep older rules.</summary>
+    public required ImmutableHashSet<string> Closed { get; init; }
 
     /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
     public required ImmutableSortedDictionary<string, ushort> Zones { get; init; }
@@ -93,6 +57,7 @@ public sealed class CompiledRuleset
         return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes, Guards)
         {
             Failed = Failed,
+            Closed = Closed,
             Zones = Zones,
         };
     }
@@ -214,6 +179,7 @@ public static class RulesetCompiler
             return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), compiled, classes, guards)
             {
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
+                Closed = [.. policy.Vnics.Keys.Where(id => !open.Contains(id))],
                 Zones = zones,
             };
         }

@@ -63,8 +63,9 @@ internal static class AgentHost
         using var stopping = new CancellationTokenSource();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
         using var lister = new SessionLister(sessions, KernelSessions.Read);
+        using var proofs = new ProofDesk(reconciler, TimeProvider.System);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, metrics, version, features, stopping.Token);
+            builder, config, reconciler, sessions, lister, proofs, metrics, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc);
@@ -141,7 +142,8 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
+        SessionLister lister, ProofDesk proofs, AgentMetrics metrics, string version, NftFeatures features,
+        CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -165,6 +167,7 @@ internal static class AgentHost
                 version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler,
                 sessions),
             lister,
+            proofs,
             config,
             stopping));
         WebApplication app = builder.Build();

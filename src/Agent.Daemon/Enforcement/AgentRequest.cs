@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using Agent.Compiler;
+using Agent.Nftables;
 using Agent.Policy;
 using Agent.V1;
 
@@ -20,12 +22,21 @@ internal abstract record AgentRequest
 
     public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
 
+    /// <summary>Read everything back now.</summary>
+    public sealed record Verify(TaskCompletionSource<ReadBack> Answer) : AgentRequest;
+
     /// <summary>Devices came, went or changed.</summary>
     public sealed record LinksChanged(HostLinks Links) : AgentRequest;
 
     /// <summary>Time to ask the kernel whether anybody else wrote.</summary>
     public sealed record AuditDue : AgentRequest;
 }
+
+/// <summary>A reading, and what should be there.</summary>
+/// <param name="Result">How they compare.</param>
+/// <param name="Held">What the kernel holds.</param>
+/// <param name="Enforced">What was committed; null before the first time.</param>
+internal sealed record ReadBack(VerificationResult Result, Ruleset Held, CompiledRuleset? Enforced);
 
 /// <summary>What became of a step.</summary>
 internal abstract record ApplyOutcome

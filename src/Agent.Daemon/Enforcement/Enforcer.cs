@@ -66,6 +66,9 @@ internal sealed class Enforcer(
     /// <summary>The policy epoch in force; within the mask.</summary>
     public uint Epoch { get; private set; }
 
+    /// <summary>The last reading, or what replaced it since.</summary>
+    public Ruleset Observed => observed;
+
     /// <summary>Generation after our last transaction; another value in the kernel means somebody else wrote.</summary>
     public uint Generation => generation;
 

@@ -76,6 +76,14 @@ internal sealed class Reconciler(
         return await answer.Task.WaitAsync(cancel).ConfigureAwait(false);
     }
 
+    /// <summary>Reads everything back, between two requests.</summary>
+    public async Task<ReadBack> VerifyAsync(CancellationToken cancel)
+    {
+        var answer = new TaskCompletionSource<ReadBack>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await requests.Writer.WriteAsync(new AgentRequest.Verify(answer), cancel).ConfigureAwait(false);
+        return await answer.Task.WaitAsync(cancel).ConfigureAwait(false);
+    }
+
     /// <summary>Adds something that a person should know. Call before <see cref="Start"/>.</summary>
     public void Alarm(IEnumerable<string> texts) => standing = standing.AddRange(texts);
 
@@ -157,6 +165,7 @@ internal sealed class Reconciler(
             {
                 case AgentRequest.ApplySnapshot step: step.Answer.SetResult(Apply(step)); break;
                 case AgentRequest.ApplyDelta step: step.Answer.SetResult(Apply(step)); break;
+                case AgentRequest.Verify ask: ask.Answer.SetResult(Verify()); break;
                 case AgentRequest.LinksChanged links: Follow(links.Links); break;
                 case AgentRequest.AuditDue: Audit(); break;
             }
@@ -168,6 +177,7 @@ internal sealed class Reconciler(
             PlanRetry(whole: true);
             log.LoopFailed(request.GetType().Name, e);
             metrics.LoopFailures.Inc();
+            (request as AgentRequest.Verify)?.Answer.TrySetException(e);
             (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
                 "revision", "InternalError", e.Message, "See the agent's log; the previous policy is still enforced."));
         }
@@ -318,10 +328,11 @@ internal sealed class Reconciler(
 
     private long After(TimeSpan delay) => clock.GetTimestamp() + (long)(delay.TotalSeconds * clock.TimestampFrequency);
 
-    private void Verify()
+    private ReadBack Verify()
     {
         verifyAt = After(config.VerifyInterval);
         VerificationResult result = enforcer.Verify();
+        var reading = new ReadBack(result, enforcer.Observed, enforcer.Enforced);
         Publish(State with { Verification = result, Generation = enforcer.Generation });
         metrics.Verified(result);
         if (result.Outcome != VerifyOutcome.Verified)
@@ -329,6 +340,8 @@ internal sealed class Reconciler(
             log.Mismatch(result.Detail);
             TryEnforce(State.Desired, State.DesiredHash);
         }
+
+        return reading;
     }
 
     private void PlanRetry(bool whole)

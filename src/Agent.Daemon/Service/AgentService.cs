@@ -14,7 +14,7 @@ namespace Agent.Daemon.Service;
 
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
-    Reconciler reconciler, StatusReporter reporter, SessionLister sessions, DaemonConfig config,
+    Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, DaemonConfig config,
     CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
@@ -100,6 +100,21 @@ internal sealed class AgentService(
         }
 
         return accepted;
+    }
+
+    public override async Task<VerifyResponse> Verify(VerifyRequest request, ServerCallContext context)
+    {
+        string? stranger = request.Vnics.FirstOrDefault(name => !reconciler.State.Desired.Vnics.Values.Any(
+            vnic => vnic.Id == name || vnic.InterfaceName == name));
+        if (stranger is not null)
+        {
+            throw new RpcException(new Status(StatusCode.NotFound, $"no vNIC '{stranger}' in the policy"));
+        }
+
+        VerifyResponse? response = null;
+        await ServeAsync(context, async cancel =>
+            response = await proofs.VerifyAsync(request, cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        return response!;
     }
 
     public override Task ListSessions(

@@ -8,7 +8,9 @@ using Agent.Tests.Compiler;
 
 namespace Agent.Tests.Proof;
 
-/// <summary>A fault in a ruleset is refuted by a packet that shows it; what is still proved makes no difference.</summary>
+/// <summary>
+/// A fault in a ruleset is refuted by a packet that shows it; what is still proved makes no difference.
+/// </summary>
 public sealed class MutationTests
 {
     private readonly record struct Tally(int Refuted, int Harmless, int Unknown);
@@ -24,7 +26,8 @@ public sealed class MutationTests
         {
             string[] rules = CompilerAgainstOracleTests.Rules(random);
             tally = Add(tally, Seed(
-                CompilerAgainstOracleTests.Request(CompilerAgainstOracleTests.Snapshot(random, rules)), random, faults));
+                CompilerAgainstOracleTests.Request(CompilerAgainstOracleTests.Snapshot(random, rules)),
+                random, faults));
         }
 
         Check(tally, policies * faults);

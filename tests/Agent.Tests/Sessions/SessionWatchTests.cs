@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Net;
 using System.Threading.Channels;
 using Agent.Daemon;
@@ -151,7 +150,6 @@ public sealed class SessionWatchTests : IAsyncDisposable
         Desired = SessionJudgeTests.Policy(rules) with { Revision = revision },
         AppliedRevision = revision,
         Epoch = epoch << 16,
-        Zones = ImmutableSortedDictionary<string, ushort>.Empty,
     };
 
     private static Flow Udp(ushort port, uint epoch)
