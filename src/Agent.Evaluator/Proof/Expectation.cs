@@ -8,10 +8,11 @@ namespace Agent.Evaluator.Proof;
 /// datapath.md sections 3 and 5.
 /// </summary>
 /// <remarks>
-/// <see cref="PacketExpectation"/> says the same of one packet, with the oracle instead of forms; tests compare the two.
+/// <see cref="PacketExpectation"/> says the same of one packet, by the oracle; tests compare the two.
 /// </remarks>
 internal sealed class Expectation(
-    PolicyOracle oracle, ProofFacts facts, PacketFunctions functions, Func<Vnic, Direction, IpFamily, PolicyForm> formOf)
+    PolicyOracle oracle, ProofFacts facts, PacketFunctions functions,
+    Func<Vnic, Direction, IpFamily, PolicyForm> formOf)
 {
     /// <summary>Besides <see cref="PacketFate"/>s: the sender's part is done, and the receiver judges.</summary>
     public const int ReachesReceiver = 100;

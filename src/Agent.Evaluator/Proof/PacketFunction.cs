@@ -3,12 +3,12 @@ using Agent.Evaluator.Forms;
 namespace Agent.Evaluator.Proof;
 
 /// <summary>A number for every packet of one family: by the atoms of its two addresses, then by a diagram.</summary>
-/// <param name="Sources">Atoms of the source address.</param>
-/// <param name="Destinations">Atoms of the destination address.</param>
-/// <param name="Classes">
-/// The class of each pair of atoms, <c>source * Destinations.Count + destination</c>.
+/// <param name="sources">Atoms of the source address.</param>
+/// <param name="destinations">Atoms of the destination address.</param>
+/// <param name="classes">
+/// The class of each pair of atoms, <c>source * destinations.Count + destination</c>.
 /// </param>
-/// <param name="Diagrams">The diagram of each class; all different.</param>
+/// <param name="diagrams">The diagram of each class; all different.</param>
 internal sealed class PacketFunction(AddressCut sources, AddressCut destinations, int[] classes, Diagram[] diagrams)
 {
     private List<(PacketFunction[] Results, PacketFunction Bound)>? derived;
@@ -27,6 +27,8 @@ internal sealed class PacketFunction(AddressCut sources, AddressCut destinations
 
     /// <summary>No address matters.</summary>
     public bool IsUnaddressed => diagrams.Length == 1;
+
+    public Diagram At(int source, int destination) => diagrams[classes[source * destinations.Count + destination]];
 
     /// <summary>The values that it takes; those of a kind, if there is a filter.</summary>
     /// <param name="all">Where the diagrams are.</param>

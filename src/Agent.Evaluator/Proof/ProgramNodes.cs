@@ -61,7 +61,8 @@ internal sealed class ProgramNodes
             this.functions = functions;
             chains = table.Chains.ToDictionary(chain => chain.Name, StringComparer.Ordinal);
             sets = table.Sets.ToDictionary(set => set.Name, StringComparer.Ordinal);
-            objects = table.Objects.DistinctBy(item => item.Name).ToDictionary(item => item.Name, StringComparer.Ordinal);
+            objects = table.Objects.DistinctBy(item => item.Name)
+                .ToDictionary(item => item.Name, StringComparer.Ordinal);
         }
 
         public SetNode? SetOf(string name) =>

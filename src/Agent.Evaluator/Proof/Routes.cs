@@ -3,7 +3,7 @@ using Agent.Policy;
 
 namespace Agent.Evaluator.Proof;
 
-/// <summary>The ways that packets of a vNIC can take, each for a class of other ends that nothing tells apart.</summary>
+/// <summary>The ways that packets of a vNIC can take, each for other ends that nothing tells apart.</summary>
 internal sealed class Routes
 {
     private readonly PolicySnapshot policy;
