@@ -22,8 +22,8 @@ internal sealed record Summary(PacketFunction Effect, IReadOnlySet<uint> Marks, 
 
 /// <summary>A chain with everything that it names: equal content is one object, across proofs.</summary>
 /// <remarks>
-/// A verdict map leads to as many chains as there are vNICs; those are not part of it. Such a chain, and one that
-/// leads to it, is not <see cref="IsClosed"/>: what it does is found anew in each proof.
+/// A verdict map leads to as many chains as there are vNICs; those are not part of the chain. Such a chain, and one
+/// that leads to it, is not <see cref="IsClosed"/>: what it does is found anew in each proof.
 /// </remarks>
 internal sealed class ChainNode
 {

@@ -9,7 +9,7 @@ namespace Agent.Evaluator.Proof;
 /// datapath.md sections 3 and 5.
 /// </summary>
 /// <remarks>
-/// <see cref="PacketExpectation"/> says the same of one packet, with the oracle instead of forms; tests compare them.
+/// <see cref="PacketExpectation"/> says the same of one packet, by the oracle; tests compare the two.
 /// </remarks>
 internal sealed class Expectation(
     PolicyOracle oracle, ProofFacts facts, PacketFunctions functions,

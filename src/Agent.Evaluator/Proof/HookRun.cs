@@ -11,8 +11,8 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
     private readonly List<(NftTable Table, ProgramNodes.Table Nodes)> tables =
         [.. ruleset.Tables.Select(table => (table, cache.Nodes.Of(table, cache.Functions)))];
 
-    private readonly Dictionary<(NftFamily, NftHook, bool), List<(ProgramNodes.Table Nodes, NftChain Chain)>> bases =
-        [];
+    private readonly Dictionary<
+        (NftFamily, NftHook, bool), List<(ProgramNodes.Table Nodes, NftChain Chain)>> bases = [];
 
     /// <summary>Whether any chain stands there.</summary>
     public bool Exists(NftFamily family, NftHook hook, bool beforeConntrack) =>

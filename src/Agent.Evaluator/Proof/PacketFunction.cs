@@ -6,7 +6,7 @@ namespace Agent.Evaluator.Proof;
 /// <param name="sources">Atoms of the source address.</param>
 /// <param name="destinations">Atoms of the destination address.</param>
 /// <param name="classes">
-/// The class of each pair of atoms, <c>source * Destinations.Count + destination</c>.
+/// The class of each pair of atoms, <c>source * destinations.Count + destination</c>.
 /// </param>
 /// <param name="diagrams">The diagram of each class; all different.</param>
 internal sealed class PacketFunction(AddressCut sources, AddressCut destinations, int[] classes, Diagram[] diagrams)
@@ -27,6 +27,8 @@ internal sealed class PacketFunction(AddressCut sources, AddressCut destinations
 
     /// <summary>No address matters.</summary>
     public bool IsUnaddressed => diagrams.Length == 1;
+
+    public Diagram At(int source, int destination) => diagrams[classes[source * destinations.Count + destination]];
 
     /// <summary>The values that it takes; those of a kind, if there is a filter.</summary>
     /// <param name="all">Where the diagrams are.</param>

@@ -38,11 +38,10 @@ internal sealed class SetNode
         Set = set;
         this.functions = functions;
         dataOfRow = new int[set.Unexpected is null ? set.Elements.Count : 0];
-        var numbers = new Dictionary<UInt128, int>();
-        int length = NftElements.DataLength(set.Kind);
+        var numbers = new Dictionary<string, int>(StringComparer.Ordinal);
         for (int row = 0; row < dataOfRow.Length; row++)
         {
-            dataOfRow[row] = length <= 4 ? Number(row, numbers) : AddData(row);
+            dataOfRow[row] = Number(row, numbers);
         }
     }
 
@@ -106,26 +105,25 @@ internal sealed class SetNode
         return answer;
     }
 
-    private int Number(int row, Dictionary<UInt128, int> numbers)
+    private int Number(int row, Dictionary<string, int> numbers)
     {
-        UInt128 value = 0;
-        foreach (byte one in SetSearch.DataOf(Set, row))
+        ReadOnlySpan<byte> bytes = SetSearch.DataOf(Set, row);
+        Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> known =
+            numbers.GetAlternateLookup<ReadOnlySpan<char>>();
+        Span<char> text = stackalloc char[NftElements.DataLength(NftSetKind.VerdictMap)];
+        for (int i = 0; i < bytes.Length; i++)
         {
-            value = (value << 8) + one;
+            text[i] = (char)bytes[i];
         }
 
-        if (!numbers.TryGetValue(value, out int number))
+        if (!known.TryGetValue(text[..bytes.Length], out int number))
         {
-            numbers.Add(value, number = AddData(row));
+            data.Add(bytes.ToArray());
+            number = data.Count;
+            known[text[..bytes.Length]] = number;
         }
 
         return number;
-    }
-
-    private int AddData(int row)
-    {
-        data.Add(SetSearch.DataOf(Set, row).ToArray());
-        return data.Count;
     }
 
     // Constant, a field of the packet in its whole, or null. What pads a field is zero.

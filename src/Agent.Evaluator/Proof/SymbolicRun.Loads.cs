@@ -124,9 +124,8 @@ internal sealed partial class SymbolicRun
         var bytes = new SymbolicByte[confirmed.Length];
         for (int i = 0; i < bytes.Length; i++)
         {
-            bytes[i] = new SymbolicByte(
-                SymbolKind.Other, (byte)i, (byte)(confirmed[i] ^ 0xff),
-                circumstances.Confirmed ? confirmed[i] : (byte)0);
+            byte known = circumstances.Confirmed ? confirmed[i] : (byte)0;
+            bytes[i] = new SymbolicByte(SymbolKind.Other, (byte)i, (byte)(confirmed[i] ^ 0xff), known);
         }
 
         return bytes;

@@ -21,7 +21,9 @@ public sealed class VerifyTests : IAsyncLifetime
         VerifyResponse answer = await VerifyAsync();
         Assert.All(answer.Vnics, vnic => Assert.Equal(("proved", ""), (vnic.Result, vnic.Detail)));
         Assert.Equal(("proved", 1ul), (answer.Result, answer.Revision));
-        Assert.Equal(["", "eni-e1", "eni-e2", "eni-e3"], answer.Vnics.Select(vnic => vnic.VnicId).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            ["", "eni-e1", "eni-e2", "eni-e3"],
+            answer.Vnics.Select(vnic => vnic.VnicId).Order(StringComparer.Ordinal));
         VerifyResponse one = await VerifyAsync(lab.E2.HostDevice);
         Assert.Equal("eni-e2", Assert.Single(one.Vnics).VnicId);
     }

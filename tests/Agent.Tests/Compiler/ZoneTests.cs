@@ -227,7 +227,7 @@ public sealed class ZoneTests
     }
 
     /// <summary>a1 and a2 in vpc-a, b1 in vpc-b; everything is allowed.</summary>
-    private static PolicySnapshot Tenants()
+    internal static PolicySnapshot Tenants()
     {
         PolicySnapshot policy = new PolicyBuilder().Basic("ga", Open).Basic("gb", Open)
             .Nic("a1", "10.0.0.5", "ga", vnic => vnic with { VpcId = "vpc-a" })
@@ -240,7 +240,7 @@ public sealed class ZoneTests
         };
     }
 
-    private static PolicySnapshot Vpcs(string[] ids) => PolicySnapshot.Empty with
+    internal static PolicySnapshot Vpcs(string[] ids) => PolicySnapshot.Empty with
     {
         Vpcs = ids.ToImmutableSortedDictionary(
             id => id, id => new Vpc { Id = id, UplinkInterfaces = [$"up-{id}"] }, StringComparer.Ordinal),

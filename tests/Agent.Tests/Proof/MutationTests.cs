@@ -8,9 +8,7 @@ using Agent.Tests.Compiler;
 
 namespace Agent.Tests.Proof;
 
-/// <summary>
-/// A fault in a ruleset is refuted by a packet that shows it; what is still proved makes no difference.
-/// </summary>
+/// <summary>A fault in a ruleset is refuted by a packet that shows it; what is proved makes no difference.</summary>
 public sealed class MutationTests
 {
     private readonly record struct Tally(int Refuted, int Harmless, int Unknown);
@@ -25,9 +23,8 @@ public sealed class MutationTests
         for (int i = 0; i < policies; i++)
         {
             string[] rules = CompilerAgainstOracleTests.Rules(random);
-            tally = Add(tally, Seed(
-                CompilerAgainstOracleTests.Request(CompilerAgainstOracleTests.Snapshot(random, rules)),
-                random, faults));
+            PolicySnapshot policy = CompilerAgainstOracleTests.Snapshot(random, rules);
+            tally = Add(tally, Seed(CompilerAgainstOracleTests.Request(policy), random, faults));
         }
 
         Check(tally, policies * faults);

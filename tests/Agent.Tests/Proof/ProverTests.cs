@@ -1,5 +1,6 @@
 using Agent.Compiler;
 using Agent.Evaluator.Proof;
+using Agent.Policy;
 using Agent.Tests.Compiler;
 using Agent.Tests.Evaluator;
 
@@ -32,6 +33,51 @@ public sealed class ProverTests
         {
             Proved(new CompileRequest(scenario.Snapshot, scenario.Settings, CompilerSettings.Default,
                 HostFacts.Default, RichPolicy.Epoch), scenario.Id);
+        }
+    }
+
+    [Fact]
+    public void VPCs_with_zones_and_without_are_proved()
+    {
+        foreach (string[] listed in (string[][])[[], ["vpc-a"], ["vpc-b"], ["vpc-a", "vpc-b"]])
+        {
+            Proved(CompilerAgainstOracleTests.Request(
+                ZoneTests.Tenants() with { Vpcs = ZoneTests.Vpcs(listed).Vpcs }), string.Join(',', listed));
+        }
+    }
+
+    [Fact]
+    public void Every_switch_of_semantics_and_layout_is_proved()
+    {
+        CompileRequest rich = RichPolicy.Request();
+        CompileRequest[] requests =
+        [
+            rich with { ClosedVnics = rich.ClosedVnics.Add("two", "a test") },
+            rich with { Settings = rich.Settings with { MaxSessionsPerVnic = 0 } },
+            rich with { Settings = rich.Settings with { EpochMask = 0x00ff0000, ManagedInterfaces = [] } },
+            rich with { Settings = rich.Settings with { AdoptsSessions = true }, Adopting = ["one"] },
+            rich with { Host = rich.Host with { TimeoutProtocols = [], SessionLimits = false } },
+            rich with { Settings = rich.Settings with { ExpandedPorts = 0 } },
+            rich with
+            {
+                PolicySettings = rich.PolicySettings with
+                {
+                    EgressInner = EgressInner.InnerFirst,
+                    TrustedMarks = [],
+                    PlatformBlockedTcpPorts = [25, 26, 465],
+                    MetadataAddresses = [],
+                    DhcpServers = [IpPrefix.Parse("10.0.0.2"), IpPrefix.Parse("fd00::/64")],
+                    HostServices =
+                    [
+                        HostService.Parse("udp/53")!.Value, HostService.Parse("icmp")!.Value,
+                        HostService.Parse("tcp/8775@169.254.169.254")!.Value,
+                    ],
+                },
+            },
+        ];
+        for (int i = 0; i < requests.Length; i++)
+        {
+            Proved(requests[i], $"request {i}");
         }
     }
 
