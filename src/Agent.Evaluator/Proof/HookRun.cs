@@ -2,6 +2,9 @@ using Agent.Nftables;
 
 namespace Agent.Evaluator.Proof;
 
+/// <summary>A base chain, or the rest of one, from an outcome on.</summary>
+internal readonly record struct BaseRun(ChainNode Chain, int Rule, Outcome Start, Circumstances Circumstances);
+
 /// <summary>All base chains of a hook, one after the other, for all packets of a family.</summary>
 internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
 {
@@ -25,7 +28,25 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
 
     /// <summary>What is left of the hook behind a stop: only its last chain stops.</summary>
     public PacketFunction Rest(Circumstances circumstances, Stop stop, Mentioned mentioned) =>
-        Run(BasesOf(circumstances)[^1].Nodes, circumstances, mentioned).Base(stop.Chain, stop.Rule, stop.State);
+        Remembered(
+            BasesOf(circumstances)[^1].Nodes, new BaseRun(stop.Chain, stop.Rule, stop.State, circumstances), mentioned);
+
+    // Known from a proof before, if the verdict maps on the way still lead to the same chains.
+    private PacketFunction Remembered(ProgramNodes.Table nodes, BaseRun key, Mentioned mentioned)
+    {
+        if (!cache.Runs.TryGetValue(key, out var known)
+            || !known.Reached.TrueForAll(at => ReferenceEquals(nodes.ChainOf(at.Name), at.Chain)))
+        {
+            var inner = new Mentioned();
+            SymbolicRun run = Run(nodes, key.Circumstances, inner);
+            PacketFunction effect = run.Base(key.Chain, key.Rule, key.Start);
+            known = (new Summary(effect, inner.Marks, inner.Epochs), run.Reached);
+            cache.Runs[key] = known;
+        }
+
+        mentioned.Add(known.Summary);
+        return known.Summary.Effect;
+    }
 
     private PacketFunction From(Circumstances circumstances, int chain, Outcome start, Mentioned mentioned)
     {
@@ -37,7 +58,7 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
 
         (ProgramNodes.Table nodes, NftChain at) = all[chain];
         PacketFunction first = nodes.ChainOf(at.Name) is ChainNode node
-            ? Run(nodes, circumstances, mentioned).Base(node, 0, start)
+            ? Remembered(nodes, new BaseRun(node, 0, start, circumstances), mentioned)
             : cache.Functions.Of(cache.Outcomes.Unknown($"chain {at.Name} leads back to itself"));
         return Then(first, circumstances, chain + 1, mentioned);
     }

@@ -23,6 +23,9 @@ public sealed class ProofCache
     /// <summary>Leaves of <see cref="Outcomes"/> that run.</summary>
     internal LeafFilter Running { get; private set; } = null!;
 
+    /// <summary>Runs of base chains, and the chains that verdict maps led to meanwhile.</summary>
+    internal Dictionary<BaseRun, (Summary Summary, List<(string Name, ChainNode? Chain)> Reached)> Runs { get; } = [];
+
     private Dictionary<(string Groups, Direction, IpFamily), PolicyForm> forms = [];
 
     public ProofCache()
@@ -34,11 +37,12 @@ public sealed class ProofCache
     /// <summary>Gets ready for a policy; forgets all if it has grown too large.</summary>
     internal PolicyOracle Begin(PolicySnapshot snapshot, PolicySettings settings)
     {
-        if (Functions.Size > SizeMax)
+        if (Functions.Size + Runs.Count * 8 > SizeMax)
         {
             Forms = new PolicyForms();
             Functions = new PacketFunctions(Forms.Diagrams);
             Nodes = new ProgramNodes();
+            Runs.Clear();
             Outcomes outcomes = new();
             Outcomes = outcomes;
             Running = new LeafFilter(leaf => outcomes[leaf].Kind == OutcomeKind.Running);

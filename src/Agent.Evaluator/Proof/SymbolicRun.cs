@@ -26,6 +26,9 @@ internal sealed partial class SymbolicRun
     private Mentioned mentioned;
     private int depth;
 
+    /// <summary>Chains that verdict maps led to, by name: what a result depends on besides the chain it began in.</summary>
+    public List<(string Name, ChainNode? Chain)> Reached { get; } = [];
+
     /// <param name="table">The table that holds the chains.</param>
     /// <param name="functions">Where results live.</param>
     /// <param name="outcomes">Numbers of the leaves.</param>
@@ -147,13 +150,25 @@ internal sealed partial class SymbolicRun
             case NftVerdictCode.Return:
                 return Returned(state, site.LiveBehind);
             case NftVerdictCode.Jump or NftVerdictCode.Goto:
-                ChainNode? target = site.Chain.Chains.GetValueOrDefault(verdict.Chain!) ?? table.ChainOf(verdict.Chain);
+                ChainNode? target = TargetOf(site, verdict.Chain!);
                 return target is null ? Unknown($"chain {verdict.Chain} does not exist, or leads back to itself")
                     : verdict.Code == NftVerdictCode.Jump ? Jump(site, target, state)
                     : Call(target, state, site.LiveBehind);
             default:
                 return Unknown(string.Create(CultureInfo.InvariantCulture, $"verdict code {(int)verdict.Code}"));
         }
+    }
+
+    private ChainNode? TargetOf(Site site, string name)
+    {
+        if (site.Chain.Chains.TryGetValue(name, out ChainNode? target))
+        {
+            return target;
+        }
+
+        target = table.ChainOf(name);
+        Reached.Add((name, target));
+        return target;
     }
 
     private PacketFunction Jump(Site site, ChainNode target, Outcome state)
@@ -169,6 +184,11 @@ internal sealed partial class SymbolicRun
 
     private PacketFunction Call(ChainNode target, Outcome state, bool liveBehind)
     {
+        if (!target.IsMarkLive(0, liveBehind))
+        {
+            state = state with { Mark = PacketMark.Of(0) }; // one mark for all that nobody reads
+        }
+
         if (!target.IsClosed)
         {
             return Chain(target, 0, state, liveBehind);
