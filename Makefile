@@ -5,7 +5,7 @@ CONFIGURATION_DIR = $(shell echo $(CONFIGURATION) | tr A-Z a-z)
 BIN = artifacts/bin
 AOT_DIR = artifacts/aot
 RUNTIME = linux-x64
-TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping
+TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4
 SG_AGENTD ?= $(CURDIR)/$(BIN)/Agent.Daemon/$(CONFIGURATION_DIR)/sg-agentd
 SGCTL ?= $(CURDIR)/$(BIN)/Agent.Cli/$(CONFIGURATION_DIR)/sgctl
 LAB = SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) $(BIN)/Agent.Lab/$(CONFIGURATION_DIR)/sg-lab

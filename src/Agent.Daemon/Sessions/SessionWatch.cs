@@ -30,11 +30,12 @@ internal sealed class SessionWatch(
     private const int Attempts = 3;
 
     private AgentState inForce = AgentState.Initial;
+    private SessionJudge? previous;
     private volatile SessionJudge? judge;
     private volatile PassReport? lastPass;
 
-    /// <summary>By the last completed pass, or the first policy: what the next pass compares with.</summary>
-    private SessionJudge? compared;
+    /// <summary>The policy before the first change that no pass has counted yet; null: all are counted.</summary>
+    private SessionJudge? uncounted;
 
     /// <summary>Judges by the policy in force; null before there is one.</summary>
     public SessionJudge? Judge => judge;
@@ -62,7 +63,7 @@ internal sealed class SessionWatch(
                 passing?.Dispose();
                 passing = CancellationTokenSource.CreateLinkedTokenSource(cancel);
                 CancellationToken token = passing.Token;
-                SessionJudge before = compared!;
+                SessionJudge before = uncounted ??= previous!;
                 SessionJudge now = judge!;
                 pass = Task.Run(() => Pass(before, now, state.AppliedRevision, token), CancellationToken.None);
             }
@@ -88,6 +89,7 @@ internal sealed class SessionWatch(
 
         AgentState before = inForce;
         inForce = state;
+        previous = judge;
         if (judge is null || !ReferenceEquals(before.Desired, state.Desired) || before.Epoch != state.Epoch
             || before.Failed != state.Failed || before.Zones != state.Zones)
         {
@@ -100,9 +102,7 @@ internal sealed class SessionWatch(
             });
         }
 
-        bool first = compared is null;
-        compared ??= judge;
-        return !first && before.Epoch != state.Epoch;
+        return previous is not null && before.Epoch != state.Epoch;
     }
 
     private void Pass(SessionJudge before, SessionJudge now, ulong revision, CancellationToken cancel)
@@ -136,7 +136,7 @@ internal sealed class SessionWatch(
 
         var report = new PassReport(
             revision, clock.GetUtcNow(), clock.GetElapsedTime(started), tally.Judged, tally.Cuts, complete);
-        compared = now;
+        uncounted = null;
         lastPass = report;
         metrics.SessionsCut(report, now.Vnics.ContainsKey);
         log.SessionsJudged(revision, report.Judged, report.Cut, report.Took.TotalMilliseconds, complete,

@@ -90,7 +90,7 @@ public enum PacketFate
 
 /// <summary>The answer for a ruleset.</summary>
 /// <param name="Vnics">By vNIC id.</param>
-/// <param name="Host">Traffic of no vNIC: left alone, but for unknown managed interfaces, which are closed.</param>
+/// <param name="Host">Traffic of no vNIC, which is left alone; unknown managed interfaces, which are closed.</param>
 public sealed record ProofReport(ImmutableSortedDictionary<string, VnicProof> Vnics, VnicProof Host)
 {
     public bool IsProved => Host is VnicProof.Proved && Vnics.Values.All(proof => proof is VnicProof.Proved);

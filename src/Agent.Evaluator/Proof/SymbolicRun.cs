@@ -26,9 +26,7 @@ internal sealed partial class SymbolicRun
     private Mentioned mentioned;
     private int depth;
 
-    /// <summary>
-    /// Chains that verdict maps led to, by name: what a result depends on besides the chain it began in.
-    /// </summary>
+    /// <summary>Chains that verdict maps led to, by name: a result depends on them, besides where it began.</summary>
     public List<(string Name, ChainNode? Chain)> Reached { get; } = [];
 
     /// <param name="table">The table that holds the chains.</param>

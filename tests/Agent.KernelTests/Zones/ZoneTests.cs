@@ -203,7 +203,8 @@ public sealed class ZoneTests
         Assert.Contains("oifname vmap @zone_gate", listing, StringComparison.Ordinal);
         Assert.Contains("ct timeout set \"times_tcp_910_3\"", listing, StringComparison.Ordinal);
         Assert.Contains("ct count over 16384 goto over_tap-a1", listing, StringComparison.Ordinal);
-        Assert.Contains("ct state new ct status ! confirmed jump limit_tap-a1", listing, StringComparison.Ordinal);
+        Assert.Contains("ct state related,new ct status ! confirmed jump limit_tap-a1", listing,
+            StringComparison.Ordinal);
     }
 
     private static async Task<TcpStream> ConnectAsync(
