@@ -438,7 +438,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
 
         // Neighbour discovery and multicast listener reports are never tracked (RFC 4861, RFC 3810). They concern one
         // link, which ends here unless this is a bridge: routed, they would carry anything past all rules.
-        byte[] types = from ? [133, 135, 136, 131, 132, 143] : [130, 134, 135, 136];
+        byte[] types = from ? [133, 135, 136, 131, 132, 143] : [130, 131, 132, 143, 134, 135, 136];
         yield return Regular($"infra_{side}",
         [
             layer.IsBridge

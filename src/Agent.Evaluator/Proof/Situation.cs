@@ -62,8 +62,8 @@ internal static class SituationPackets
     /// <summary>What a guest may send untracked: solicitations, advertisements, listener reports.</summary>
     public static readonly ImmutableArray<byte> NeighbourFrom = [133, 135, 136, 131, 132, 143];
 
-    /// <summary>What may reach a guest untracked: listener queries, router and neighbour advertisements.</summary>
-    public static readonly ImmutableArray<byte> NeighbourTo = [130, 134, 135, 136];
+    /// <summary>What may reach a guest untracked: all but router solicitations, which are for routers.</summary>
+    public static readonly ImmutableArray<byte> NeighbourTo = [130, 131, 132, 143, 134, 135, 136];
 
     /// <summary>Protocols that conntrack follows only if this many bytes of the header are there.</summary>
     public static ImmutableArray<(byte Protocol, int Bytes)> WholeHeaders(IpFamily family) =>

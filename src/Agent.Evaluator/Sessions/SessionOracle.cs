@@ -264,7 +264,7 @@ public sealed class SessionOracle(PolicySnapshot policy, PolicySettings settings
     /// <summary>semantics.md 9.5: neighbour discovery, multicast listeners; routers advertise only to guests.</summary>
     private static bool MayDiscover(byte type, bool sending) => sending
         ? type is 131 or 132 or 133 or 135 or 136 or 143
-        : type is 130 or 134 or 135 or 136;
+        : type is 130 or 131 or 132 or 143 or 134 or 135 or 136;
 
     /// <summary>Path MTU, unreachable, time exceeded, parameter problem. A redirect bends routes: it is none.</summary>
     private static bool IsError(SessionPacket packet) => packet.Tuple.Protocol == IpProtocol.Icmp
