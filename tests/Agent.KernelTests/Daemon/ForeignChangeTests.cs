@@ -90,6 +90,7 @@ public sealed class ForeignChangeTests : IAsyncLifetime
     [Fact]
     public async Task Commits_of_others_in_their_own_tables_cause_no_commit_and_hold_up_none_of_ours()
     {
+        await lab.SettledAsync();
         double transactions = await lab.MetricAsync("sg_agent_transactions_total");
         uint before = lab.Generation();
         for (int i = 0; i < 20; i++)

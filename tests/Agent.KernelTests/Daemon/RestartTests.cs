@@ -86,6 +86,7 @@ public sealed class RestartTests
         }
 
         Snapshot held = await lab.StateAsync();
+        await lab.SettledAsync();
         uint generation = lab.Generation();
         await RestartAsync(lab, killed: true);
 

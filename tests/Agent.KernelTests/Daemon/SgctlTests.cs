@@ -51,6 +51,7 @@ public sealed class SgctlTests
     public async Task A_dry_run_changes_nothing_and_an_apply_is_enforced()
     {
         await using DaemonLab lab = await DaemonLab.StartAsync();
+        await lab.SettledAsync();
         uint generation = lab.Generation();
         CommandOutcome dry = Run(lab, Policy, "apply", "--dry-run", "-");
         Assert.Equal(0, dry.ExitCode);

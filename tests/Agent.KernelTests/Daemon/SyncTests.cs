@@ -206,6 +206,7 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
     {
         await lab.ApplyAsync(DaemonLab.OneWayIn());
         Snapshot before = await lab.StateAsync();
+        await lab.SettledAsync();
         uint generation = lab.Generation();
         SecurityGroup foreign = Isolating("sg-far");
         foreign.VpcId = "vpc-2";
