@@ -55,7 +55,7 @@ public sealed partial class NftConnection
 
         KernelError? error = null;
         NftTable read = table;
-        foreach (string name in chains)
+        foreach (string name in chains.TakeWhile(_ => error is null))
         {
             NftChain? held = ReadChain(table, name, out error);
             read = error is null ? With(read, name, held) : read;
