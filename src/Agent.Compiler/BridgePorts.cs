@@ -65,18 +65,13 @@ internal sealed class BridgePorts(PolicySnapshot policy, ImmutableSortedDictiona
 
     public IEnumerable<NftSet> Sets()
     {
-        var gate = new NftElements.Builder(
-            NftElements.RowLength([NftType.IfName], interval: false, NftSetKind.VerdictMap));
+        var gate = new DispatchRows();
         foreach (Vnic vnic in policy.Vnics.Values)
         {
-            Span<byte> row = gate.Add();
-            NftElements.PutName(row[..16], vnic.InterfaceName);
-            NftElements.PutVerdict(row[16..], NftVerdict.Jump(Gate(Names.OfInterface(vnic.InterfaceName))));
+            gate.Add(vnic.InterfaceName, NftVerdict.Jump(Gate(Names.OfInterface(vnic.InterfaceName))));
         }
 
-        yield return new NftSet(
-            GateMap, [NftType.IfName], Interval: false, NftSetKind.VerdictMap, Size: null, Counters: false,
-            gate.Build());
+        yield return gate.Map(GateMap);
         yield return Datapath.InterfaceSet(EndSet, Vpcs().SelectMany(EndsOf), counters: false);
         foreach (string vpc in Vpcs())
         {

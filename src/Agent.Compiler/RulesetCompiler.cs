@@ -326,12 +326,12 @@ public static class RulesetCompiler
 
         private void AddVnics(Datapath datapath, Parts parts)
         {
-            NftElements.Builder from = Verdicts();
-            NftElements.Builder to = Verdicts();
+            var from = new DispatchRows();
+            var to = new DispatchRows();
             foreach (IGrouping<string, Vnic> vpc in
                 policy.Vnics.Values.GroupBy(vnic => vnic.VpcId, StringComparer.Ordinal))
             {
-                NftElements.Builder own = Verdicts();
+                var own = new DispatchRows();
                 foreach (Vnic vnic in vpc)
                 {
                     string profile = CompiledRuleset.ProfileOf(vnic);
@@ -339,22 +339,22 @@ public static class RulesetCompiler
                     bool isOpen = open.Contains(vnic.Id);
                     parts.Chains.AddRange(isOpen ? its.Chains(datapath, profile) : []);
                     parts.Sets.AddRange(isOpen ? its.Sets : []);
-                    Dispatch(from, vnic.InterfaceName, isOpen ? its.Out : Datapath.DropFrom(DropReason.Closed));
-                    Dispatch(to, vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
-                    Dispatch(own, vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
+                    from.Goto(vnic.InterfaceName, isOpen ? its.Out : Datapath.DropFrom(DropReason.Closed));
+                    to.Goto(vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
+                    own.Goto(vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
                 }
 
                 foreach (string uplink in policy.Vpcs.GetValueOrDefault(vpc.Key)?.UplinkInterfaces ?? [])
                 {
-                    Dispatch(own, uplink, Datapath.Admit);
+                    own.Goto(uplink, Datapath.Admit);
                 }
 
                 parts.Chains.Add(datapath.Stage(AddressClasses.NameOf(vpc.Key)));
-                parts.Sets.Add(DispatchMap(Datapath.VpcMap(AddressClasses.NameOf(vpc.Key)), own.Build()));
+                parts.Sets.Add(own.Map(Datapath.VpcMap(AddressClasses.NameOf(vpc.Key))));
             }
 
-            parts.Sets.Add(DispatchMap(Datapath.FromMap, from.Build()));
-            parts.Sets.Add(DispatchMap(Datapath.ToMap, to.Build()));
+            parts.Sets.Add(from.Map(Datapath.FromMap));
+            parts.Sets.Add(to.Map(Datapath.ToMap));
         }
 
         private void Open(Vnic vnic)
@@ -385,11 +385,10 @@ public static class RulesetCompiler
                 return;
             }
 
-            NftElements.Builder gate = Verdicts();
+            var gate = new DispatchRows();
             foreach (Vnic vnic in policy.Vnics.Values)
             {
-                Dispatch(
-                    gate, vnic.InterfaceName, NftVerdict.Jump(Datapath.Gate(BridgePorts.ZoneOf(vnic, zones))));
+                gate.Add(vnic.InterfaceName, NftVerdict.Jump(Datapath.Gate(BridgePorts.ZoneOf(vnic, zones))));
             }
 
             var rows = new NftElements.Builder(
@@ -403,7 +402,7 @@ public static class RulesetCompiler
 
             parts.Chains.AddRange(
                 zones.Select(pair => Datapath.GateChain(AddressClasses.NameOf(pair.Key), pair.Value)));
-            parts.Sets.AddRange(datapath.IsBridge ? [] : [DispatchMap(Datapath.GateMap, gate.Build())]);
+            parts.Sets.AddRange(datapath.IsBridge ? [] : [gate.Map(Datapath.GateMap)]);
             parts.Sets.Add(new NftSet(
                 Datapath.ZoneMap, [NftType.IfName], Interval: false, NftSetKind.ZoneMap, Size: null, Counters: false,
                 rows.Build()));
@@ -423,22 +422,6 @@ public static class RulesetCompiler
                 .Concat(request.KeptTimes.Select(SessionTimes.Object).OfType<NftObject.CtTimeout>())
                 .DistinctBy(item => item.Name));
         }
-
-        private static NftElements.Builder Verdicts() =>
-            new(NftElements.RowLength([NftType.IfName], interval: false, NftSetKind.VerdictMap));
-
-        private static void Dispatch(NftElements.Builder rows, string name, string chain) =>
-            Dispatch(rows, name, NftVerdict.Goto(chain));
-
-        private static void Dispatch(NftElements.Builder rows, string name, NftVerdict verdict)
-        {
-            Span<byte> row = rows.Add();
-            NftElements.PutName(row[..16], name);
-            NftElements.PutVerdict(row[16..], verdict);
-        }
-
-        private static NftSet DispatchMap(string name, NftElements elements) => new(
-            name, [NftType.IfName], Interval: false, NftSetKind.VerdictMap, Size: null, Counters: false, elements);
 
         private Dictionary<string, VnicGuard> Guards() => policy.Vnics.Values
             .Where(vnic => !request.ClosedVnics.ContainsKey(vnic.Id))
