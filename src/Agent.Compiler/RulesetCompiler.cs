@@ -46,6 +46,9 @@ public sealed class CompiledRuleset
     /// <summary>The profile that a vNIC's objects belong to: their names begin with it.</summary>
     public static string ProfileOf(Vnic vnic) => Profile.Of(vnic).Name;
 
+    /// <summary>The policy that a profile's rules come from; null if it has none, or is closed.</summary>
+    public PolicySnapshot? PolicyBehind(string profile) => Profiles.GetValueOrDefault(profile)?.Source.Policy;
+
     /// <summary>The same policy under another epoch: only the fixed chains name it.</summary>
     public CompiledRuleset WithEpoch(uint epoch)
     {

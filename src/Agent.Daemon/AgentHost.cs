@@ -42,10 +42,14 @@ internal static class AgentHost
             config.ProtectTables && features.OwnerPersist.Available
                 ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
         using var stateFile = new StateFile(config.StateDirectory);
+        using var verifier = new Verifier(TimeProvider.System);
         var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
         {
             Kernel = KernelFacts(features, config),
             KeepsSessions = config.OnChange == OnChange.Keep,
+            Verifier = verifier,
+            Mode = config.Verify,
+            VerifyBudget = config.VerifyBudget,
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         ConntrackMetrics.Add(metrics.Registry);
@@ -63,7 +67,7 @@ internal static class AgentHost
         using var stopping = new CancellationTokenSource();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
         using var lister = new SessionLister(sessions, KernelSessions.Read);
-        using var proofs = new ProofDesk(reconciler, TimeProvider.System);
+        var proofs = new ProofDesk(reconciler, verifier);
         using WebApplication app = Serve(
             builder, config, reconciler, sessions, lister, proofs, metrics, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
@@ -73,8 +77,9 @@ internal static class AgentHost
         Task following = FollowLinksAsync(links.Reader, reconciler, stopping.Token);
         Task auditing = AuditAsync(reconciler, stopping.Token);
         Task watching = sessions.RunAsync(stopping.Token);
+        Task proving = new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(loop, following, auditing, watching).ConfigureAwait(false);
+        await Task.WhenAll(loop, following, auditing, watching, proving).ConfigureAwait(false);
         return 0;
     }
 

@@ -14,6 +14,9 @@ internal sealed class AgentMetrics
     private readonly Histogram commit;
     private readonly Histogram verify;
     private readonly Counter verifications;
+    private readonly Histogram prove;
+    private readonly Counter proofs;
+    private readonly Gauge unproved;
     private readonly Counter messages;
     private readonly Counter bytes;
     private readonly Counter transactions;
@@ -37,6 +40,11 @@ internal sealed class AgentMetrics
         verifications = make.CreateCounter("sg_agent_verifications_total",
             "Readings of the ruleset, by whether it was what had been committed.",
             new CounterConfiguration { LabelNames = ["result"] });
+        prove = Duration(make, "sg_agent_proof_duration_seconds", "Time to prove a ruleset, as far as it got.");
+        proofs = make.CreateCounter("sg_agent_proofs_total",
+            "Proofs that a ruleset does with every packet what the policy says, by what they showed.",
+            new CounterConfiguration { LabelNames = ["result"] });
+        unproved = make.CreateGauge("sg_agent_unproved_vnics", "vNICs that the last proof did not prove.");
         messages = make.CreateCounter("sg_agent_netlink_messages_total", "Messages in committed transactions.");
         bytes = make.CreateCounter("sg_agent_netlink_bytes_total", "Bytes in committed transactions.");
         transactions = make.CreateCounter("sg_agent_transactions_total", "Transactions that the kernel committed.");
@@ -87,6 +95,18 @@ internal sealed class AgentMetrics
         {
             Verified(result);
         }
+
+        if (report.Proof is { } proof && report.Prove > TimeSpan.Zero)
+        {
+            Proved(proof);
+        }
+    }
+
+    public void Proved(ProofResult result)
+    {
+        prove.Observe(result.Took.TotalSeconds);
+        proofs.WithLabels(result.Outcome.ToString().ToLowerInvariant()).Inc();
+        unproved.Set(result.IsPending ? result.Of.Request.Policy.Vnics.Count : result.Faults.Count());
     }
 
     public void Verified(VerificationResult result)

@@ -16,10 +16,11 @@ internal static partial class Log
 
     [LoggerMessage(200, LogLevel.Information,
         "revision {Revision}: {Messages} messages, {Bytes} bytes in {Transactions} transactions; "
-        + "compile {CompileMs} ms, commit {CommitMs} ms, live sessions judged again: {Revalidated}")]
+        + "compile {CompileMs} ms, prove {ProveMs} ms, commit {CommitMs} ms, "
+        + "live sessions judged again: {Revalidated}")]
     public static partial void Enforced(
-        this ILogger log, ulong revision, int messages, long bytes, int transactions, double compileMs, double commitMs,
-        bool revalidated);
+        this ILogger log, ulong revision, int messages, long bytes, int transactions, double compileMs, double proveMs,
+        double commitMs, bool revalidated);
 
     [LoggerMessage(201, LogLevel.Warning, "refused revision {Revision}: {FaultCount} faults, first: {First}")]
     public static partial void Refused(this ILogger log, ulong revision, int faultCount, string first);
@@ -54,16 +55,22 @@ internal static partial class Log
         "nobody knows how many sessions the last change has cut (it has cut them): the table cannot be read: {Reason}")]
     public static partial void SessionsUnread(this ILogger log, string reason);
 
+    [LoggerMessage(210, LogLevel.Error, "vNIC {Vnic} is not proved to get what the policy says: {Reason}")]
+    public static partial void NotProved(this ILogger log, string vnic, string reason);
+
     [LoggerMessage(300, LogLevel.Warning, "generation {Found} in the kernel is not ours ({Ours}): reading the ruleset")]
     public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
 
     [LoggerMessage(
-        301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds} ms: {What}")]
+        301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds} ms. {What}")]
     public static partial void DriftRepaired(this ILogger log, double milliseconds, string what);
 
     [LoggerMessage(302, LogLevel.Error,
         "the kernel does not hold what was committed; repairing, first step: {Difference}")]
     public static partial void Mismatch(this ILogger log, string difference);
+
+    [LoggerMessage(303, LogLevel.Error, "until it was repaired, vNIC {Vnic}: {Packet}")]
+    public static partial void DriftedPacket(this ILogger log, string vnic, string packet);
 
     [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]
     public static partial void LoopFailed(this ILogger log, string step, Exception exception);

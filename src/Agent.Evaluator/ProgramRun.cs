@@ -85,6 +85,12 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
 
     private HookVerdict RunBaseChain(NftChain start)
     {
+        if (start.Hook?.Unexpected is string strange)
+        {
+            unknown = $"base chain {start.Name}: {strange}";
+            return HookVerdict.Unknown;
+        }
+
         Stack<(NftChain Chain, int Rule)> returns = new();
         NftChain? chain = start;
         int rule = 0;
@@ -118,7 +124,7 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
                     (chain, rule) = (ChainOf(verdict.Chain), 0);
                     break;
                 case NftVerdictCode.Return when returns.Count == 0:
-                    return HookVerdict.Accept; // the policy of every base chain (BaseHook)
+                    return start.Hook is { PolicyDrop: true } ? HookVerdict.Drop : HookVerdict.Accept;
                 case NftVerdictCode.Return:
                     (chain, rule) = returns.Pop();
                     break;

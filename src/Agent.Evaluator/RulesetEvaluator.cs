@@ -51,7 +51,7 @@ public static class RulesetEvaluator
     {
         string device = input.Hook == NftHook.Egress ? input.OutInterface : input.InInterface;
         List<(NftTable Table, NftChain Chain)> chains = [];
-        foreach (NftTable table in ruleset.Tables)
+        foreach (NftTable table in ruleset.Tables.Where(table => !table.Dormant))
         {
             foreach (NftChain chain in table.Chains)
             {

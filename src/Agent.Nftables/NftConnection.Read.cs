@@ -121,9 +121,14 @@ public sealed partial class NftConnection
         var read = new List<NftTable>();
         foreach ((NftFamily family, string name) in tables)
         {
+            bool dormant = false;
             KernelError? absent = Request(
-                NftMsg.GetTable, NlmF.None, family, writer => writer.PutText(NftaTable.Name, name),
-                message => owners.Add(Owner(family, name, message)));
+                NftMsg.GetTable, NlmF.None, family, writer => writer.PutText(NftaTable.Name, name), message =>
+                {
+                    uint flags = FlagsOf(message, out uint port);
+                    owners.Add(Owner(family, name, flags, port));
+                    dormant = (flags & NftTableF.Dormant) != 0;
+                });
             if (absent is { Errno: KernelError.Enoent })
             {
                 continue;
@@ -134,7 +139,7 @@ public sealed partial class NftConnection
                 return null;
             }
 
-            read.Add(table);
+            read.Add(table with { Dormant = dormant });
         }
 
         read.Sort((a, b) => a.Family != b.Family
@@ -143,10 +148,10 @@ public sealed partial class NftConnection
         return new Ruleset(read.ToValueArray());
     }
 
-    private TableOwner Owner(NftFamily family, string name, NlMessage message)
+    private static uint FlagsOf(NlMessage message, out uint port)
     {
         uint flags = 0;
-        uint port = 0;
+        port = 0;
         foreach (NlAttr attr in message.Attrs(NfMessage.HeaderBytes))
         {
             switch (attr.Type)
@@ -156,6 +161,11 @@ public sealed partial class NftConnection
             }
         }
 
+        return flags;
+    }
+
+    private TableOwner Owner(NftFamily family, string name, uint flags, uint port)
+    {
         TableHold hold = (flags & NftTableF.Owner) != 0 ? (port == socket.PortId ? TableHold.Ours : TableHold.Foreign)
             : (flags & NftTableF.Persist) != 0 ? TableHold.Orphaned
             : TableHold.Shared;

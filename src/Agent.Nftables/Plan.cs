@@ -52,7 +52,13 @@ public sealed class Plan
             {
                 plan.prepare.Add(new NftOp.AddTable(table.Family, table.Name));
             }
-            else if (MustRebuild(before, table))
+            else if (before.Dormant && !table.Dormant)
+            {
+                // Before anything else: nothing is enforced meanwhile. Flags that are not asked for are taken away.
+                plan.prepare.Insert(0, new NftOp.AddTable(table.Family, table.Name));
+            }
+
+            if (before is not null && MustRebuild(before, table))
             {
                 plan.@switch.Add(new NftOp.DeleteTable(table.Family, table.Name));
                 plan.@switch.Add(new NftOp.AddTable(table.Family, table.Name));

@@ -31,13 +31,17 @@ public sealed record Ruleset(ValueArray<NftTable> Tables)
     }
 }
 
-/// <summary>One table. Flags (owner, persist) belong to the socket that writes it, not to the ruleset.</summary>
+/// <summary>One table. Its owner and persistence belong to the socket that writes it, not to the ruleset.</summary>
 public sealed record NftTable(
     NftFamily Family,
     string Name,
     ValueArray<NftChain> Chains,
     ValueArray<NftSet> Sets,
-    ValueArray<NftObject> Objects);
+    ValueArray<NftObject> Objects)
+{
+    /// <summary>Its chains are not hooked: no packet meets it (NFT_TABLE_F_DORMANT). Never so in ours.</summary>
+    public bool Dormant { get; init; }
+}
 
 /// <summary>linux/netfilter.h, NF_INET_* and NF_BR_* (the same numbers), NF_NETDEV_*.</summary>
 public enum NftHook : byte
@@ -55,13 +59,16 @@ public enum NftHook : byte
     Egress = 6,
 }
 
-/// <summary>Where a base chain is attached. Policy is always accept: what is not ours passes.</summary>
+/// <summary>Where a base chain is attached. Ours have the policy accept: what is not ours passes.</summary>
 /// <param name="Hook">The hook point.</param>
 /// <param name="Priority">Lower runs earlier; conntrack is -200.</param>
 /// <param name="Device">netdev family only: the device's name.</param>
 public sealed record BaseHook(NftHook Hook, int Priority, string? Device = null)
 {
-    /// <summary>What was read and cannot be said with the other members (another policy, a second device).</summary>
+    /// <summary>What reaches the end of the chain is dropped.</summary>
+    public bool PolicyDrop { get; init; }
+
+    /// <summary>What was read and cannot be said with the other members (another type, a second device).</summary>
     public string? Unexpected { get; init; }
 }
 

@@ -25,6 +25,7 @@ internal static class ApplyText
             .. differences,
             ("commit", changes.Transactions == 0 ? "" : $"{Count.Of(changes.NetlinkMessages, "message")}, "
                 + $"{Count.Bytes(changes.NetlinkBytes)}, {Count.Of(changes.Transactions, "transaction")}"),
+            ("proof", ProofText.Of(answer.Proof)),
             ("sessions", changes.SessionsRevalidated ? "judged again: the change takes something away" : ""),
             ("time", Times(answer.Timings)),
         ]);

@@ -41,7 +41,13 @@ internal sealed class StatusVerb(GlobalOptions options)
                 .Select(group => $"{group.Count()} {VnicText.Word(group.Key)}"))),
             ("generation", status.RulesetGeneration.ToString(CultureInfo.InvariantCulture)),
             ("verified", Verified(status.LastVerification)),
+            ("proof", ProofText.Of(status.LastProof)),
             ("sessions", SessionText.LastPass(status.LastSessionPass)));
+        if (status.LastDrift is { } drift)
+        {
+            ProofText.Print(screen, drift);
+        }
+
         foreach (string alarm in status.Alarms)
         {
             screen.Line(("alarm: ", Screen.Bad), (alarm, Screen.Plain));

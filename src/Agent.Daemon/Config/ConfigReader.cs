@@ -105,6 +105,9 @@ internal static class ConfigReader
             AdoptionWindow = TimeSpan.FromSeconds(adoptionSeconds),
             VerifyInterval = TimeSpan.FromSeconds(
                 root.Number("verify_interval_seconds", (int)defaults.VerifyInterval.TotalSeconds)),
+            Verify = root.Choice("verify", defaults.Verify),
+            VerifyBudget = TimeSpan.FromMilliseconds(
+                root.Number("verify_budget_ms", (int)defaults.VerifyBudget.TotalMilliseconds)),
             EnforceBridges = root.Flag("enforce_bridges", defaults.EnforceBridges),
             ProtectTables = root.Flag("protect_tables", defaults.ProtectTables),
             ManageSysctls = conntrack.Flag("manage_sysctls", defaults.ManageSysctls),

@@ -16,6 +16,22 @@ internal enum OnChange
     Keep,
 }
 
+/// <summary>What is made of the proof that a ruleset does what the policy says.</summary>
+internal enum VerifyMode
+{
+    /// <summary>
+    /// Proved before it is committed. What is not proved stays out of the kernel: its vNICs keep the rules that they
+    /// have, or are closed if they have none.
+    /// </summary>
+    Enforce,
+
+    /// <summary>Proved after the commit, before it is acknowledged; a fault is reported, and stays in force.</summary>
+    Report,
+
+    /// <summary>Proved only when somebody asks.</summary>
+    Off,
+}
+
 /// <summary>Everything that an operator can set. README's configuration table is this record.</summary>
 internal sealed record DaemonConfig
 {
@@ -49,6 +65,15 @@ internal sealed record DaemonConfig
     /// How often the ruleset is read back and compared with what was committed, whether it seems touched or not.
     /// </summary>
     public TimeSpan VerifyInterval { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>Whether changes must be proved.</summary>
+    public VerifyMode Verify { get; init; } = VerifyMode.Enforce;
+
+    /// <summary>
+    /// How long a change may wait for its proof. What takes longer is committed, acknowledged as "pending", and proved
+    /// in the background, with the same consequences.
+    /// </summary>
+    public TimeSpan VerifyBudget { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Judge vNICs that are ports of a bridge; otherwise they are closed.</summary>
     public bool EnforceBridges { get; init; } = true;

@@ -25,6 +25,12 @@ internal abstract record AgentRequest
     /// <summary>Read everything back now.</summary>
     public sealed record Verify(TaskCompletionSource<ReadBack> Answer) : AgentRequest;
 
+    /// <summary>A proof in the background has ended.</summary>
+    public sealed record Proved(ProofResult Result) : AgentRequest;
+
+    /// <summary>A drift was looked at.</summary>
+    public sealed record DriftExplained(Drift Drift) : AgentRequest;
+
     /// <summary>Devices came, went or changed.</summary>
     public sealed record LinksChanged(HostLinks Links) : AgentRequest;
 

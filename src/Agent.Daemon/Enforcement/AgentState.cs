@@ -63,5 +63,11 @@ internal sealed record AgentState
     /// <summary>Null before the first.</summary>
     public VerificationResult? Verification { get; init; }
 
+    /// <summary>What is known of <see cref="Enforced"/>, or of what was in force before; null before the first.</summary>
+    public ProofResult? Proof { get; init; }
+
+    /// <summary>The last time that the kernel held something else; null if it never did.</summary>
+    public Drift? Drift { get; init; }
+
     public ImmutableArray<string> Alarms { get; init; } = [];
 }

@@ -1,22 +1,11 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
 using Agent.Compiler;
+using Agent.Daemon.Config;
 using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
-
-/// <summary>What one enforcement did.</summary>
-/// <param name="Compile">Time spent compiling.</param>
-/// <param name="Commit">Time spent planning and committing, until the change was in force.</param>
-/// <param name="Messages">Netlink messages over all transactions.</param>
-/// <param name="Bytes">Netlink bytes over all transactions.</param>
-/// <param name="Transactions">Transactions committed.</param>
-/// <param name="Revalidated">Live sessions will be judged again.</param>
-/// <param name="Verification">What reading back showed; null if nothing was committed.</param>
-internal sealed record EnforcementReport(
-    TimeSpan Compile, TimeSpan Commit, int Messages, long Bytes, int Transactions, bool Revalidated,
-    VerificationResult? Verification);
 
 /// <summary>The kernel did not take a change, although everything that could be held back was.</summary>
 internal sealed class EnforcementFailedException(string message) : Exception(message);
@@ -42,11 +31,14 @@ internal sealed class Enforcer(
     private uint generation;
     private bool observedIsKnown;
     private bool drifted;
+
+    /// <summary>Something of a change is committed that is not in force as a whole yet.</summary>
+    private bool midway;
+    private Drift? found;
+    private ProofResult? proof;
     private CompiledRuleset? enforced;
     private IReadOnlyList<NftOp> cleanup = [];
-    private ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)> heldBack =
-        ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty;
-    private ImmutableDictionary<string, string> closedVnics = ImmutableDictionary<string, string>.Empty;
+    private HoldBacks held = HoldBacks.None;
 
     /// <summary>What the kernel can do; which devices exist is for the caller of each step to say.</summary>
     public HostFacts Kernel { get; init; } = HostFacts.Default;
@@ -56,6 +48,24 @@ internal sealed class Enforcer(
 
     /// <summary>vNICs (by id) whose running TCP sessions are being taken over.</summary>
     public ImmutableHashSet<string> Adopting { get; set; } = [];
+
+    /// <summary>Lowers policies; another one only where a test makes it err.</summary>
+    public Func<CompileRequest, CompiledRuleset> Compiler { get; init; } = RulesetCompiler.Compile;
+
+    /// <summary>Proves what is committed; null: nobody does.</summary>
+    public Verifier? Verifier { get; init; }
+
+    /// <summary>What is made of its proofs.</summary>
+    public VerifyMode Mode { get; init; } = VerifyMode.Enforce;
+
+    /// <summary>How long a commit waits for its proof.</summary>
+    public TimeSpan VerifyBudget { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// A proof that came late, of a ruleset that was in force already: its vNICs that are not proved are closed as long
+    /// as the policy is the same.
+    /// </summary>
+    public ProofResult? Condemned { get; set; }
 
     /// <summary>What the kernel counts now.</summary>
     public uint CurrentGeneration() => firewall.ReadGeneration();
@@ -93,11 +103,11 @@ internal sealed class Enforcer(
     }
 
     /// <summary>Compiles without committing, for a dry run.</summary>
-    public CompiledRuleset Compile(PolicySnapshot policy, HostFacts host) => RulesetCompiler.Compile(
+    public CompiledRuleset Compile(PolicySnapshot policy, HostFacts host) => Compiler(
         new CompileRequest(policy, policySettings, settings, host, Epoch)
         {
-            HeldBack = heldBack,
-            ClosedVnics = closedVnics,
+            HeldBack = held.Profiles,
+            ClosedVnics = held.Vnics,
             Adopting = Adopting,
             Previous = enforced,
             KnownZones = enforced?.Zones ?? ZoneNumbers.Find(observed, policy, settings),
@@ -117,21 +127,27 @@ internal sealed class Enforcer(
     /// whole.</exception>
     public EnforcementReport Enforce(PolicySnapshot policy, HostFacts host)
     {
-        heldBack = heldBack.Clear();
-        closedVnics = closedVnics.Clear();
+        held = HoldBacks.None;
+        if (Condemned is { } late && ReferenceEquals(late.Of.Request.Policy, policy))
+        {
+            held = late.Faults.Aggregate(held, (all, fault) => all.Closing(fault.VnicId, NotProved(fault.Reason)));
+        }
+
         Cleanup();
-        var tally = new Tally();
+        var tally = new EnforcementTally();
         for (int attempt = 0; attempt < MaxAttempts; attempt++)
         {
             long started = clock.GetTimestamp();
             CompiledRuleset next = Compile(policy, host);
             tally.Compile += clock.GetElapsedTime(started);
             started = clock.GetTimestamp();
+            TimeSpan proved = tally.Prove;
             bool done = TryReach(next, tally);
-            tally.Commit += clock.GetElapsedTime(started);
+            tally.Commit += clock.GetElapsedTime(started) - (tally.Prove - proved);
             if (done)
             {
-                return tally.Report();
+                (Drift? seen, found) = (found, null);
+                return tally.Report(proof, seen);
             }
         }
 
@@ -146,9 +162,10 @@ internal sealed class Enforcer(
     {
         IReadOnlyList<NftOp> due = cleanup;
         cleanup = [];
-        if (due.Count > 0 && !Commit(due, new Tally()))
+        if (due.Count > 0 && !Commit(due, new EnforcementTally()))
         {
             log.CleanupPutOff(due.Count); // the next plan finds the leftovers when it reads
+            midway = true;
         }
     }
 
@@ -166,7 +183,7 @@ internal sealed class Enforcer(
             return Result(started, VerifyOutcome.Unknown, e.Message);
         }
 
-        string? difference = enforced is null ? "nothing was enforced yet" : Difference(observed, enforced.Ruleset);
+        string? difference = enforced is null ? "nothing was enforced yet" : DriftFrom(enforced);
         if (difference is null)
         {
             observed = enforced!.Ruleset;
@@ -175,12 +192,20 @@ internal sealed class Enforcer(
         return Result(started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
     }
 
-    // The first step that would make it so. What is there besides is of a change that was cut off.
+    // The first step that would make it so. What is there besides is of a change that was cut off, or removed soon.
     private static string? Difference(Ruleset held, Ruleset wanted)
     {
         Plan plan = Plan.Between(held, wanted);
         return plan.Prepare.Concat(plan.Switch).FirstOrDefault()?.ToString();
     }
+
+    // When nothing is under way, a chain that packets meet is not ours.
+    private string? DriftFrom(CompiledRuleset inForce) =>
+        Difference(observed, inForce.Ruleset) ?? (midway ? null : observed.Tables
+            .SelectMany(table => table.Chains.Where(chain => chain.Hook is not null), (table, chain) => (table, chain))
+            .Where(at => inForce.Ruleset.Find(at.table.Family, at.table.Name) is { } ours
+                && ours.Chains.All(chain => chain.Name != at.chain.Name))
+            .Select(at => $"hooked, and not ours: chain {at.chain.Name}").FirstOrDefault());
 
     private VerificationResult Result(long started, VerifyOutcome outcome, string detail) =>
         new(clock.GetUtcNow(), clock.GetElapsedTime(started), outcome, detail);
@@ -188,7 +213,7 @@ internal sealed class Enforcer(
     /// <summary>Forgets what was read: the next step reads again.</summary>
     public void Distrust() => observedIsKnown = false;
 
-    private bool TryReach(CompiledRuleset next, Tally tally)
+    private bool TryReach(CompiledRuleset next, EnforcementTally tally)
     {
         if (!observedIsKnown)
         {
@@ -211,6 +236,11 @@ internal sealed class Enforcer(
         bool revalidate = drifted || TakesAway(next) || SealMark.IsOn(observed, settings);
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         Plan plan = Plan.Between(observed, final.Ruleset);
+        if (Mode == VerifyMode.Enforce && Withholds(final, tally))
+        {
+            return false;
+        }
+
         if (revalidate && plan.EditsIntervals)
         {
             Ruleset unsealed = SealMark.Put(next.Ruleset, settings);
@@ -233,12 +263,73 @@ internal sealed class Enforcer(
             return false;
         }
 
+        if (Mode == VerifyMode.Report)
+        {
+            Prove(final, tally);
+        }
+
         Settle(final, plan);
         return true;
     }
 
+    // Nothing that is not proved gets into the kernel. What is held back is proved in its turn.
+    private bool Withholds(CompiledRuleset next, EnforcementTally tally)
+    {
+        if (Prove(next, tally) is not ProofResult result || result.IsPending || Verifier.IsBeyondProof(next))
+        {
+            return false;
+        }
+
+        if (result.HostFault is string host)
+        {
+            throw new EnforcementFailedException($"it is not proved to leave the rest of the host alone: {host}");
+        }
+
+        HoldBacks before = held;
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach ((string vnicId, string reason) in result.Faults)
+        {
+            log.NotProved(vnicId, reason);
+            string profile = CompiledRuleset.ProfileOf(next.Request.Policy.Vnics[vnicId]);
+            held = !seen.Add(profile) ? held
+                : before.IsClosed(profile) ? held.Closing(vnicId, NotProved(reason))
+                : held.HoldingBack(profile, enforced, NotProved(reason));
+        }
+
+        if (seen.Count > 0 && held == before)
+        {
+            (string id, string why) = result.Faults.First();
+            throw new EnforcementFailedException($"vNIC {id} is closed, and even that is not proved: {why}");
+        }
+
+        return seen.Count > 0;
+    }
+
+    private static string NotProved(string reason) => $"not proved: {reason}";
+
+    // The same policy and the same rules need no second proof.
+    private ProofResult? Prove(CompiledRuleset next, EnforcementTally tally)
+    {
+        if (Verifier is null)
+        {
+            return null;
+        }
+
+        bool known = proof is { IsPending: false } last && ReferenceEquals(last.Of.Request.Policy, next.Request.Policy)
+            && last.Of.Request.Adopting.SetEquals(next.Request.Adopting) && last.Of.Closed.SetEquals(next.Closed)
+            && last.Of.Ruleset == next.Ruleset;
+        if (known)
+        {
+            return proof = proof! with { Of = next };
+        }
+
+        proof = Verifier.ProveNow(next, VerifyBudget);
+        tally.Prove += proof.Took;
+        return proof;
+    }
+
     // Answers tell that a transaction was taken. What it made is read back before anybody is told that it holds.
-    private bool Confirm(CompiledRuleset next, Tally tally)
+    private bool Confirm(CompiledRuleset next, EnforcementTally tally)
     {
         if (tally.Done.Count == 0)
         {
@@ -276,6 +367,7 @@ internal sealed class Enforcer(
         enforced = next;
         observed = next.Ruleset;
         drifted = false;
+        midway = false;
         Epoch = next.Request.Epoch;
         cleanup = plan.Cleanup;
     }
@@ -285,7 +377,7 @@ internal sealed class Enforcer(
         : KeepsSessions ? Restriction.OfVnics(enforced, next)
         : Restriction.Between(enforced, next);
 
-    private bool Run(Plan plan, CompiledRuleset next, Tally tally)
+    private bool Run(Plan plan, CompiledRuleset next, EnforcementTally tally)
     {
         foreach (IReadOnlyList<NftOp> chunk in plan.Prepare.Chunk(PrepareChunk))
         {
@@ -298,13 +390,14 @@ internal sealed class Enforcer(
         return plan.Switch.Count == 0 || Commit(plan.Switch, tally, next);
     }
 
-    private bool Commit(IReadOnlyList<NftOp> ops, Tally tally, CompiledRuleset? next = null)
+    private bool Commit(IReadOnlyList<NftOp> ops, EnforcementTally tally, CompiledRuleset? next = null)
     {
         switch (firewall.Commit(ops, generation))
         {
             case CommitOutcome.Committed committed:
                 generation = committed.Generation;
                 tally.Add(committed, ops);
+                midway |= next is not null;
                 return true;
             case CommitOutcome.Stale:
                 observedIsKnown = false;
@@ -322,7 +415,7 @@ internal sealed class Enforcer(
     // and everybody else gets the new policy.
     private void HoldBack(IReadOnlyList<NftOp> ops, CommitOutcome.Refused refused, CompiledRuleset? next)
     {
-        bool progress = false;
+        HoldBacks before = held;
         var seen = new HashSet<(string?, string?)>();
         foreach ((int index, Netlink.KernelError error) in refused.Refusals)
         {
@@ -331,48 +424,29 @@ internal sealed class Enforcer(
             log.KernelRefused(what);
             if (op is not null && next is not null && next.OwnerOf(op.ObjectName) is var owner && seen.Add(owner))
             {
-                progress |= HoldBack(owner, what);
+                held = owner.VnicId is string vnic ? held.Closing(vnic, what)
+                    : owner.Profile is string profile ? held.HoldingBack(profile, enforced, what)
+                    : held;
             }
         }
 
         // Nothing waits for a cleaning up: what is left is found again by the next plan.
-        if (!progress && next is not null)
+        if (held == before && next is not null)
         {
             string all = string.Join("; ", refused.Refusals.Select(refusal => refusal.Error.ToString()));
             throw new EnforcementFailedException($"the kernel refused the change: {all}");
         }
     }
 
-    private bool HoldBack((string? Profile, string? VnicId) owner, string reason)
-    {
-        if (owner.VnicId is string vnic && !closedVnics.ContainsKey(vnic))
-        {
-            closedVnics = closedVnics.Add(vnic, reason);
-            return true;
-        }
-
-        if (owner.Profile is not string profile)
-        {
-            return false;
-        }
-
-        bool again = heldBack.TryGetValue(profile, out (PolicySnapshot? Policy, string Reason) held);
-        if (again && held.Policy is null)
-        {
-            return false;
-        }
-
-        // The policy that its rules in force come from, which may be older than the last one; none if it is new.
-        PolicySnapshot? inForce = enforced?.Profiles.GetValueOrDefault(profile)?.Source.Policy;
-        heldBack = heldBack.SetItem(profile, (again ? null : inForce, reason));
-        return true;
-    }
-
     private void Read()
     {
         (observed, generation) = firewall.Read();
         observedIsKnown = true;
-        drifted |= enforced is not null && HasDriftedFrom(enforced);
+        if (enforced is not null && DriftFrom(enforced) is not null)
+        {
+            drifted |= HasDriftedFrom(enforced);
+            found ??= midway ? null : Drift.Of(clock.GetUtcNow(), observed, enforced);
+        }
     }
 
     // Epochs are used in a circle. Before the half of them that the highest bit tells apart is entered again, sessions
@@ -403,34 +477,5 @@ internal sealed class Enforcer(
         uint step = settings.EpochMask & ~(settings.EpochMask - 1);
         uint next = unchecked((epoch & settings.EpochMask) + step) & settings.EpochMask;
         return next == 0 ? step : next;
-    }
-
-    private sealed class Tally
-    {
-        private int messages;
-        private long bytes;
-        private int transactions;
-
-        public TimeSpan Compile { get; set; }
-
-        public TimeSpan Commit { get; set; }
-
-        public bool Revalidated { get; set; }
-
-        public VerificationResult? Verification { get; set; }
-
-        /// <summary>Committed, and not yet read back.</summary>
-        public List<NftOp> Done { get; } = [];
-
-        public void Add(CommitOutcome.Committed committed, IReadOnlyList<NftOp> ops)
-        {
-            Done.AddRange(ops);
-            messages += committed.Messages;
-            bytes += committed.Bytes;
-            transactions++;
-        }
-
-        public EnforcementReport Report() =>
-            new(Compile, Commit, messages, bytes, transactions, Revalidated, Verification);
     }
 }

@@ -166,6 +166,8 @@ internal sealed class Reconciler(
                 case AgentRequest.ApplySnapshot step: step.Answer.SetResult(Apply(step)); break;
                 case AgentRequest.ApplyDelta step: step.Answer.SetResult(Apply(step)); break;
                 case AgentRequest.Verify ask: ask.Answer.SetResult(Verify()); break;
+                case AgentRequest.Proved late: Take(late.Result); break;
+                case AgentRequest.DriftExplained late: Take(late.Drift); break;
                 case AgentRequest.LinksChanged links: Follow(links.Links); break;
                 case AgentRequest.AuditDue: Audit(); break;
             }
@@ -295,9 +297,12 @@ internal sealed class Reconciler(
                 Enforced = enforcer.Enforced,
                 Alarms = standing,
                 Verification = report.Verification ?? State.Verification,
+                Proof = report.Proof ?? State.Proof,
+                Drift = report.Drift is { } drift ? Repaired(drift) : State.Drift,
             });
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,
-                report.Compile.TotalMilliseconds, report.Commit.TotalMilliseconds, report.Revalidated);
+                report.Compile.TotalMilliseconds, report.Prove.TotalMilliseconds, report.Commit.TotalMilliseconds,
+                report.Revalidated);
             metrics.Enforced(report, State);
             if (failed.IsEmpty)
             {
@@ -323,6 +328,46 @@ internal sealed class Reconciler(
                     id => id, _ => e.Message, StringComparer.Ordinal),
             });
             return null;
+        }
+    }
+
+    private Drift Repaired(Drift drift)
+    {
+        TimeSpan took = clock.GetUtcNow() - drift.Time;
+        metrics.DriftRepairs.Inc();
+        log.DriftRepaired(took.TotalMilliseconds, drift.ToString());
+        return drift with { Repaired = took };
+    }
+
+    // Too late for the commit to wait for it. The previous ruleset is gone, so what is not proved is closed.
+    private void Take(ProofResult result)
+    {
+        if (!ReferenceEquals(result.Of, enforcer.Enforced))
+        {
+            return;
+        }
+
+        Publish(State with { Proof = result });
+        metrics.Proved(result);
+        string[] faults = [.. result.Faults.Select(fault => fault.VnicId).Except(State.Failed.Keys)];
+        if (config.Verify == VerifyMode.Enforce && faults.Length > 0 && !Verifier.IsBeyondProof(result.Of))
+        {
+            enforcer.Condemned = result;
+            TryEnforce(State.Desired, State.DesiredHash);
+        }
+    }
+
+    private void Take(Drift explained)
+    {
+        if (State.Drift?.Time != explained.Time)
+        {
+            return;
+        }
+
+        Publish(State with { Drift = explained with { Repaired = State.Drift.Repaired } });
+        foreach ((string vnic, string packet) in explained.Packets ?? [])
+        {
+            log.DriftedPacket(vnic.Length > 0 ? vnic : "of no vNIC", packet);
         }
     }
 
@@ -404,19 +449,13 @@ internal sealed class Reconciler(
         }
 
         log.ForeignCommit(found, enforcer.Generation);
-        long started = clock.GetTimestamp();
         if (adoptUntouched && enforcer.Adopt(enforcer.Epoch))
         {
             return; // what there is to hold on to is still there
         }
 
         enforcer.Distrust();
-        EnforcementReport? report = TryEnforce(State.Desired, State.DesiredHash);
-        if (report is { Transactions: > 0 })
-        {
-            metrics.DriftRepairs.Inc();
-            log.DriftRepaired(clock.GetElapsedTime(started).TotalMilliseconds, $"{report.Messages} messages");
-        }
+        TryEnforce(State.Desired, State.DesiredHash);
     }
 
     // A host without bridged vNICs needs no second copy of everything; the first one stays closed for a moment.

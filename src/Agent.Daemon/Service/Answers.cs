@@ -24,8 +24,10 @@ internal static class Answers
                 Compile = Duration.FromTimeSpan(report?.Compile ?? default),
                 Verify = Duration.FromTimeSpan(report?.Verification?.Took ?? default),
                 Commit = Duration.FromTimeSpan(report?.Commit ?? default),
+                Prove = Duration.FromTimeSpan(report?.Prove ?? default),
             },
             Unchanged = outcome.Unchanged,
+            Proof = report is null ? null : ProofMessages.Of(report.Proof),
         };
         accepted.Changes.NetlinkMessages = (uint)(report?.Messages ?? 0);
         accepted.Changes.NetlinkBytes = (ulong)(report?.Bytes ?? 0);

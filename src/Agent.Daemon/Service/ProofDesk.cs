@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
 using Agent.Daemon.Enforcement;
-using Agent.Evaluator.Proof;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf.WellKnownTypes;
@@ -9,37 +8,17 @@ using VnicProof = Agent.Evaluator.Proof.VnicProof;
 
 namespace Agent.Daemon.Service;
 
-/// <summary>Proves what is in force when somebody asks: beside the loop, one question at a time.</summary>
+/// <summary>Proves what is in force when somebody asks: beside the loop, from a fresh reading.</summary>
 /// <param name="reconciler">Reads back.</param>
-/// <param name="clock">Measures.</param>
-internal sealed class ProofDesk(Reconciler reconciler, TimeProvider clock) : IDisposable
+/// <param name="verifier">Proves.</param>
+internal sealed class ProofDesk(Reconciler reconciler, Verifier verifier)
 {
-    private const string Unread = "unknown";
-
-    private readonly SemaphoreSlim turn = new(1);
-    private readonly ProofCache cache = new();
-
     public async Task<VerifyResponse> VerifyAsync(VerifyRequest request, CancellationToken cancel)
     {
-        await turn.WaitAsync(cancel).ConfigureAwait(false);
-        try
-        {
-            ReadBack reading = await reconciler.VerifyAsync(cancel).ConfigureAwait(false);
-            return await Task.Run(() => Answer(request, reading), cancel).ConfigureAwait(false);
-        }
-        finally
-        {
-            turn.Release();
-        }
-    }
-
-    public void Dispose() => turn.Dispose();
-
-    private VerifyResponse Answer(VerifyRequest request, ReadBack reading)
-    {
+        ReadBack reading = await reconciler.VerifyAsync(cancel).ConfigureAwait(false);
         var response = new VerifyResponse
         {
-            Result = reading.Result.Outcome == VerifyOutcome.Unknown ? Unread : "mismatch",
+            Result = reading.Result.Outcome == VerifyOutcome.Unknown ? ProofMessages.Unknown : "mismatch",
             Detail = reading.Result.Detail,
             Revision = reading.Enforced?.Request.Policy.Revision ?? 0,
             Read = Duration.FromTimeSpan(reading.Result.Took),
@@ -49,61 +28,43 @@ internal sealed class ProofDesk(Reconciler reconciler, TimeProvider clock) : IDi
             return response;
         }
 
-        long started = clock.GetTimestamp();
-        PolicySnapshot policy = enforced.Request.Policy;
         HashSet<string> asked = [.. request.Vnics];
+        PolicySnapshot policy = enforced.Request.Policy;
         ImmutableHashSet<string>? only = asked.Count == 0 ? null : [.. policy.Vnics.Values
             .Where(vnic => asked.Contains(vnic.Id) || asked.Contains(vnic.InterfaceName)).Select(vnic => vnic.Id)];
-        ProofReport report = Prover.Prove(
-            reading.Held, policy, enforced.Request.PolicySettings, FactsOf(enforced), cache, only);
-        foreach ((string id, VnicProof proof) in report.Vnics)
+        ProofResult proof =
+            await verifier.ProveAtLeisureAsync(enforced, reading.Held, only, cancel).ConfigureAwait(false);
+        foreach ((string id, VnicProof its) in proof.Vnics)
         {
-            response.Vnics.Add(Message(id, policy.Vnics[id].InterfaceName, Known(enforced, id) ?? proof));
+            response.Vnics.Add(Message(id, policy.Vnics[id].InterfaceName, Known(enforced, id) ?? its));
         }
 
-        if (only is null)
+        if (proof.Host is not null)
         {
-            response.Vnics.Add(Message("", "", report.Host));
+            response.Vnics.Add(Message("", "", proof.Host));
         }
 
-        response.Prove = Duration.FromTimeSpan(clock.GetElapsedTime(started));
+        response.Prove = Duration.FromTimeSpan(proof.Took);
         if (reading.Result.Outcome == VerifyOutcome.Verified)
         {
             string[] results = [.. response.Vnics.Select(vnic => vnic.Result)];
-            response.Result = results.Contains("refuted") ? "refuted" : results.Contains(Unread) ? Unread : "proved";
+            response.Result = results.Contains(ProofMessages.Refuted) ? ProofMessages.Refuted
+                : results.Contains(ProofMessages.Unknown) ? ProofMessages.Unknown : ProofMessages.Proved;
         }
 
         return response;
     }
 
-    private static ProofFacts FactsOf(CompiledRuleset enforced) => new()
-    {
-        EpochMask = enforced.Request.Settings.EpochMask,
-        Epoch = enforced.Request.Epoch,
-        Zones = enforced.Zones,
-        Closed = enforced.Closed,
-        Adopting = enforced.Request.Settings.AdoptsSessions ? enforced.Request.Adopting : [],
-        ManagedInterfaces = enforced.Request.Settings.ManagedInterfaces,
-    };
-
-    // What cannot be proved is never called proved: bridges are not modelled yet, and a vNIC that was held back keeps
-    // rules of another policy.
+    // What follows another policy than the desired one is never called proved, however exactly it does so.
     private static VnicProof.Unknown? Known(CompiledRuleset enforced, string id) =>
-        enforced.Request.Host.Bridge == BridgeLayer.Open
-            ? new VnicProof.Unknown("this host judges at bridges, which the prover does not model yet")
-        : enforced.Failed.TryGetValue(id, out string? reason) && !enforced.Closed.Contains(id)
+        enforced.Failed.TryGetValue(id, out string? reason) && !enforced.Closed.Contains(id)
             ? new VnicProof.Unknown($"it keeps older rules: {reason}") : null;
 
     private static V1.VnicProof Message(string id, string interfaceName, VnicProof proof) => new()
     {
         VnicId = id,
         InterfaceName = interfaceName,
-        Result = proof switch
-        {
-            VnicProof.Proved => "proved",
-            VnicProof.Refuted => "refuted",
-            _ => Unread,
-        },
+        Result = ProofMessages.WordOf(proof),
         Detail = proof switch
         {
             VnicProof.Refuted refuted => refuted.Example.ToString(),

@@ -27,6 +27,8 @@ internal sealed class StatusReporter(
             GroupCount = (uint)state.Desired.Groups.Count,
             MemberCount = (ulong)state.Desired.Groups.Values.Sum(group => (long)group.Members.Count),
             LastVerification = Verification(state.Verification),
+            LastProof = ProofMessages.Of(state.Proof),
+            LastDrift = state.Drift is { } drift ? ProofMessages.Of(drift) : null,
             LastSessionPass = sessions.LastPass is { } pass ? SessionMessages.Of(pass) : null,
         };
         status.KernelFeatures.AddRange(features);

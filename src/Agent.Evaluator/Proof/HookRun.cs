@@ -88,7 +88,7 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
         if (!bases.TryGetValue((family, hook, beforeConntrack), out var found))
         {
             found = [.. tables
-                .Where(table => table.Table.Family == family)
+                .Where(table => table.Table.Family == family && !table.Table.Dormant)
                 .SelectMany(table => table.Table.Chains, (table, chain) => (table.Table, table.Nodes, Chain: chain))
                 .Where(at => at.Chain.Hook is { } here && here.Hook == hook
                     && IsBefore(hook, here.Priority) == beforeConntrack)

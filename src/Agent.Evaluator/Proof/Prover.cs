@@ -32,9 +32,10 @@ public static class Prover
     /// <param name="facts">How the host was set up.</param>
     /// <param name="cache">Proofs before this one; null: none.</param>
     /// <param name="only">vNICs (by id) to prove; null: all, and the traffic of none.</param>
+    /// <param name="cancel">Gives up between two questions; what the cache has learnt stays true.</param>
     public static ProofReport Prove(
         Ruleset ruleset, PolicySnapshot policy, PolicySettings settings, ProofFacts facts, ProofCache? cache = null,
-        IReadOnlySet<string>? only = null)
+        IReadOnlySet<string>? only = null, CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(ruleset);
         ArgumentNullException.ThrowIfNull(policy);
@@ -48,6 +49,7 @@ public static class Prover
             ImmutableSortedDictionary.CreateBuilder<string, VnicProof>(StringComparer.Ordinal);
         foreach (Vnic vnic in policy.Vnics.Values.Where(vnic => only is null || only.Contains(vnic.Id)))
         {
+            cancel.ThrowIfCancellationRequested();
             Func<VnicProof?>[] parts =
             [
                 () => claims.Zone(vnic.InterfaceName, routes.ZoneOf(vnic)),

@@ -52,13 +52,21 @@ internal sealed partial class SymbolicRun
     /// <param name="chain">Where it is.</param>
     /// <param name="rule">The first rule.</param>
     /// <param name="start">What was made of every packet before.</param>
-    /// <returns>Accepted (the policy of every base chain), dropped, stopped or unknown; nothing else.</returns>
+    /// <returns>Accepted, dropped, stopped or unknown; nothing else.</returns>
     public PacketFunction Base(ChainNode chain, int rule, Outcome start)
     {
+        if (chain.Chain.Hook?.Unexpected is string strange)
+        {
+            return Unknown($"base chain {chain.Chain.Name}: {strange}");
+        }
+
         PacketFunction result = Chain(chain, rule, start, liveBehind: true);
+        bool drops = chain.Chain.Hook is { PolicyDrop: true };
         return functions.Map(result, leaf => outcomes[leaf] switch
         {
-            { Kind: OutcomeKind.Returned } returned => outcomes.Of(returned with { Kind = OutcomeKind.Accepted }),
+            { Kind: OutcomeKind.Returned } returned => outcomes.Of(drops
+                ? returned with { Kind = OutcomeKind.Dropped, Mark = PacketMark.Of(0) }
+                : returned with { Kind = OutcomeKind.Accepted }),
             { Kind: OutcomeKind.Stopped } stop when outcomes.StopOf(stop).IsInJump =>
                 outcomes.Unknown($"chain {outcomes.StopOf(stop).Chain.Chain.Name} asks for an interface inside a jump"),
             _ => leaf,

@@ -38,6 +38,7 @@ public static class NftText
     private static void PrintTable(StringBuilder text, NftTable table)
     {
         text.Append(CultureInfo.InvariantCulture, $"table {FamilyName(table.Family)} {table.Name} {{\n");
+        text.Append(table.Dormant ? "\tflags dormant\n" : "");
         foreach (NftObject one in table.Objects)
         {
             PrintObject(text, one);
@@ -56,7 +57,7 @@ public static class NftText
         text.Append("}\n");
     }
 
-    private static string FamilyName(NftFamily family) => family switch
+    internal static string FamilyName(NftFamily family) => family switch
     {
         NftFamily.Inet => "inet",
         NftFamily.Netdev => "netdev",
@@ -140,7 +141,7 @@ public static class NftText
         text.Append(set.Elements.Count == 0 ? "" : " }\n");
     }
 
-    private static string Element(NftSet set, ReadOnlySpan<byte> row)
+    internal static string Element(NftSet set, ReadOnlySpan<byte> row)
     {
         var fields = new List<string>();
         int at = 0;
@@ -219,6 +220,7 @@ public static class NftText
         {
             text.Append(hook.Unexpected is null ? "" : $"\t\t# not printable: {hook.Unexpected}\n");
             string device = hook.Device is null ? "" : $"device {Quoted(hook.Device)} ";
+            string policy = hook.PolicyDrop ? "drop" : "accept";
             string priority = NftPriorityText.Print(table.Family, hook);
             string name = hook.Hook switch
             {
@@ -232,7 +234,7 @@ public static class NftText
             };
             text.Append(
                 CultureInfo.InvariantCulture,
-                $"\t\ttype filter hook {name} {device}priority {priority}; policy accept;\n");
+                $"\t\ttype filter hook {name} {device}priority {priority}; policy {policy};\n");
         }
 
         foreach (NftRule rule in chain.Rules)

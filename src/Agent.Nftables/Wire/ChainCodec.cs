@@ -5,7 +5,8 @@ namespace Agent.Nftables.Wire;
 /// <summary>Chains: facing write and read.</summary>
 internal static class ChainCodec
 {
-    private const uint PolicyAccept = 1; // linux/netfilter.h NF_ACCEPT
+    private const uint PolicyDrop = 0; // linux/netfilter.h NF_DROP
+    private const uint PolicyAccept = 1; // NF_ACCEPT
     private const uint NetdevIngress = 0; // NF_NETDEV_INGRESS
     private const uint NetdevEgress = 1; // NF_NETDEV_EGRESS
     private const uint FlagBase = 1; // nf_tables.h NFT_CHAIN_BASE
@@ -39,6 +40,7 @@ internal static class ChainCodec
         string table = "";
         string name = "";
         string? unexpected = null;
+        bool drop = false;
         BaseHook? hook = null;
         foreach (NlAttr attr in attrs)
         {
@@ -48,7 +50,8 @@ internal static class ChainCodec
                 case NftaChain.Name: name = attr.Text(); break;
                 case NftaChain.Hook: hook = ReadHook(attr.Nested, family); break;
                 case NftaChain.Policy when attr.U32Be() == PolicyAccept: break;
-                case NftaChain.Policy: unexpected = "policy drop"; break;
+                case NftaChain.Policy when attr.U32Be() == PolicyDrop: drop = true; break;
+                case NftaChain.Policy: unexpected = $"policy {attr.U32Be()}"; break;
                 case NftaChain.Type when attr.Text() == FilterType: break;
                 case NftaChain.Type: unexpected = $"type {attr.Text()}"; break;
                 case NftaChain.Flags when (attr.U32Be() & ~FlagBase) == 0: break;
@@ -57,11 +60,8 @@ internal static class ChainCodec
             }
         }
 
-        if (hook is not null && unexpected is not null)
-        {
-            hook = hook with { Unexpected = unexpected };
-        }
-
+        hook = hook is null ? null
+            : hook with { PolicyDrop = drop, Unexpected = unexpected ?? hook.Unexpected };
         return (table, new NftChain(name, hook, []));
     }
 

@@ -40,6 +40,7 @@ public sealed class ForeignChangeTests : IAsyncLifetime
             "insert rule inet sg_agent sg_forward iifname \"tap-e3\" accept",
             "flush chain inet sg_agent sg_forward",
             "delete table inet sg_agent",
+            "add table inet sg_agent { flags dormant; }", // everything is there, and nothing runs
             $"add element inet sg_agent {SenderMap()} {{ {lab.E3.V4} : {ClassOf(lab.E1)} }}",
         ])
         {
@@ -62,6 +63,43 @@ public sealed class ForeignChangeTests : IAsyncLifetime
         }
 
         Assert.Equal(others, lab.Network.Host.Exec("nft", "list", "table", "inet", "other"));
+    }
+
+    /// <summary>What was changed, which packets it concerned, and that it is over.</summary>
+    [Fact]
+    public async Task What_others_change_is_named_with_the_packets_that_it_concerned()
+    {
+        (string Change, string Object, string? Vnic, string Packet)[] changes =
+        [
+            ($"insert rule inet sg_agent sg_forward iifname \"{lab.E3.HostDevice}\" udp dport 7777 accept",
+                "altered: chain inet sg_agent sg_forward: 1 rule more, first differing rule 1", "eni-e3",
+                ":7777: expected Dropped"),
+            ($"delete element inet sg_agent vnic_to {{ \"{lab.E2.HostDevice}\" }}",
+                "altered: set inet sg_agent vnic_to: 1 element missing", "eni-e2", "expected Admitted"),
+            ("add chain inet sg_agent late { type filter hook forward priority 100; policy drop; }",
+                "added: chain inet sg_agent late", "eni-e1", "Dropped"),
+            ("delete table netdev sg_agent", "missing: table netdev sg_agent", null, ""),
+        ];
+        foreach ((string change, string item, string? vnic, string packet) in changes)
+        {
+            Google.Protobuf.WellKnownTypes.Timestamp? before = (await lab.StatusAsync()).LastDrift?.Time;
+            lab.Network.Host.Exec("nft", change);
+            Drift? drift = null;
+            await DaemonLab.UntilAsync("a drift that was looked at", async () =>
+            {
+                drift = (await lab.StatusAsync()).LastDrift;
+                return drift is { Examined: true } && !drift.Time.Equals(before);
+            });
+            Assert.Contains(drift!.Objects, one => one.StartsWith(item, StringComparison.Ordinal));
+            Assert.NotNull(drift.Repaired);
+            if (vnic is not null)
+            {
+                Assert.Contains(packet, Assert.Single(drift.Packets, one => one.VnicId == vnic).Detail,
+                    StringComparison.Ordinal);
+            }
+
+            await DaemonLab.UntilAsync("a proof", async () => (await lab.StatusAsync()).LastProof.Result == "proved");
+        }
     }
 
     [Fact]

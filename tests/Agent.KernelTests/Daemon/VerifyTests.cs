@@ -28,6 +28,23 @@ public sealed class VerifyTests : IAsyncLifetime
         Assert.Equal("eni-e2", Assert.Single(one.Vnics).VnicId);
     }
 
+    [Fact]
+    public async Task A_change_is_proved_before_it_is_acknowledged_and_a_restart_proves_what_it_finds()
+    {
+        Snapshot next = DaemonLab.OneWayIn();
+        next.Groups[0].Members.Add("10.77.0.1");
+        Accepted accepted = await lab.ApplyAsync(next);
+        Assert.Equal(("proved", 3u, 0u, accepted.Revision), (accepted.Proof.Result, accepted.Proof.ProvedVnics,
+            accepted.Proof.UnprovedVnics, accepted.Proof.Revision));
+        Assert.True(accepted.Timings.Prove.ToTimeSpan() > TimeSpan.Zero);
+        Assert.True(await lab.MetricAsync("sg_agent_proofs_total{result=\"proved\"}") >= 1);
+
+        await lab.Daemon.RestartAsync();
+        await DaemonLab.UntilAsync("a proof", async () => (await lab.StatusAsync()).LastProof.Result == "proved");
+        Proof proof = (await lab.StatusAsync()).LastProof;
+        Assert.Equal((accepted.Revision, 3u), (proof.Revision, proof.ProvedVnics));
+    }
+
     /// <summary>
     /// Before it is repaired, which is a matter of a tenth of a second: asked again until the question comes in time.
     /// </summary>

@@ -222,7 +222,7 @@ public class CommitTests
         NftTable read = Assert.Single(nft.ReadRuleset(Tables).Ruleset.Tables);
         Assert.All(read.Sets, set => Assert.NotNull(set.Unexpected));
         NftChain chain = Assert.Single(read.Chains);
-        Assert.Equal("policy drop", chain.Hook!.Unexpected);
+        Assert.True(chain.Hook!.PolicyDrop);
         Assert.Contains(chain.Rules[0].Exprs, expr => expr is NftExpr.Opaque);
     }
 

@@ -1,0 +1,51 @@
+using System.Globalization;
+using Agent.V1;
+using Google.Protobuf.WellKnownTypes;
+
+namespace Agent.Cli.Output;
+
+/// <summary>Proofs and drifts, for people.</summary>
+internal static class ProofText
+{
+    /// <returns>Empty if there is none.</returns>
+    public static string Of(Proof? proof) => proof?.Result switch
+    {
+        null or "" or "none" => "",
+        "pending" => "pending: it takes longer than a commit waits, and goes on",
+        "proved" => $"proved for {Count.Of(proof.ProvedVnics, "vNIC")} in {Milliseconds(proof.Took)}",
+        var result => $"{result} for {Count.Of(proof.UnprovedVnics, "vNIC")}: {proof.Detail}",
+    };
+
+    public static void Print(Screen screen, Drift drift)
+    {
+        string when = drift.Time.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);
+        screen.Line(
+            ("drift: ", Screen.Warning),
+            ($"somebody changed our tables at {when} UTC; "
+                + (drift.Repaired is null ? "not repaired yet" : $"undone in {Milliseconds(drift.Repaired)}"),
+                Screen.Plain));
+        foreach (string item in drift.Objects)
+        {
+            screen.Line(($"  {item}", Screen.Plain));
+        }
+
+        if (drift.MoreObjects > 0)
+        {
+            screen.Line(($"  and {drift.MoreObjects} more", Screen.Dim));
+        }
+
+        foreach (DriftedPacket packet in drift.Packets)
+        {
+            string whose = packet.VnicId.Length > 0 ? packet.VnicId : "traffic of no vNIC";
+            screen.Line(($"  meanwhile, {whose}: {packet.Detail}", Screen.Plain));
+        }
+
+        if (drift is { Examined: true, Packets.Count: 0 })
+        {
+            screen.Line(("  no packet was treated wrongly", Screen.Good));
+        }
+    }
+
+    private static string Milliseconds(Duration? time) => string.Create(
+        CultureInfo.InvariantCulture, $"{time?.ToTimeSpan().TotalMilliseconds ?? 0:0.0} ms");
+}

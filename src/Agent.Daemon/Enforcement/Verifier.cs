@@ -1,0 +1,166 @@
+using System.Collections.Immutable;
+using Agent.Compiler;
+using Agent.Evaluator.Proof;
+using Agent.Nftables;
+using Agent.Policy;
+
+namespace Agent.Daemon.Enforcement;
+
+/// <summary>
+/// Proves rulesets, one at a time, with one memory of what was proved before. Whoever changes what is enforced goes
+/// first; whoever proves at leisure makes room, and goes on where it was.
+/// </summary>
+/// <param name="clock">Time.</param>
+internal sealed class Verifier(TimeProvider clock) : IDisposable
+{
+    private readonly SemaphoreSlim turn = new(1);
+    private readonly ProofCache cache = new();
+    private readonly Lock interrupting = new();
+    private CancellationTokenSource? leisure;
+    private int urgent;
+
+    /// <summary>Proves what is about to be committed, or was just now; for as long as the budget allows.</summary>
+    public ProofResult ProveNow(CompiledRuleset compiled, TimeSpan budget)
+    {
+        lock (interrupting)
+        {
+            urgent++;
+            leisure?.Cancel();
+        }
+
+        turn.Wait();
+        try
+        {
+            using var end = new CancellationTokenSource(budget, clock);
+            return Prove(compiled, compiled.Ruleset, only: null, end.Token);
+        }
+        finally
+        {
+            lock (interrupting)
+            {
+                urgent--;
+            }
+
+            turn.Release();
+        }
+    }
+
+    /// <summary>Proves a ruleset that should do what a compiled one does, however long it takes.</summary>
+    /// <param name="compiled">What it should do.</param>
+    /// <param name="held">The ruleset.</param>
+    /// <param name="only">vNICs (by id); null: all, and the traffic of none.</param>
+    /// <param name="cancel">Gives up.</param>
+    public async Task<ProofResult> ProveAtLeisureAsync(
+        CompiledRuleset compiled, Ruleset held, IReadOnlySet<string>? only, CancellationToken cancel)
+    {
+        while (true)
+        {
+            await turn.WaitAsync(cancel).ConfigureAwait(false);
+            using var source = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+            try
+            {
+                lock (interrupting)
+                {
+                    leisure = source;
+                    if (urgent > 0)
+                    {
+                        source.Cancel();
+                    }
+                }
+
+                ProofResult result =
+                    await Task.Run(() => Prove(compiled, held, only, source.Token), cancel).ConfigureAwait(false);
+                if (!result.IsPending)
+                {
+                    return result;
+                }
+
+                cancel.ThrowIfCancellationRequested();
+            }
+            finally
+            {
+                lock (interrupting)
+                {
+                    leisure = null;
+                }
+
+                turn.Release();
+            }
+        }
+    }
+
+    public void Dispose() => turn.Dispose();
+
+    private ProofResult Prove(
+        CompiledRuleset compiled, Ruleset held, IReadOnlySet<string>? only, CancellationToken cancel)
+    {
+        long started = clock.GetTimestamp();
+        ProofFacts facts = FactsOf(compiled);
+        PolicySnapshot policy = compiled.Request.Policy;
+        PolicySettings settings = compiled.Request.PolicySettings;
+        ImmutableSortedDictionary<string, VnicProof> vnics =
+            ImmutableSortedDictionary.Create<string, VnicProof>(StringComparer.Ordinal);
+        VnicProof? host = null;
+        bool pending = false;
+        try
+        {
+            ProofReport report = Prover.Prove(held, policy, settings, facts, cache, only, cancel);
+            (vnics, host) = (report.Vnics, only is null ? report.Host : null);
+            foreach ((string profile, (PolicySnapshot? kept, _)) in compiled.Request.HeldBack)
+            {
+                ImmutableHashSet<string> its = [.. policy.Vnics.Values
+                    .Where(vnic => CompiledRuleset.ProfileOf(vnic) == profile && vnics.ContainsKey(vnic.Id))
+                    .Select(vnic => vnic.Id)];
+                if (kept is not null && !its.IsEmpty)
+                {
+                    vnics = vnics.SetItems(Prover.Prove(
+                        held, Keeping(policy, kept, its), settings, facts, cache, its, cancel).Vnics);
+                }
+            }
+
+            vnics = vnics.SetItems(vnics.Keys.Where(_ => IsBeyondProof(compiled))
+                .Select(id => KeyValuePair.Create<string, VnicProof>(id, new VnicProof.Unknown(BeyondProof))));
+        }
+        catch (OperationCanceledException)
+        {
+            pending = true;
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // The edge of the proof: whatever went wrong in it, nothing is proved.
+            host = new VnicProof.Unknown($"the prover failed: {e}");
+        }
+
+        return new ProofResult(compiled, clock.GetUtcNow(), clock.GetElapsedTime(started), vnics, host)
+        {
+            IsPending = pending,
+        };
+    }
+
+    /// <summary>What no proof covers yet, whatever the ruleset.</summary>
+    public static bool IsBeyondProof(CompiledRuleset compiled) => compiled.Request.Host.Bridge == BridgeLayer.Open;
+
+    private const string BeyondProof = "this host judges at bridges, which the prover does not model yet";
+
+    // vNICs that were held back have the rules of an older policy, and the addresses of this one.
+    private static PolicySnapshot Keeping(PolicySnapshot policy, PolicySnapshot kept, ImmutableHashSet<string> vnics)
+    {
+        IEnumerable<string> groups = vnics.SelectMany(id => policy.Vnics[id].GroupIds).Distinct();
+        return policy with
+        {
+            PortLists = kept.PortLists,
+            Groups = policy.Groups.SetItems(groups.Where(kept.Groups.ContainsKey).Select(id => KeyValuePair.Create(
+                id, kept.Groups[id] with { Members = policy.Groups[id].Members }))),
+        };
+    }
+
+    private static ProofFacts FactsOf(CompiledRuleset enforced) => new()
+    {
+        EpochMask = enforced.Request.Settings.EpochMask,
+        Epoch = enforced.Request.Epoch,
+        Zones = enforced.Zones,
+        Closed = enforced.Closed,
+        Adopting = enforced.Request.Settings.AdoptsSessions ? enforced.Request.Adopting : [],
+        ManagedInterfaces = enforced.Request.Settings.ManagedInterfaces,
+    };
+}
