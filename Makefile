@@ -14,8 +14,8 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-kernel test-vm vm-shell vm-programs golden run lab lab-down fmt lint aot \
-    check clean
+.PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs golden run lab \
+    lab-down fmt lint aot check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,11 @@ vm-programs: aot
 	dotnet publish tests/Agent.KernelTests -c Release -r $(RUNTIME) --self-contained -p:PublishReadyToRun=true \
 	    -o $(VM_TESTS) -v quiet
 
-test-vm: vm-programs ## the kernel tests on Debian's 6.1 and 6.12 kernels, in virtual machines without KVM (root)
+test-vm: vm-programs ## what meets the kernel, on Debian's 6.1 and 6.12 kernels, in virtual machines without KVM (root)
 	tests/vm/run.sh
+
+test-vm-all: vm-programs ## every kernel test there; more than an hour
+	VM_TESTS=all VM_LIMIT=$${VM_LIMIT:-14400} tests/vm/run.sh
 
 vm-shell: vm-programs ## a console in such a machine to play in: KERNEL=6.1 or 6.12 (root)
 	tests/vm/run.sh --shell $(KERNEL)

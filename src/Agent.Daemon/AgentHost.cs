@@ -78,8 +78,10 @@ internal static class AgentHost
         Task auditing = AuditAsync(reconciler, stopping.Token);
         Task watching = sessions.RunAsync(stopping.Token);
         Task proving = new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token);
+        Task looking = new ForeignWatch(reconciler, config.Compiler.Table, TimeProvider.System, log)
+            .RunAsync(stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(loop, following, auditing, watching, proving).ConfigureAwait(false);
+        await Task.WhenAll(loop, following, auditing, watching, proving, looking).ConfigureAwait(false);
         return 0;
     }
 

@@ -63,9 +63,14 @@ internal sealed class AgentMetrics
         PersistFailures = make.CreateCounter(
             "sg_agent_persist_failures_total", "Updates refused because they could not be saved.");
         LoopFailures = make.CreateCounter("sg_agent_loop_failures_total", "Unexpected errors in the loop.");
+        ForeignFindings = make.CreateGauge("sg_agent_foreign_findings",
+            "Things that chains of other programs do, or may do, to packets that the policy admits.");
         DriftRepairs = make.CreateCounter(
             "sg_agent_drift_repairs_total", "Times that somebody else's change to our tables was undone.");
     }
+
+    /// <summary>Set by the loop.</summary>
+    public Gauge ForeignFindings { get; }
 
     public CollectorRegistry Registry { get; }
 

@@ -72,6 +72,13 @@ internal static partial class Log
     [LoggerMessage(303, LogLevel.Error, "until it was repaired, vNIC {Vnic}: {Packet}")]
     public static partial void DriftedPacket(this ILogger log, string vnic, string packet);
 
+    [LoggerMessage(304, LogLevel.Warning,
+        "chain {Chain} of somebody else concerns packets that the policy admits: {Effect} {Vnic}: {Detail}")]
+    public static partial void ForeignHook(this ILogger log, string chain, string effect, string vnic, string detail);
+
+    [LoggerMessage(305, LogLevel.Warning, "what others hooked cannot be read: {Reason}")]
+    public static partial void ForeignUnread(this ILogger log, string reason);
+
     [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]
     public static partial void LoopFailed(this ILogger log, string step, Exception exception);
 }

@@ -77,6 +77,40 @@ public sealed partial class NftConnection
             "read ruleset", last ?? new KernelError(KernelError.Eintr, "commits kept falling in"));
     }
 
+    /// <summary>Reads the tables that hook something and that are not ours, as far as this build can read them.</summary>
+    /// <param name="isOurs">Tables to leave out.</param>
+    /// <returns>Not of one generation: others may write meanwhile, and another reading follows.</returns>
+    /// <exception cref="NetlinkException">The kernel refused.</exception>
+    public IReadOnlyList<NftTable> ReadForeign(Func<NftFamily, string, bool> isOurs)
+    {
+        ArgumentNullException.ThrowIfNull(isOurs);
+        var hooked = new SortedSet<(NftFamily Family, string Name)>();
+        KernelError? error = null;
+        foreach (NftFamily family in Enum.GetValues<NftFamily>())
+        {
+            error ??= Request(NftMsg.GetChain, NlmF.Dump, family, _ => { }, message =>
+            {
+                (string table, NftChain chain) = ChainCodec.Read(message.Attrs(NfMessage.HeaderBytes), family);
+                if (chain.Hook is not null && !isOurs(family, table))
+                {
+                    hooked.Add((family, table));
+                }
+            });
+        }
+
+        var owners = new List<TableOwner>();
+        var read = new List<NftTable>();
+        foreach ((NftFamily, string) table in hooked)
+        {
+            // One that goes meanwhile is one less to report.
+            Ruleset? one = error is null ? TryRead([table], owners, out error) : null;
+            read.AddRange(one?.Tables ?? []);
+            error = error is { Errno: KernelError.Enoent or KernelError.Eintr } ? null : error;
+        }
+
+        return error is null ? read : throw new NetlinkException("read the tables of others", error);
+    }
+
     /// <summary>Reads all counters of a table. The readings of one set are not of one instant.</summary>
     /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the
     /// read.</exception>

@@ -1,11 +1,14 @@
 namespace Agent.Nftables;
 
-/// <summary>linux/netfilter.h, NFPROTO_*: the families that the agent uses.</summary>
+/// <summary>linux/netfilter.h, NFPROTO_*. The agent's own tables are inet, netdev and bridge.</summary>
 public enum NftFamily : byte
 {
     Inet = 1,
+    Ip = 2,
+    Arp = 3,
     Netdev = 5,
     Bridge = 7,
+    Ip6 = 10,
 }
 
 /// <summary>What our tables hold, or should hold: a value, equal by content, in one order.</summary>

@@ -37,11 +37,16 @@ TOOLS
     apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-# Arguments of the runner for every test but those of the file "except".
+# Arguments of the runner: VM_TESTS; or "all", which is every test but those of the file "except"; or the classes of
+# the file "matrix". The runner wants one kind of filter at a time.
 test_arguments() {
     printf -- '-noColor -noLogo -reporter verbose'
-    awk '!/^ *(#|$)/ { printf " -method- %s", "'\''" $1 "'\''" }' "$HERE/except"
-    printf ' %s\n' "${VM_TESTS:-}"
+    case ${VM_TESTS:-} in
+    '') awk '!/^ *(#|$)/ { printf " -class %s", $1 }' "$HERE/matrix" ;;
+    all) awk '!/^ *(#|$)/ { printf " -method- %s", "'\''" $1 "'\''" }' "$HERE/except" ;;
+    *) printf ' %s' "$VM_TESTS" ;;
+    esac
+    echo
 }
 
 # start SERIES IMAGE CONFIG: qemu with the machine's console on ours.

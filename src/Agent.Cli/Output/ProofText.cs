@@ -46,6 +46,22 @@ internal static class ProofText
         }
     }
 
+    public static void Print(Screen screen, ForeignChain hook)
+    {
+        string effect = hook.Effect switch
+        {
+            "drops" => "drops what the policy admits",
+            "changes_epoch" => "changes bits of the conntrack mark that are ours",
+            "exempts" => "sets a mark that exempts from the rules",
+            _ => "may concern what the policy admits",
+        };
+        string whose = hook.VnicId.Length > 0 ? $"{hook.VnicId}: " : "";
+        screen.Line(
+            ("finding: ", Screen.Warning),
+            ($"chain {hook.Chain} ({hook.Hook}, priority {hook.Priority}) {effect}: {whose}{hook.Detail}",
+                Screen.Plain));
+    }
+
     private static string Milliseconds(Duration? time) => string.Create(
         CultureInfo.InvariantCulture, $"{time?.ToTimeSpan().TotalMilliseconds ?? 0:0.0} ms");
 }

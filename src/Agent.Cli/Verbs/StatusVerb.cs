@@ -48,6 +48,11 @@ internal sealed class StatusVerb(GlobalOptions options)
             ProofText.Print(screen, drift);
         }
 
+        foreach (ForeignChain hook in status.ForeignChains)
+        {
+            ProofText.Print(screen, hook);
+        }
+
         foreach (string alarm in status.Alarms)
         {
             screen.Line(("alarm: ", Screen.Bad), (alarm, Screen.Plain));

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
+using Agent.Evaluator.Proof;
 using Agent.Nftables;
 using Agent.Policy;
 using Agent.V1;
@@ -30,6 +31,9 @@ internal abstract record AgentRequest
 
     /// <summary>A drift was looked at.</summary>
     public sealed record DriftExplained(Drift Drift) : AgentRequest;
+
+    /// <summary>Others hooked something else than before.</summary>
+    public sealed record ForeignFound(ImmutableArray<ForeignHook> Hooks) : AgentRequest;
 
     /// <summary>Devices came, went or changed.</summary>
     public sealed record LinksChanged(HostLinks Links) : AgentRequest;

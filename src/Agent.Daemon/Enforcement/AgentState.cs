@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
+using Agent.Evaluator.Proof;
 using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
@@ -63,11 +64,14 @@ internal sealed record AgentState
     /// <summary>Null before the first.</summary>
     public VerificationResult? Verification { get; init; }
 
-    /// <summary>What is known of <see cref="Enforced"/>, or of what was in force before; null before the first.</summary>
+    /// <summary>The last proof, of <see cref="Enforced"/> or of what was before it; null before the first.</summary>
     public ProofResult? Proof { get; init; }
 
     /// <summary>The last time that the kernel held something else; null if it never did.</summary>
     public Drift? Drift { get; init; }
+
+    /// <summary>What others do to packets that the policy admits.</summary>
+    public ImmutableArray<ForeignHook> Foreign { get; init; } = [];
 
     public ImmutableArray<string> Alarms { get; init; } = [];
 }

@@ -4,6 +4,7 @@ using Agent.Compiler;
 using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.State;
+using Agent.Evaluator.Proof;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
@@ -29,8 +30,7 @@ internal sealed class Reconciler(
     private readonly Channel<AgentRequest> requests = Channel.CreateBounded<AgentRequest>(
         new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
-    private readonly Lock stateLock = new();
-    private TaskCompletionSource stateChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly StateFeed feed = new();
     private bool adoptUntouched;
     private readonly Adoptions adoptions = new(config.AdoptionWindow, clock);
 
@@ -43,29 +43,13 @@ internal sealed class Reconciler(
     private long verifyAt;
 
     /// <summary>The newest state.</summary>
-    public AgentState State { get; private set; } = AgentState.Initial;
+    public AgentState State => feed.State;
 
     public ChannelWriter<AgentRequest> Requests => requests.Writer;
 
     /// <summary>Ends when a state newer than <paramref name="version"/> is published.</summary>
-    public async Task<AgentState> WaitForStateAsync(long version, CancellationToken cancel)
-    {
-        while (true)
-        {
-            Task changed;
-            lock (stateLock)
-            {
-                if (State.Version > version)
-                {
-                    return State;
-                }
-
-                changed = stateChanged.Task;
-            }
-
-            await changed.WaitAsync(cancel).ConfigureAwait(false);
-        }
-    }
+    public Task<AgentState> WaitForStateAsync(long version, CancellationToken cancel) =>
+        feed.WaitForAsync(version, cancel);
 
     /// <summary>Sends a step and waits for its answer.</summary>
     public async Task<ApplyOutcome> ApplyAsync(
@@ -168,6 +152,7 @@ internal sealed class Reconciler(
                 case AgentRequest.Verify ask: ask.Answer.SetResult(Verify()); break;
                 case AgentRequest.Proved late: Take(late.Result); break;
                 case AgentRequest.DriftExplained late: Take(late.Drift); break;
+                case AgentRequest.ForeignFound found: Take(found.Hooks); break;
                 case AgentRequest.LinksChanged links: Follow(links.Links); break;
                 case AgentRequest.AuditDue: Audit(); break;
             }
@@ -357,6 +342,12 @@ internal sealed class Reconciler(
         }
     }
 
+    private void Take(ImmutableArray<ForeignHook> found)
+    {
+        Publish(State with { Foreign = found });
+        metrics.ForeignFindings.Set(found.Length);
+    }
+
     private void Take(Drift explained)
     {
         if (State.Drift?.Time != explained.Time)
@@ -483,16 +474,5 @@ internal sealed class Reconciler(
         return new ApplyOutcome.Refused(State, faults);
     }
 
-    private void Publish(AgentState state)
-    {
-        TaskCompletionSource wake;
-        lock (stateLock)
-        {
-            State = state with { Version = State.Version + 1 };
-            wake = stateChanged;
-            stateChanged = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        }
-
-        wake.SetResult();
-    }
+    private void Publish(AgentState state) => feed.Publish(state);
 }

@@ -154,7 +154,8 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
         };
     }
 
-    private static ProofFacts FactsOf(CompiledRuleset enforced) => new()
+    /// <summary>What the compiler took for granted.</summary>
+    public static ProofFacts FactsOf(CompiledRuleset enforced) => new()
     {
         EpochMask = enforced.Request.Settings.EpochMask,
         Epoch = enforced.Request.Epoch,

@@ -1,4 +1,6 @@
 using Agent.Daemon.Enforcement;
+using Agent.Evaluator.Proof;
+using Agent.Nftables;
 using Agent.V1;
 using Google.Protobuf.WellKnownTypes;
 using VnicProof = Agent.Evaluator.Proof.VnicProof;
@@ -41,6 +43,17 @@ internal static class ProofMessages
             Detail = fault,
         };
     }
+
+    public static ForeignChain Of(ForeignHook hook) => new()
+    {
+        Chain = $"{NftText.FamilyName(hook.Family)} {hook.Table} {hook.Chain}".TrimEnd(),
+        Hook = hook.Hook.Hook.ToString().ToLowerInvariant(),
+        Priority = hook.Hook.Priority,
+        Effect = hook.Effect == ForeignEffect.ChangesEpoch ? "changes_epoch"
+            : hook.Effect.ToString().ToLowerInvariant(),
+        VnicId = hook.VnicId,
+        Detail = hook.Detail,
+    };
 
     public static V1.Drift Of(Enforcement.Drift drift)
     {

@@ -39,6 +39,7 @@ internal sealed class StatusReporter(
         }
 
         status.Vnics.AddRange(Unmanaged(state));
+        status.ForeignChains.AddRange(state.Foreign.Select(ProofMessages.Of));
         status.Vpcs.AddRange(
             state.Zones.Select(zone => new VpcStatus { VpcId = zone.Key, ConntrackZone = zone.Value }));
         return status;

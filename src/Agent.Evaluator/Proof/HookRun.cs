@@ -102,6 +102,6 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
         return found;
     }
 
-    private static bool IsBefore(NftHook hook, int priority) =>
+    internal static bool IsBefore(NftHook hook, int priority) =>
         hook is NftHook.Prerouting or NftHook.Output && priority <= ConntrackPriority;
 }

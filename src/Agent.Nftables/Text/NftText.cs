@@ -57,9 +57,13 @@ public static class NftText
         text.Append("}\n");
     }
 
-    internal static string FamilyName(NftFamily family) => family switch
+    /// <summary>As nft says it.</summary>
+    public static string FamilyName(NftFamily family) => family switch
     {
         NftFamily.Inet => "inet",
+        NftFamily.Ip => "ip",
+        NftFamily.Arp => "arp",
+        NftFamily.Ip6 => "ip6",
         NftFamily.Netdev => "netdev",
         NftFamily.Bridge => "bridge",
         _ => throw new ArgumentOutOfRangeException(nameof(family), family, "unknown family"),

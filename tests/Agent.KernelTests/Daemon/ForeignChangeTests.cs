@@ -8,7 +8,7 @@ namespace Agent.KernelTests.Daemon;
 /// <summary>Where the kernel does not protect our tables, what others change is found and undone.</summary>
 public sealed class ForeignChangeTests : IAsyncLifetime
 {
-    private static readonly TimeSpan Repair = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Repair = Pace.Scaled(TimeSpan.FromSeconds(1));
 
     private const string Foreign = """
         table inet other {

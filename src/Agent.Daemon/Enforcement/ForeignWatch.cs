@@ -1,0 +1,91 @@
+using System.Collections.Immutable;
+using Agent.Evaluator.Proof;
+using Agent.Nftables;
+
+namespace Agent.Daemon.Enforcement;
+
+/// <summary>
+/// Follows the loop from outside, and looks at what others hooked where packets of vNICs pass: a drop of theirs
+/// overrides us, and so do a few other things. Changes nothing; it is reported.
+/// </summary>
+/// <param name="reconciler">The loop.</param>
+/// <param name="table">The name of our tables.</param>
+/// <param name="clock">Time.</param>
+/// <param name="log">Log.</param>
+internal sealed class ForeignWatch(Reconciler reconciler, string table, TimeProvider clock, ILogger log)
+{
+    /// <summary>Between two looks, whatever happens: their rulesets may be large, and change often.</summary>
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(2);
+
+    /// <summary>Where the older interface of iptables lists its tables; it shows no rules to us.</summary>
+    private static readonly (NftFamily Family, string File)[] Legacy =
+        [(NftFamily.Ip, "/proc/net/ip_tables_names"), (NftFamily.Ip6, "/proc/net/ip6_tables_names")];
+
+    private ImmutableArray<ForeignHook> last = [];
+
+    /// <summary>Follows until cancelled.</summary>
+    public async Task RunAsync(CancellationToken cancel)
+    {
+        try
+        {
+            AgentState state = reconciler.State;
+            AgentState? seen = null;
+            while (true)
+            {
+                if (state.Enforced is not null && (seen is null || state.Generation != seen.Generation
+                    || !ReferenceEquals(state.Enforced, seen.Enforced) || !state.Links.Equals(seen.Links)))
+                {
+                    seen = state;
+                    await Task.Run(() => Look(state, cancel), cancel).ConfigureAwait(false);
+                    await Task.Delay(Pause, clock, cancel).ConfigureAwait(false);
+                    state = reconciler.State; // many changes are one look
+                    continue;
+                }
+
+                state = await reconciler.WaitForStateAsync(state.Version, cancel).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+
+    private void Look(AgentState state, CancellationToken cancel)
+    {
+        try
+        {
+            using var connection = new NftConnection();
+            IReadOnlyList<NftTable> foreign = connection.ReadForeign((_, name) => name == table);
+            ImmutableArray<ForeignHook> found =
+            [
+                .. new ForeignHooks(
+                    state.Enforced!.Request.Policy, state.Enforced.Request.PolicySettings,
+                    Verifier.FactsOf(state.Enforced), state.Links.Names).In(foreign, cancel),
+                .. Legacy.SelectMany(OfLegacy),
+            ];
+            if (found.SequenceEqual(last))
+            {
+                return;
+            }
+
+            foreach (ForeignHook hook in found.Except(last))
+            {
+                log.ForeignHook(
+                    $"{NftText.FamilyName(hook.Family)} {hook.Table} {hook.Chain}", hook.Effect.ToString(), hook.VnicId,
+                    hook.Detail);
+            }
+
+            last = found;
+            reconciler.Requests.TryWrite(new AgentRequest.ForeignFound(found));
+        }
+        catch (Exception e) when (e is Netlink.NetlinkException or IOException)
+        {
+            log.ForeignUnread(e.Message);
+        }
+    }
+
+    private static IEnumerable<ForeignHook> OfLegacy((NftFamily Family, string File) place) =>
+        !File.Exists(place.File) ? [] : File.ReadAllLines(place.File).Select(name => new ForeignHook(
+            place.Family, name, "", new BaseHook(NftHook.Forward, 0), ForeignEffect.Unknown, "",
+            "rules of the legacy iptables interface cannot be read; iptables-legacy-save lists them"));
+}
