@@ -77,7 +77,7 @@ public sealed partial class NftConnection
             "read ruleset", last ?? new KernelError(KernelError.Eintr, "commits kept falling in"));
     }
 
-    /// <summary>Reads the tables that hook something and that are not ours, as far as this build can read them.</summary>
+    /// <summary>Reads the tables that hook something and are not ours, as far as this build can read them.</summary>
     /// <param name="isOurs">Tables to leave out.</param>
     /// <returns>Not of one generation: others may write meanwhile, and another reading follows.</returns>
     /// <exception cref="NetlinkException">The kernel refused.</exception>

@@ -10,6 +10,8 @@ public sealed class ProtectionTests
     private static readonly (NftFamily Family, string Name)[] Tables =
         [(NftFamily.Inet, "sg_agent"), (NftFamily.Netdev, "sg_agent")];
 
+    public ProtectionTests() => KernelNeeds.Feature(KernelFeature.OwnerPersist);
+
     [Fact]
     public async Task No_other_program_can_remove_or_change_the_tables_before_and_after_a_restart()
     {
