@@ -97,10 +97,8 @@ public sealed class StagedRuleset
                     Direction way = from ? Direction.Egress : Direction.Ingress;
                     (string? Vnic, Direction, Verdict, string) key =
                         (meaning.VnicId, way, meaning.Verdict, meaning.DecidedBy);
-                    found[key] = add(
-                        found.GetValueOrDefault(key)
-                            ?? new StagedCount(meaning.VnicId, way, meaning.Verdict, meaning.DecidedBy, default, default, 0),
-                        count);
+                    found[key] = add(found.GetValueOrDefault(key) ?? new StagedCount(
+                        meaning.VnicId, way, meaning.Verdict, meaning.DecidedBy, default, default, 0), count);
                 }
             }
         }
@@ -208,7 +206,7 @@ public sealed class StagedRuleset
         uint[] marks =
         [
             0,
-            .. !layer.Bridged ? [] : policy.Vnics.Values.Concat(live.Vnics.Values)
+            .. policy.Vnics.Values.Concat(live.Vnics.Values).Where(_ => layer.Bridged)
                 .Select(vnic => Decision.PassedFrom(AddressClasses.NameOf(vnic.VpcId))).Distinct().Order(),
         ];
         List<NftChain> chains = [.. staged.Classes.Values.SelectMany(classes => classes.Chains())];

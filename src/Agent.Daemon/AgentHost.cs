@@ -64,8 +64,10 @@ internal static class AgentHost
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
         using var lister = new SessionLister(sessions, KernelSessions.Read);
         using var proofs = new ProofDesk(reconciler, TimeProvider.System);
+        using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, proofs, metrics, version, features, stopping.Token);
+            builder, config, reconciler, sessions, lister, proofs, staged, metrics, version, features,
+            stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc);
@@ -142,8 +144,8 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, AgentMetrics metrics, string version, NftFeatures features,
-        CancellationToken stopping)
+        SessionLister lister, ProofDesk proofs, StagedDesk staged, AgentMetrics metrics, string version,
+        NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -168,6 +170,7 @@ internal static class AgentHost
                 sessions),
             lister,
             proofs,
+            staged,
             config,
             stopping));
         WebApplication app = builder.Build();

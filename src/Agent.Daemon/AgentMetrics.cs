@@ -23,6 +23,8 @@ internal sealed class AgentMetrics
     private readonly Gauge vnics;
     private readonly Gauge failedVnics;
     private readonly Counter sessionsCut;
+    private readonly Gauge stagedRevision;
+    private readonly Gauge stagedSince;
 
     public AgentMetrics(CollectorRegistry registry, string version, string kernel)
     {
@@ -50,6 +52,9 @@ internal sealed class AgentMetrics
         sessionsCut = make.CreateCounter("sg_agent_sessions_cut_total",
             "Sessions that a change of policy has cut, by the vNIC whose rules did.",
             new CounterConfiguration { LabelNames = ["vnic"] });
+        stagedRevision = make.CreateGauge("sg_agent_staged_revision", "Revision that is staged; 0: none is.");
+        stagedSince = make.CreateGauge(
+            "sg_agent_staged_since_timestamp_seconds", "When it was staged, in seconds since 1970; 0: none is.");
         Refusals = make.CreateCounter("sg_agent_refused_updates_total", "Updates refused with faults.");
         CommitFailures = make.CreateCounter("sg_agent_commit_failures_total", "Changes that the kernel did not take.");
         PersistFailures = make.CreateCounter(
@@ -87,6 +92,13 @@ internal sealed class AgentMetrics
         {
             Verified(result);
         }
+    }
+
+    /// <param name="policy">What is staged; null: nothing.</param>
+    public void Staged(StagedPolicy? policy)
+    {
+        stagedRevision.Set(policy?.Policy.Revision ?? 0);
+        stagedSince.Set(policy?.Since.ToUnixTimeSeconds() ?? 0);
     }
 
     public void Verified(VerificationResult result)

@@ -54,6 +54,17 @@ internal static partial class Log
         "nobody knows how many sessions the last change has cut (it has cut them): the table cannot be read: {Reason}")]
     public static partial void SessionsUnread(this ILogger log, string reason);
 
+    [LoggerMessage(220, LogLevel.Information,
+        "revision {Revision} is staged beside {Held}: it counts, and does nothing")]
+    public static partial void Staged(this ILogger log, ulong revision, ulong held);
+
+    [LoggerMessage(221, LogLevel.Information, "revision {Revision} is not staged any more")]
+    public static partial void Unstaged(this ILogger log, ulong revision);
+
+    [LoggerMessage(222, LogLevel.Error,
+        "the table of a staged policy cannot be removed; it changes no verdict, but costs time: {Reason}")]
+    public static partial void StagedRemains(this ILogger log, string reason);
+
     [LoggerMessage(300, LogLevel.Warning, "generation {Found} in the kernel is not ours ({Ours}): reading the ruleset")]
     public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
 

@@ -64,4 +64,7 @@ internal sealed record AgentState
     public VerificationResult? Verification { get; init; }
 
     public ImmutableArray<string> Alarms { get; init; } = [];
+
+    /// <summary>Looked at, not enforced; null: nothing is.</summary>
+    public StagedPolicy? Staged { get; init; }
 }
