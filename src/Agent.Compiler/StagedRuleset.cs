@@ -19,8 +19,8 @@ internal static class StagedNumbers
 /// "sg-web/sgr-1", "inner:sg-web", "metadata:...", "platform:...", "default", or a reason beside the rules: "address",
 /// "zone", "host", "closed".
 /// </param>
-/// <param name="All">All that came.</param>
-/// <param name="Passed">Those of them that the policy in force let pass.</param>
+/// <param name="All">All that came, but for those with a packet mark of others.</param>
+/// <param name="Passed">What the policy in force let pass; with any mark, since it takes them away.</param>
 /// <param name="Opened">Sessions that these opened.</param>
 public sealed record StagedCount(
     string? VnicId, Direction Direction, Verdict Verdict, string DecidedBy,
@@ -232,7 +232,7 @@ public sealed class StagedRuleset
         }
 
         sets.Add(Datapath.InterfaceSet(StagedChains.EndSet, policy.Vnics.Values.Select(vnic => vnic.InterfaceName)
-            .Concat(gone).Concat(policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)), counters: false));
+            .Concat(policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)), counters: false));
         sets.AddRange(CountSets());
         return new NftTable(family, Table,
             chains.Select(chain => RulesetCompiler.Shaped(family, chain))

@@ -63,7 +63,8 @@ internal static class StagedText
             : $"decisions as now: {same}");
         if (report.MarkedPackets > 0)
         {
-            screen.Line(Invariant($"not looked at: {report.MarkedPackets} packets with a packet mark of others"));
+            screen.Line(Invariant(
+                $"{report.MarkedPackets} packets with a packet mark of others were looked at only if they pass now"));
         }
 
         if (report.MoreRules > 0)

@@ -112,11 +112,12 @@ internal sealed class StagedDesk(CounterReading counters, SessionReading session
         report.MarkedPackets = StagedRuleset.Marked(read).Packets;
     }
 
-    // Packets on their way are counted before, and perhaps not yet behind; a reading takes time, too.
+    // What others have marked is counted behind the policy in force only; and a reading takes time.
     private static StagedRule Rule(StagedCount count, Policy.Vnic? vnic)
     {
         (string reason, string rule) = Decider(count.DecidedBy);
         bool accepts = count.Verdict == Verdict.Accept;
+        PacketCount all = count.All.Packets > count.Passed.Packets ? count.All : count.Passed;
         return new StagedRule
         {
             VnicId = count.VnicId ?? "",
@@ -125,13 +126,12 @@ internal sealed class StagedDesk(CounterReading counters, SessionReading session
             Policy = accepts ? V1.Policy.Accept : V1.Policy.Drop,
             Reason = reason,
             Rule = rule,
-            Packets = count.All.Packets,
-            Bytes = count.All.Bytes,
+            Packets = all.Packets,
+            Bytes = all.Bytes,
             PassedPackets = count.Passed.Packets,
             PassedBytes = count.Passed.Bytes,
             OpenedSessions = count.Opened,
-            ChangedPackets = !accepts ? count.Passed.Packets
-                : count.All.Packets - Math.Min(count.All.Packets, count.Passed.Packets),
+            ChangedPackets = accepts ? all.Packets - count.Passed.Packets : count.Passed.Packets,
         };
     }
 

@@ -67,6 +67,9 @@ public sealed class Bystander
     private readonly record struct Mark(uint? Was, bool Touched, uint? Now)
     {
         public bool IsAsItWas => !Touched || (Was is not null && Now == Was);
+
+        /// <summary>What it is now, if that is known.</summary>
+        public uint? Value => Touched ? Now : Was;
     }
 
     private void Base(NftChain chain, BaseHook hook)
@@ -186,7 +189,12 @@ public sealed class Bystander
 
                         return;
                     default:
-                        state = Step(expr, state);
+                        if (Step(expr, state) is not Mark after)
+                        {
+                            return;
+                        }
+
+                        state = after;
                         break;
                 }
             }
@@ -194,8 +202,9 @@ public sealed class Bystander
             next.Add(state);
         }
 
-        /// <returns>The state of packets that the expression does not send on to the next rule.</returns>
-        private Mark Step(NftExpr expr, Mark state)
+        /// <returns>The state of packets that the expression does not send on to the next rule; null: none
+        /// are.</returns>
+        private Mark? Step(NftExpr expr, Mark state)
         {
             switch (expr)
             {
@@ -237,9 +246,17 @@ public sealed class Bystander
             constant = null;
         }
 
-        private Mark Learned(NftExpr.Cmp test, Mark state) =>
-            test is { Op: NftCmpOp.Eq, Data.Count: sizeof(uint) } && loadedMark == test.Sreg && !state.Touched
-                ? state with { Was = BitConverter.ToUInt32(test.Data.Items.AsSpan()) } : state;
+        private Mark? Learned(NftExpr.Cmp test, Mark state)
+        {
+            if (test is not { Op: NftCmpOp.Eq, Data.Count: sizeof(uint) } || loadedMark != test.Sreg)
+            {
+                return state;
+            }
+
+            uint value = BitConverter.ToUInt32(test.Data.Items.AsSpan());
+            return state.Value is { } known && known != value ? null
+                : state.Touched ? state with { Now = value } : state with { Was = value };
+        }
 
         private void Decide(NftVerdict verdict, Mark state)
         {
