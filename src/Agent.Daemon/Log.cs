@@ -65,6 +65,9 @@ internal static partial class Log
         "the table of a staged policy cannot be removed; it changes no verdict, but costs time: {Reason}")]
     public static partial void StagedRemains(this ILogger log, string reason);
 
+    [LoggerMessage(223, LogLevel.Warning, "revision {Revision} cannot stay staged: {Reason}")]
+    public static partial void NotStaged(this ILogger log, ulong revision, string reason);
+
     [LoggerMessage(300, LogLevel.Warning, "generation {Found} in the kernel is not ours ({Ours}): reading the ruleset")]
     public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
 

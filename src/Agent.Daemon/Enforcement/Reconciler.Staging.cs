@@ -31,30 +31,52 @@ internal sealed partial class Reconciler
             return refused!;
         }
 
-        CompiledRuleset compiled = enforcer.Compile(candidate.Policy, Host());
-        var shadow = StagedRuleset.Of(compiled, State.Desired);
         try
         {
-            staging.Put(shadow);
+            StagedPolicy staged = Put(candidate, step.NextRevision);
+            return new ApplyOutcome.Accepted(
+                State with { Failed = staged.Compiled.Failed }, State.Desired, candidate.Policy, null, candidate.Took,
+                default, candidate.Warnings, Unchanged: true);
         }
         catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
         {
             Unstage(); // one that was staged before has made room
             return Refuse("snapshot", "NotStaged", e.Message, "What is enforced is not touched; see the agent's log.");
         }
+    }
 
+    private StagedPolicy Put(Candidate candidate, bool nextRevision)
+    {
+        CompiledRuleset compiled = enforcer.Compile(candidate.Policy, Host());
+        var shadow = StagedRuleset.Of(compiled, State.Desired);
+        staging.Put(shadow);
         var staged = new StagedPolicy(
-            candidate.Snapshot, step.NextRevision, candidate.Policy, candidate.Hash, compiled, shadow,
-            clock.GetUtcNow(), State.Desired.Revision, candidate.Warnings);
+            candidate.Snapshot, nextRevision, candidate.Policy, candidate.Hash, compiled, shadow, clock.GetUtcNow(),
+            State.Desired.Revision, candidate.Warnings);
         Publish(State with { Staged = staged, Generation = enforcer.Generation });
         metrics.Staged(staged);
         log.Staged(candidate.Policy.Revision, State.Desired.Revision);
-        return new ApplyOutcome.Accepted(
-            State with { Failed = compiled.Failed }, State.Desired, candidate.Policy, null, candidate.Took, default,
-            candidate.Warnings, Unchanged: true)
+        return staged;
+    }
+
+    // Packets are met at other hooks once vNICs are ports of bridges: what was counted before is begun anew.
+    private void FollowStaged()
+    {
+        if (State.Staged is not { } staged || staged.Compiled.Request.Host.Bridge == Host().Bridge)
         {
-            Compiled = compiled,
-        };
+            return;
+        }
+
+        try
+        {
+            Put(new Candidate(staged.Snapshot, staged.Policy, staged.Hash, default, staged.Warnings),
+                staged.NextRevision);
+        }
+        catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
+        {
+            Unstage();
+            log.NotStaged(staged.Policy.Revision, e.Message);
+        }
     }
 
     private ApplyOutcome Commit(AgentRequest.CommitStaged step)

@@ -393,6 +393,8 @@ internal sealed partial class Reconciler(
         {
             TryEnforce(State.Desired, State.DesiredHash);
         }
+
+        FollowStaged();
     }
 
     private void Audit()

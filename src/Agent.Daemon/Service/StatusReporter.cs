@@ -27,6 +27,7 @@ internal sealed class StatusReporter(
             GroupCount = (uint)state.Desired.Groups.Count,
             MemberCount = (ulong)state.Desired.Groups.Values.Sum(group => (long)group.Members.Count),
             LastVerification = Verification(state.Verification),
+            StagedRevision = state.Staged?.Policy.Revision ?? 0,
             LastSessionPass = sessions.LastPass is { } pass ? SessionMessages.Of(pass) : null,
         };
         status.KernelFeatures.AddRange(features);

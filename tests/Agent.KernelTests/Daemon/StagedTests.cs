@@ -16,6 +16,8 @@ public sealed class StagedTests : IAsyncLifetime
 
     private DaemonLab lab = null!;
 
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
     public async ValueTask InitializeAsync()
     {
         lab = await DaemonLab.StartAsync();
@@ -57,8 +59,9 @@ public sealed class StagedTests : IAsyncLifetime
             ],
             report.Rules.Select(Text).Order(StringComparer.Ordinal));
         Assert.Equal("", report.Uncounted);
+        Assert.Equal(2ul, (await lab.StatusAsync()).StagedRevision);
         Assert.Equal(enforcing, Enforcing());
-        VerifyResponse proof = await lab.Client.VerifyAsync(new VerifyRequest());
+        VerifyResponse proof = await lab.Client.VerifyAsync(new VerifyRequest(), cancellationToken: Cancel);
         Assert.True(proof.Result == "proved", $"{proof}");
     }
 
@@ -78,13 +81,14 @@ public sealed class StagedTests : IAsyncLifetime
         // A dry run of the same says the same.
         Snapshot again = TheOtherWay();
         ApplyResponse dry = await lab.Client.ApplySnapshotAsync(
-            new ApplySnapshotRequest { Snapshot = again, NextRevision = true, DryRun = true });
+            new ApplySnapshotRequest { Snapshot = again, NextRevision = true, DryRun = true },
+            cancellationToken: Cancel);
         Assert.Equal((1ul, "eni-e2"), (dry.Accepted.Difference.Sessions.Cut,
             dry.Accepted.Difference.Sessions.Cuts[0].VnicId));
 
-        ApplyResponse other = await lab.Client.CommitStagedAsync(new CommitStagedRequest { Revision = 77 });
+        ApplyResponse other = await CommitAsync(77);
         Assert.Equal("AnotherIsStaged", Assert.Single(other.Refused.Faults).Code);
-        ApplyResponse done = await lab.Client.CommitStagedAsync(new CommitStagedRequest { Revision = 2 });
+        ApplyResponse done = await CommitAsync(2);
         Assert.Equal(2ul, done.Accepted.Revision);
         Assert.True(done.Accepted.Changes.SessionsRevalidated);
         Assert.False(await cut.ClientSendsAsync());
@@ -101,8 +105,8 @@ public sealed class StagedTests : IAsyncLifetime
         await lab.SettledAsync();
         string before = Enforcing();
         await StageAsync(TheOtherWay());
-        Assert.Equal(2ul, (await lab.Client.DiscardStagedAsync(new DiscardStagedRequest())).Revision);
-        Assert.Equal(0ul, (await lab.Client.DiscardStagedAsync(new DiscardStagedRequest())).Revision);
+        Assert.Equal(2ul, await DiscardAsync());
+        Assert.Equal(0ul, await DiscardAsync());
         Assert.Equal(before, Enforcing());
         Assert.DoesNotContain("staged", lab.Listing(), StringComparison.Ordinal);
 
@@ -133,7 +137,8 @@ public sealed class StagedTests : IAsyncLifetime
         await DaemonLab.UntilAsync("a running flood", () => allowed.Backward.Received > 50);
         Snapshot staged = TheOtherWay();
         staged.Revision = 50;
-        StageResponse answer = await lab.Client.StageSnapshotAsync(new StageSnapshotRequest { Snapshot = staged });
+        StageResponse answer = await lab.Client.StageSnapshotAsync(
+            new StageSnapshotRequest { Snapshot = staged }, cancellationToken: Cancel);
         Assert.Equal(50ul, answer.Staged.Revision);
         await using (SyncClient sync = SyncClient.Open(lab))
         {
@@ -187,7 +192,7 @@ public sealed class StagedTests : IAsyncLifetime
     {
         string file = Path.Combine(lab.Daemon.Directory, "policy.json");
         await File.WriteAllTextAsync(
-            file, Google.Protobuf.JsonFormatter.Default.Format(TheOtherWay()), TestContext.Current.CancellationToken);
+            file, Google.Protobuf.JsonFormatter.Default.Format(TheOtherWay()), Cancel);
         Assert.Equal((0, "nothing is staged\n"), Run("staged"));
         Assert.Equal((0, "nothing was staged\n"), Run("staged", "--discard"));
         Assert.Equal(1, Run("staged", "--commit").ExitCode);
@@ -213,11 +218,11 @@ public sealed class StagedTests : IAsyncLifetime
     }
 
     /// <summary>e2 takes from e3 what it took from e1, and nothing from e1.</summary>
-    private static Snapshot TheOtherWay() => Apply(
+    internal static Snapshot TheOtherWay() => Apply(
         [Isolating("sg-a"), Isolating("sg-b", "in 1 accept udp 1/65535 sg-c"), Isolating("sg-c")],
         Nic("e1", "sg-a"), Nic("e2", "sg-b"), Nic("e3", "sg-c")).State.Clone();
 
-    private static string Text(StagedRule rule) =>
+    internal static string Text(StagedRule rule) =>
         $"{rule.VnicId} {rule.Direction} {rule.Policy} {rule.Reason} {rule.Rule}: {rule.Packets} seen, "
         + $"{rule.PassedPackets} passed, {rule.OpenedSessions} opened, {rule.ChangedPackets} changed";
 
@@ -236,10 +241,17 @@ public sealed class StagedTests : IAsyncLifetime
     private async Task<StagedReport> StageAsync(Snapshot snapshot)
     {
         StageResponse answer = await lab.Client.StageSnapshotAsync(
-            new StageSnapshotRequest { Snapshot = snapshot, NextRevision = true });
+            new StageSnapshotRequest { Snapshot = snapshot, NextRevision = true }, cancellationToken: Cancel);
         Assert.True(answer.Staged is not null, $"refused: {answer.Refused}");
         return answer.Staged;
     }
 
-    private async Task<StagedReport> ReportAsync() => await lab.Client.GetStagedAsync(new GetStagedRequest());
+    private async Task<StagedReport> ReportAsync() =>
+        await lab.Client.GetStagedAsync(new GetStagedRequest(), cancellationToken: Cancel);
+
+    private async Task<ApplyResponse> CommitAsync(ulong revision) => await lab.Client.CommitStagedAsync(
+        new CommitStagedRequest { Revision = revision }, cancellationToken: Cancel);
+
+    private async Task<ulong> DiscardAsync() => (await lab.Client.DiscardStagedAsync(
+        new DiscardStagedRequest(), cancellationToken: Cancel)).Revision;
 }

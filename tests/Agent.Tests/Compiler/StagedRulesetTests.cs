@@ -63,6 +63,28 @@ public sealed partial class StagedRulesetTests
     }
 
     [Fact]
+    public void At_a_bridge_each_point_of_the_way_counts_what_it_judges()
+    {
+        PolicySnapshot live = Two("in 1 accept udp 53/53 0.0.0.0/0");
+        CompileRequest request = CompilerAgainstOracleTests.Request(live);
+        var pair = new Beside(
+            request with { Host = request.Host with { Bridge = BridgeLayer.Open, Bridges = ["br0"] } },
+            Two("in 1 accept udp 54/54 0.0.0.0/0"));
+        HookInput packet = Between(live, 53) with { Family = NftFamily.Bridge };
+        Assert.Equal(["two Ingress Drop default 1 1 1"], pair.Text(packet));
+        Assert.Equal(["one Egress Accept default 1 0 0", "two Ingress Accept a/r1 1 0 0"],
+            pair.Text(Between(live, 54) with { Family = NftFamily.Bridge }));
+
+        // Routed behind the bridge: the sender there, the receiver here, which knows where the packet was judged.
+        Assert.Equal(["one Egress Accept default 1 1 1"],
+            pair.Text(packet with { Hook = NftHook.Input, OutInterface = "", OutIndex = 0 }));
+        uint passed = Decision.PassedFrom(AddressClasses.NameOf(PolicyBuilder.Vpc));
+        HookInput routed = packet with { Family = NftFamily.Inet, InInterface = "br0", Mark = passed };
+        Assert.Equal(["two Ingress Drop default 1 1 1"], pair.Text(routed));
+        Assert.Empty(pair.Send(routed with { Mark = Decision.PassedFrom("elsewhere") })); // dropped, and unknown here
+    }
+
+    [Fact]
     public void What_no_rule_decides_is_counted_by_its_reason()
     {
         PolicySnapshot live = Two("in 1 accept all -1/-1 0.0.0.0/0");
