@@ -36,18 +36,20 @@ public sealed record StagedCount(
 /// </remarks>
 public sealed class StagedRuleset
 {
-    /// <summary>Counting elements in all; beyond, vNICs are not told apart.</summary>
-    private const int MaxCounters = 300_000;
+    /// <summary>Counting elements that a staged policy may have: some 30 MB of the kernel's memory.</summary>
+    public const int MaxCounters = 300_000;
+
+    private const int SetsPerDirection = 3;
 
     private readonly Dictionary<(string Device, bool From, uint Decision), Meaning> meanings = [];
 
-    private StagedRuleset(CompiledRuleset staged, PolicySnapshot live)
+    private StagedRuleset(CompiledRuleset staged, PolicySnapshot live, int maxCounters)
     {
         CompileRequest request = staged.Request;
         Table = TableOf(request.Settings);
         string[] gone = Gone(request, live);
         Name(staged, live, gone);
-        ByVnic = 3 * meanings.Count <= MaxCounters;
+        ByVnic = SetsPerDirection * meanings.Count <= maxCounters;
         NftFamily[] families = RulesetCompiler.Judges(request, NftFamily.Bridge)
             ? [NftFamily.Inet, NftFamily.Bridge] : [NftFamily.Inet];
         Ruleset = new Ruleset(families.Select(family => TableIn(family, staged, live, gone)).ToValueArray());
@@ -69,11 +71,12 @@ public sealed class StagedRuleset
 
     /// <param name="staged">The policy that is looked at, compiled.</param>
     /// <param name="live">The policy that is in force: what it has and the other has not would be closed.</param>
-    public static StagedRuleset Of(CompiledRuleset staged, PolicySnapshot live)
+    /// <param name="maxCounters">Counting elements; if more are needed, vNICs are not told apart.</param>
+    public static StagedRuleset Of(CompiledRuleset staged, PolicySnapshot live, int maxCounters = MaxCounters)
     {
         ArgumentNullException.ThrowIfNull(staged);
         ArgumentNullException.ThrowIfNull(live);
-        return new StagedRuleset(staged, live);
+        return new StagedRuleset(staged, live, maxCounters);
     }
 
     /// <summary>What was counted; without what never happened.</summary>
