@@ -29,12 +29,12 @@ internal sealed record StagedPlace(StagedPhase Phase, Layer Layer, IReadOnlyList
 /// <code>
 /// PHASE_forward, _input, _output: ct state new -> PHASE_new: a packet mark that is known? -> PHASE_mark_M
 /// PHASE_mark_M: jump PHASE_run, then the mark is M again
-/// PHASE_run: iifname @PHASE_from -> PHASE_X_out: own judgement -> dropped: PHASE_count_out
+/// PHASE_run: iifname @PHASE_from -> PHASE_X_out: own judgement -> dropped: PHASE_out_count
 ///                                   `-> PHASE_to_VPC: for the host? PHASE_host
-///                                       oifname @PHASE_to_VPC -> PHASE_Y_in; otherwise PHASE_count_out
-///            oifname @PHASE_to   -> PHASE_Y_in: own judgement -> PHASE_count_in
+///                                       oifname @PHASE_to_VPC -> PHASE_Y_in; otherwise PHASE_out_count
+///            oifname @PHASE_to   -> PHASE_Y_in: own judgement -> PHASE_in_count
 ///                                   `-> accepted, and sent by a vNIC: iifname @PHASE_again -> PHASE_X_again
-/// PHASE_count_out: iifname . mark @n_PHASE_out
+/// PHASE_out_count: iifname . mark @n_PHASE_out
 /// </code>
 /// A packet is counted where it would be dropped, or at every end that would accept it. Nothing here is a verdict:
 /// a chain ends by coming to its end, which is what lets <c>PHASE_mark_M</c> have the last word.
@@ -63,7 +63,8 @@ internal sealed class StagedChains(CompiledRuleset staged, StagedPlace place)
 
     private string N(string name) => $"{place.Phase.Name}_{name}";
 
-    private string Count(bool from) => N($"count_{Side(from)}");
+    // No interface can be named so that its chains (PHASE_X_in, _out, _again) are called like one of these.
+    private string Count(bool from) => N($"{Side(from)}_count");
 
     private string Instead(bool from, string reason) => N($"{Side(from)}_{reason}");
 

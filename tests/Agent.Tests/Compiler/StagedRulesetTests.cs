@@ -113,6 +113,22 @@ public sealed partial class StagedRulesetTests
             new Beside(CompilerAgainstOracleTests.Request(live), other).Text(packet));
     }
 
+    [Fact]
+    public void No_interface_has_a_name_that_is_taken()
+    {
+        PolicySnapshot policy = Two();
+        string[] names = ["count", "out", "in", "in_count", "again", "run", "new", "host", "mark", "forward", "ends"];
+        foreach (string name in names)
+        {
+            Ruleset shadow = new Beside(CompilerAgainstOracleTests.Request(policy), policy with
+            {
+                Vnics = policy.Vnics.SetItem("two", policy.Vnics["two"] with { InterfaceName = name }),
+            }).Shadow.Ruleset;
+            Assert.All(shadow.Tables, table => Assert.Equal(
+                table.Chains.Count, table.Chains.Select(chain => chain.Name).Distinct(StringComparer.Ordinal).Count()));
+        }
+    }
+
     [Theory]
     [InlineData(BridgeLayer.None)]
     [InlineData(BridgeLayer.Open)]
