@@ -33,6 +33,19 @@ internal sealed class AgentConnection : IDisposable
     public Task<ApplyResponse> ApplyAsync(ApplySnapshotRequest request, CancellationToken cancel) =>
         AskAsync(client.ApplySnapshotAsync(request, cancellationToken: cancel), cancel);
 
+    public Task<StageResponse> StageAsync(StageSnapshotRequest request, CancellationToken cancel) =>
+        AskAsync(client.StageSnapshotAsync(request, cancellationToken: cancel), cancel);
+
+    /// <summary>Takes as long as the session table is to read.</summary>
+    public Task<StagedReport> GetStagedAsync(GetStagedRequest request, CancellationToken cancel) =>
+        AskAsync(client.GetStagedAsync(request, cancellationToken: cancel), cancel);
+
+    public Task<ApplyResponse> CommitStagedAsync(CommitStagedRequest request, CancellationToken cancel) =>
+        AskAsync(client.CommitStagedAsync(request, cancellationToken: cancel), cancel);
+
+    public Task<DiscardStagedResponse> DiscardStagedAsync(CancellationToken cancel) =>
+        AskAsync(client.DiscardStagedAsync(new DiscardStagedRequest(), cancellationToken: cancel), cancel);
+
     public Task<Snapshot> GetStateAsync(CancellationToken cancel) => AskAsync(
         client.GetStateAsync(new GetStateRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
 

@@ -53,6 +53,8 @@ internal static class Sgctl
             new GetVerb(options),
             new GroupsVerb(options),
             new SessionsVerb(options),
+            new StageVerb(options),
+            new StagedVerb(options),
             new StatusVerb(options),
             new VerifyVerb(options),
             new VnicsVerb(options),

@@ -115,7 +115,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
 
     public bool IsBridge => layer.IsBridge;
 
-    private int Priority => layer.IsBridge ? BridgePriority : FilterPriority;
+    public int Priority => layer.IsBridge ? BridgePriority : FilterPriority;
 
     public IEnumerable<NftChain> Chains()
     {
@@ -370,7 +370,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     }
 
     // A reply is asked the same with its ends exchanged: a host that goes on talking must not revive what is closed.
-    private IEnumerable<NftRule> HostServices(bool reply, IEnumerable<NftExpr> open)
+    public IEnumerable<NftRule> HostServices(bool reply, IEnumerable<NftExpr> open)
     {
         yield return Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp),
             Exprs.PortIs(source: !reply, 68), Exprs.PortIs(source: reply, 67), open);

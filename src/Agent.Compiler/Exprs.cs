@@ -211,12 +211,22 @@ internal static class Exprs
             new NftExpr.Range(R0, Negated: false, [first], [last])];
 
     /// <summary><c>tcp flags and (fin, syn, rst, ack) == syn</c>: opens a connection (RFC 9293 section 3.5).</summary>
-    public static IEnumerable<NftExpr> BareSyn() =>
+    public static IEnumerable<NftExpr> BareSyn() => Flags(NftCmpOp.Eq);
+
+    /// <summary>The opposite; flags that are not there do not match.</summary>
+    public static IEnumerable<NftExpr> NotBareSyn() => Flags(NftCmpOp.Neq);
+
+    private static IEnumerable<NftExpr> Flags(NftCmpOp compare) =>
     [
         new NftExpr.Payload(NftPayloadBase.Transport, 13, 1, R0),
         new NftExpr.Bitwise(R0, R0, [0x17], [0]),
-        new NftExpr.Cmp(R0, NftCmpOp.Eq, [0x02]),
+        new NftExpr.Cmp(R0, compare, [0x02]),
     ];
+
+    /// <summary><c>iifname . meta mark @name</c>, or without the interface: counts a decision.</summary>
+    public static IEnumerable<NftExpr> Counted(bool incoming, string set, bool byInterface) => byInterface
+        ? [LoadInterface(incoming), new NftExpr.Meta(NftMetaKey.Mark, new NftReg(4)), new NftExpr.Lookup(set, R0)]
+        : [new NftExpr.Meta(NftMetaKey.Mark, R0), new NftExpr.Lookup(set, R0)];
 
     /// <summary><c>iifname NAME</c>, or <c>iifname PREFIX*</c>.</summary>
     public static IEnumerable<NftExpr> InterfaceIs(bool incoming, string pattern)

@@ -128,9 +128,11 @@ public static class RulesetCompiler
     internal static bool Judges(CompileRequest request, NftFamily family) =>
         family == NftFamily.Inet || (family == NftFamily.Bridge && request.Host.Bridge == BridgeLayer.Open);
 
-    internal static Datapath DatapathOf(CompileRequest request, NftFamily family) => new(
-        request.Settings, request.PolicySettings, request.Epoch,
-        new Layer(family, Zoned: !request.Policy.Vpcs.IsEmpty, Bridged: request.Host.Bridge == BridgeLayer.Open));
+    internal static Datapath DatapathOf(CompileRequest request, NftFamily family) =>
+        new(request.Settings, request.PolicySettings, request.Epoch, LayerOf(request, family));
+
+    internal static Layer LayerOf(CompileRequest request, NftFamily family) => new(
+        family, Zoned: !request.Policy.Vpcs.IsEmpty, Bridged: request.Host.Bridge == BridgeLayer.Open);
 
     internal static NftChain Shaped(NftFamily family, NftChain chain) =>
         family == NftFamily.Bridge ? Exprs.InBridge(chain) : chain;

@@ -50,10 +50,12 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         string vpc = AddressClasses.NameOf(vnic.VpcId);
         string stage = Datapath.StageTo(vpc);
         yield return datapath.VnicOut(
-            Out, vpc, $"{profile}_out", $"{profile}_in_reply", Addressed(from: true),
+            Out, vpc, $"{profile}_out", $"{profile}_in_reply",
+            Addressed(from: true, Datapath.DropFrom(DropReason.Address)),
             opening.Length > 0 ? Sent : stage);
         yield return datapath.VnicIn(
-            In, vpc, $"{profile}_in", $"{profile}_out_reply", Addressed(from: false), opening);
+            In, vpc, $"{profile}_in", $"{profile}_out_reply",
+            Addressed(from: false, Datapath.DropTo(DropReason.Address)), opening);
         if (opening.Length > 0)
         {
             yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);
@@ -71,9 +73,12 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         }
     }
 
-    // semantics.md 5.4: a guest that does not route has only its own addresses. What it sends has passed its guard, but
-    // perhaps the one of a moment ago: a packet on its way must not mark a session that a change has just ended.
-    private IEnumerable<NftRule> Addressed(bool from)
+    // What it sends has passed its guard, but perhaps the one of a moment ago: a packet on its way must not mark a
+    // session that a change has just ended.
+    /// <summary>semantics.md 5.4: a guest that does not route has only its own addresses.</summary>
+    /// <param name="from">The packet is from the guest.</param>
+    /// <param name="otherwise">The chain for packets with another address.</param>
+    public IEnumerable<NftRule> Addressed(bool from, string otherwise)
     {
         foreach ((OwnAddresses addresses, IpFamily family) in own.Zip([IpFamily.V4, IpFamily.V6]))
         {
@@ -82,7 +87,7 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
             yield return Exprs.CommentedRule(
                 from ? "not from an own address" : "not for an own address", Exprs.Family(family),
                 addresses.IsNotAt(NftPayloadBase.Network, from ? source : source + width),
-                Exprs.Goto(from ? Datapath.DropFrom(DropReason.Address) : Datapath.DropTo(DropReason.Address)));
+                Exprs.Goto(otherwise));
         }
     }
 

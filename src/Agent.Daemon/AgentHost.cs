@@ -68,8 +68,10 @@ internal static class AgentHost
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
         using var lister = new SessionLister(sessions, KernelSessions.Read);
         var proofs = new ProofDesk(reconciler, verifier);
+        using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, proofs, metrics, version, features, stopping.Token);
+            builder, config, reconciler, sessions, lister, proofs, staged, metrics, version, features,
+            stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc);
@@ -78,7 +80,7 @@ internal static class AgentHost
         Task auditing = AuditAsync(reconciler, stopping.Token);
         Task watching = sessions.RunAsync(stopping.Token);
         Task proving = new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token);
-        Task looking = new ForeignWatch(reconciler, config.Compiler.Table, TimeProvider.System, log)
+        Task looking = new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log)
             .RunAsync(stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
         await Task.WhenAll(loop, following, auditing, watching, proving, looking).ConfigureAwait(false);
@@ -149,8 +151,8 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, AgentMetrics metrics, string version, NftFeatures features,
-        CancellationToken stopping)
+        SessionLister lister, ProofDesk proofs, StagedDesk staged, AgentMetrics metrics, string version,
+        NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -175,6 +177,7 @@ internal static class AgentHost
                 sessions),
             lister,
             proofs,
+            staged,
             config,
             stopping));
         WebApplication app = builder.Build();

@@ -26,6 +26,8 @@ internal sealed class AgentMetrics
     private readonly Gauge vnics;
     private readonly Gauge failedVnics;
     private readonly Counter sessionsCut;
+    private readonly Gauge stagedRevision;
+    private readonly Gauge stagedSince;
 
     public AgentMetrics(CollectorRegistry registry, string version, string kernel)
     {
@@ -58,6 +60,9 @@ internal sealed class AgentMetrics
         sessionsCut = make.CreateCounter("sg_agent_sessions_cut_total",
             "Sessions that a change of policy has cut, by the vNIC whose rules did.",
             new CounterConfiguration { LabelNames = ["vnic"] });
+        stagedRevision = make.CreateGauge("sg_agent_staged_revision", "Revision that is staged; 0: none is.");
+        stagedSince = make.CreateGauge(
+            "sg_agent_staged_since_timestamp_seconds", "When it was staged, in seconds since 1970; 0: none is.");
         Refusals = make.CreateCounter("sg_agent_refused_updates_total", "Updates refused with faults.");
         CommitFailures = make.CreateCounter("sg_agent_commit_failures_total", "Changes that the kernel did not take.");
         PersistFailures = make.CreateCounter(
@@ -112,6 +117,13 @@ internal sealed class AgentMetrics
         prove.Observe(result.Took.TotalSeconds);
         proofs.WithLabels(result.Outcome.ToString().ToLowerInvariant()).Inc();
         unproved.Set(result.IsPending ? result.Of.Request.Policy.Vnics.Count : result.Faults.Count());
+    }
+
+    /// <param name="policy">What is staged; null: nothing.</param>
+    public void Staged(StagedPolicy? policy)
+    {
+        stagedRevision.Set(policy?.Policy.Revision ?? 0);
+        stagedSince.Set(policy?.Since.ToUnixTimeSeconds() ?? 0);
     }
 
     public void Verified(VerificationResult result)

@@ -58,6 +58,20 @@ internal static partial class Log
     [LoggerMessage(210, LogLevel.Error, "vNIC {Vnic} is not proved to get what the policy says: {Reason}")]
     public static partial void NotProved(this ILogger log, string vnic, string reason);
 
+    [LoggerMessage(220, LogLevel.Information,
+        "revision {Revision} is staged beside {Held}: it counts, and does nothing")]
+    public static partial void Staged(this ILogger log, ulong revision, ulong held);
+
+    [LoggerMessage(221, LogLevel.Information, "revision {Revision} is not staged any more")]
+    public static partial void Unstaged(this ILogger log, ulong revision);
+
+    [LoggerMessage(222, LogLevel.Error,
+        "the table of a staged policy cannot be removed; it changes no verdict, but costs time: {Reason}")]
+    public static partial void StagedRemains(this ILogger log, string reason);
+
+    [LoggerMessage(223, LogLevel.Warning, "revision {Revision} cannot stay staged: {Reason}")]
+    public static partial void NotStaged(this ILogger log, ulong revision, string reason);
+
     [LoggerMessage(300, LogLevel.Warning, "generation {Found} in the kernel is not ours ({Ours}): reading the ruleset")]
     public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
 

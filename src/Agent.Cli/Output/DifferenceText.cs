@@ -11,6 +11,16 @@ internal static class DifferenceText
 
     public static void Print(Screen screen, Difference difference)
     {
+        Packets(screen, difference);
+        if (difference.Sessions is SessionForecast sessions)
+        {
+            screen.Line();
+            SessionText.Print(screen, sessions);
+        }
+    }
+
+    private static void Packets(Screen screen, Difference difference)
+    {
         if (difference.Changes.Count == 0)
         {
             screen.Line("no packet is judged differently");

@@ -37,6 +37,32 @@ internal static class SessionText
             + (pass.Complete ? "" : ", not all were seen") + (cuts.Length > 0 ? $": {cuts}" : "");
     }
 
+    /// <summary>What a change would cut: a line, the rules that would, and some sessions.</summary>
+    public static void Print(Screen screen, SessionForecast forecast)
+    {
+        string unsure = forecast.Complete ? "" : $"; not all were seen: {forecast.Detail}";
+        if (forecast.Cut == 0)
+        {
+            screen.Line($"no live session would be cut{unsure}");
+            return;
+        }
+
+        screen.Line((string.Create(
+            CultureInfo.InvariantCulture, $"{forecast.Cut} of {forecast.Judged} live sessions would be cut"),
+            Screen.Bad), (unsure, Screen.Plain));
+        screen.Table(["vnic", "direction", "by", "sessions"], [.. forecast.Cuts.Select(cut => new Cell[]
+        {
+            cut.VnicId, Way(cut.Direction), Rule(cut.Reason, cut.Rule),
+            cut.Sessions.ToString(CultureInfo.InvariantCulture),
+        })]);
+        screen.Line();
+        screen.Table(["session", "state", "cut at", "by"], [.. forecast.Sessions.Select(one => new Cell[]
+        {
+            Ends(one.Session.Packet), one.Session.State, $"{one.VnicId} {Way(one.Direction)}",
+            Rule(one.Reason, one.Rule),
+        })]);
+    }
+
     private static string Ends(Packet packet) => packet.SourcePort == 0 && packet.DestinationPort == 0
         ? $"{packet.Protocol} {packet.Source} -> {packet.Destination}"
         : $"{packet.Protocol} {With(packet.Source, packet.SourcePort)} "
@@ -77,7 +103,7 @@ internal static class SessionText
 
     private static string Way(Direction direction) => direction == Direction.Ingress ? "in" : "out";
 
-    private static string Rule(string reason, string rule) => reason switch
+    public static string Rule(string reason, string rule) => reason switch
     {
         "rule" => rule,
         "inner" => $"inner access of {rule}",

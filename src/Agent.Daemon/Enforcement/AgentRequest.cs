@@ -23,6 +23,18 @@ internal abstract record AgentRequest
 
     public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
 
+    /// <summary>Look at a policy before it is enforced.</summary>
+    public sealed record Stage(Snapshot Snapshot, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
+        : Apply(Answer);
+
+    /// <summary>Enforce what is staged.</summary>
+    /// <param name="Revision">This one or none; 0: whatever is staged.</param>
+    /// <param name="Answer">Where the answer goes.</param>
+    public sealed record CommitStaged(ulong Revision, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
+
+    /// <summary>Answered with what was staged, if anything was.</summary>
+    public sealed record DiscardStaged(TaskCompletionSource<StagedPolicy?> Answer) : AgentRequest;
+
     /// <summary>Read everything back now.</summary>
     public sealed record Verify(TaskCompletionSource<ReadBack> Answer) : AgentRequest;
 
@@ -57,7 +69,11 @@ internal abstract record ApplyOutcome
 
     public sealed record Accepted(
         AgentState State, PolicySnapshot Before, PolicySnapshot After, EnforcementReport? Report,
-        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome;
+        TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome
+    {
+        /// <summary>What a dry run would commit.</summary>
+        public CompiledRuleset? Compiled { get; init; }
+    }
 
     public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
 }

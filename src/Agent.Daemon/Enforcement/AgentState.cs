@@ -74,4 +74,7 @@ internal sealed record AgentState
     public ImmutableArray<ForeignHook> Foreign { get; init; } = [];
 
     public ImmutableArray<string> Alarms { get; init; } = [];
+
+    /// <summary>Looked at, not enforced; null: nothing is.</summary>
+    public StagedPolicy? Staged { get; init; }
 }

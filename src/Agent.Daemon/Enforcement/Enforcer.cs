@@ -98,7 +98,7 @@ internal sealed class Enforcer(
             firewall.Unmark(mask: 0, value: 0, settings.EpochMask);
         }
 
-        Epoch = found ?? Next(lastEpoch);
+        Epoch = found ?? EpochReader.Next(lastEpoch, settings.EpochMask);
         return found is not null;
     }
 
@@ -210,6 +210,26 @@ internal sealed class Enforcer(
     private VerificationResult Result(long started, VerifyOutcome outcome, string detail) =>
         new(clock.GetUtcNow(), clock.GetElapsedTime(started), outcome, detail);
 
+    /// <summary>Commits what is no part of what is enforced, whatever else was committed meanwhile.</summary>
+    public CommitOutcome CommitAside(IReadOnlyList<NftOp> ops)
+    {
+        CommitOutcome outcome = new CommitOutcome.Stale();
+        for (int attempt = 0; attempt < MaxAttempts && outcome is CommitOutcome.Stale; attempt++)
+        {
+            uint before = firewall.ReadGeneration();
+            outcome = firewall.Commit(ops, before);
+            if (outcome is CommitOutcome.Committed committed && before == generation)
+            {
+                generation = committed.Generation; // otherwise somebody else wrote too, which the next audit will see
+            }
+        }
+
+        return outcome;
+    }
+
+    /// <summary>Tables of another name than those that enforce.</summary>
+    public Ruleset ReadAside(string table) => firewall.ReadAside(table);
+
     /// <summary>Forgets what was read: the next step reads again.</summary>
     public void Distrust() => observedIsKnown = false;
 
@@ -233,7 +253,7 @@ internal sealed class Enforcer(
             return true;
         }
 
-        bool revalidate = drifted || TakesAway(next) || SealMark.IsOn(observed, settings);
+        bool revalidate = drifted || TakesAway(enforced, next, KeepsSessions) || SealMark.IsOn(observed, settings);
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         Plan plan = Plan.Between(observed, final.Ruleset);
         if (Mode == VerifyMode.Enforce && Withholds(final, tally))
@@ -372,10 +392,14 @@ internal sealed class Enforcer(
         cleanup = plan.Cleanup;
     }
 
-    private bool TakesAway(CompiledRuleset next) =>
-        enforced is null ? !KeepsSessions
-        : KeepsSessions ? Restriction.OfVnics(enforced, next)
-        : Restriction.Between(enforced, next);
+    /// <summary>Whether live sessions must be judged again when one follows the other.</summary>
+    /// <param name="before">Null: what was before is not known.</param>
+    /// <param name="next">What follows.</param>
+    /// <param name="keepsSessions">As <see cref="KeepsSessions"/>.</param>
+    public static bool TakesAway(CompiledRuleset? before, CompiledRuleset next, bool keepsSessions) =>
+        before is null ? !keepsSessions
+        : keepsSessions ? Restriction.OfVnics(before, next)
+        : Restriction.Between(before, next);
 
     private bool Run(Plan plan, CompiledRuleset next, EnforcementTally tally)
     {
@@ -453,7 +477,7 @@ internal sealed class Enforcer(
     // that carry one of it, from the last time round, are made to carry none.
     private uint Advance()
     {
-        uint next = Next(Epoch);
+        uint next = EpochReader.Next(Epoch, settings.EpochMask);
         uint half = settings.EpochMask & ~(settings.EpochMask >> 1);
         if (((next ^ Epoch) & half) != 0)
         {
@@ -471,11 +495,4 @@ internal sealed class Enforcer(
 
     private static Ruleset JudgesOf(Ruleset ruleset) =>
         new(ruleset.Tables.Where(table => table.Family is NftFamily.Inet or NftFamily.Bridge).ToValueArray());
-
-    private uint Next(uint epoch)
-    {
-        uint step = settings.EpochMask & ~(settings.EpochMask - 1);
-        uint next = unchecked((epoch & settings.EpochMask) + step) & settings.EpochMask;
-        return next == 0 ? step : next;
-    }
 }

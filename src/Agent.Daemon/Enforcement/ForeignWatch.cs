@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Agent.Compiler;
 using Agent.Evaluator.Proof;
 using Agent.Nftables;
 
@@ -9,10 +10,10 @@ namespace Agent.Daemon.Enforcement;
 /// overrides us, and so do a few other things. Changes nothing; it is reported.
 /// </summary>
 /// <param name="reconciler">The loop.</param>
-/// <param name="table">The name of our tables.</param>
+/// <param name="settings">Which tables are ours.</param>
 /// <param name="clock">Time.</param>
 /// <param name="log">Log.</param>
-internal sealed class ForeignWatch(Reconciler reconciler, string table, TimeProvider clock, ILogger log)
+internal sealed class ForeignWatch(Reconciler reconciler, CompilerSettings settings, TimeProvider clock, ILogger log)
 {
     /// <summary>Between two looks, whatever happens: their rulesets may be large, and change often.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(2);
@@ -55,7 +56,8 @@ internal sealed class ForeignWatch(Reconciler reconciler, string table, TimeProv
         try
         {
             using var connection = new NftConnection();
-            IReadOnlyList<NftTable> foreign = connection.ReadForeign((_, name) => name == table);
+            IReadOnlyList<NftTable> foreign = connection.ReadForeign(
+                (_, name) => name == settings.Table || name == StagedRuleset.TableOf(settings));
             ImmutableArray<ForeignHook> found =
             [
                 .. new ForeignHooks(

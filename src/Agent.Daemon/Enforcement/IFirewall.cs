@@ -21,6 +21,9 @@ internal interface IFirewall
     /// </returns>
     (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops);
 
+    /// <summary>Tables of this name, in the inet and bridge families, as the kernel holds them.</summary>
+    Ruleset ReadAside(string table);
+
     /// <summary>Why the last reading says that nothing can be written, or null.</summary>
     string? Obstacle => null;
 

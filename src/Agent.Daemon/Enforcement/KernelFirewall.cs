@@ -61,6 +61,9 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
         return (all.Ruleset, all.Generation);
     }
 
+    public Ruleset ReadAside(string table) =>
+        connection.ReadRuleset([(NftFamily.Inet, table), (NftFamily.Bridge, table)]).Ruleset;
+
     public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation) => connection.Commit(ops, generation);
 
     // Rare (once in half the epochs, and at a first start), so it has no socket of its own in between.

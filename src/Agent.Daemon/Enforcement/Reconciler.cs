@@ -4,7 +4,6 @@ using Agent.Compiler;
 using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.State;
-using Agent.Evaluator.Proof;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
@@ -14,7 +13,7 @@ namespace Agent.Daemon.Enforcement;
 /// <summary>
 /// The one loop: everything that changes what is enforced goes through it, one thing after the other.
 /// </summary>
-internal sealed class Reconciler(
+internal sealed partial class Reconciler(
     Enforcer enforcer, StateFile stateFile, DaemonConfig config, TimeProvider clock, ILogger log, AgentMetrics metrics)
 {
     private const int QueueLength = 1024;
@@ -82,6 +81,7 @@ internal sealed class Reconciler(
 
         standing = damaged is null ? standing : standing.Add(damaged);
         bool adopted = enforcer.Adopt(epoch);
+        RemoveLeftover();
         Publish(State with
         {
             Desired = policy,
@@ -122,6 +122,7 @@ internal sealed class Reconciler(
         catch (OperationCanceledException)
         {
             CleanUp();
+            Unstage();
             log.Stopping(State.AppliedRevision);
         }
     }
@@ -149,6 +150,9 @@ internal sealed class Reconciler(
             {
                 case AgentRequest.ApplySnapshot step: step.Answer.SetResult(Apply(step)); break;
                 case AgentRequest.ApplyDelta step: step.Answer.SetResult(Apply(step)); break;
+                case AgentRequest.Stage step: step.Answer.SetResult(Stage(step)); break;
+                case AgentRequest.CommitStaged step: step.Answer.SetResult(Commit(step)); break;
+                case AgentRequest.DiscardStaged ask: ask.Answer.SetResult(Unstage()); break;
                 case AgentRequest.Verify ask: ask.Answer.SetResult(Verify()); break;
                 case AgentRequest.Proved late: Take(late.Result); break;
                 case AgentRequest.DriftExplained late: Take(late.Drift); break;
@@ -165,6 +169,7 @@ internal sealed class Reconciler(
             log.LoopFailed(request.GetType().Name, e);
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Verify)?.Answer.TrySetException(e);
+            (request as AgentRequest.DiscardStaged)?.Answer.TrySetException(e);
             (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
                 "revision", "InternalError", e.Message, "See the agent's log; the previous policy is still enforced."));
         }
@@ -172,9 +177,34 @@ internal sealed class Reconciler(
 
     private ApplyOutcome Apply(AgentRequest.ApplySnapshot step)
     {
+        (Candidate? candidate, ApplyOutcome.Refused? refused) = Validate(step.Snapshot, step.NextRevision);
+        if (candidate is null)
+        {
+            return refused!;
+        }
+
+        if (step.DryRun)
+        {
+            CompiledRuleset compiled = enforcer.Compile(candidate.Policy, Host());
+            return new ApplyOutcome.Accepted(
+                State with { Failed = compiled.Failed }, State.Desired, candidate.Policy, null, candidate.Took, default,
+                candidate.Warnings, Unchanged: true)
+            {
+                Compiled = compiled,
+            };
+        }
+
+        return Overtaking(Take(candidate));
+    }
+
+    private ApplyOutcome Take(Candidate candidate) => Accept(
+        candidate.Policy, candidate.Hash, candidate.Took, candidate.Warnings,
+        epoch => stateFile.WriteSnapshot(epoch, candidate.Snapshot.ToByteArray()));
+
+    private (Candidate? Candidate, ApplyOutcome.Refused? Refused) Validate(Snapshot snapshot, bool nextRevision)
+    {
         long started = clock.GetTimestamp();
-        Snapshot snapshot = step.Snapshot;
-        if (step.NextRevision)
+        if (nextRevision)
         {
             snapshot = snapshot.Clone();
             snapshot.Revision = State.Desired.Revision + 1;
@@ -183,29 +213,19 @@ internal sealed class Reconciler(
         SnapshotResult read = SnapshotReader.Read(snapshot, config.Limits);
         if (read.Policy is not PolicySnapshot policy)
         {
-            return RefuseAll(snapshot.Revision, read.Faults);
+            return (null, RefuseAll(snapshot.Revision, read.Faults));
         }
 
         byte[] hash = StateHash.Of(policy);
         bool same = hash.AsSpan().SequenceEqual(State.DesiredHash);
         if (policy.Revision <= State.Desired.Revision && !(same && policy.Revision == State.Desired.Revision))
         {
-            return Refuse("revision", "StaleRevision",
+            return (null, Refuse("revision", "StaleRevision",
                 $"revision {policy.Revision} is not newer than {State.Desired.Revision}, which the agent holds",
-                "Send a greater revision.");
+                "Send a greater revision."));
         }
 
-        TimeSpan validate = clock.GetElapsedTime(started);
-        if (step.DryRun)
-        {
-            CompiledRuleset compiled = enforcer.Compile(policy, Host());
-            return new ApplyOutcome.Accepted(
-                State with { Failed = compiled.Failed }, State.Desired, policy, null, validate, default, read.Warnings,
-                Unchanged: true);
-        }
-
-        return Accept(
-            policy, hash, validate, read.Warnings, epoch => stateFile.WriteSnapshot(epoch, snapshot.ToByteArray()));
+        return (new Candidate(snapshot, policy, hash, clock.GetElapsedTime(started), read.Warnings), null);
     }
 
     private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
@@ -316,52 +336,6 @@ internal sealed class Reconciler(
         }
     }
 
-    private Drift Repaired(Drift drift)
-    {
-        TimeSpan took = clock.GetUtcNow() - drift.Time;
-        metrics.DriftRepairs.Inc();
-        log.DriftRepaired(took.TotalMilliseconds, drift.ToString());
-        return drift with { Repaired = took };
-    }
-
-    // Too late for the commit to wait for it. The previous ruleset is gone, so what is not proved is closed.
-    private void Take(ProofResult result)
-    {
-        if (!ReferenceEquals(result.Of, enforcer.Enforced))
-        {
-            return;
-        }
-
-        Publish(State with { Proof = result });
-        metrics.Proved(result);
-        string[] faults = [.. result.Faults.Select(fault => fault.VnicId).Except(State.Failed.Keys)];
-        if (config.Verify == VerifyMode.Enforce && faults.Length > 0 && !Verifier.IsBeyondProof(result.Of))
-        {
-            enforcer.Condemned = result;
-            TryEnforce(State.Desired, State.DesiredHash);
-        }
-    }
-
-    private void Take(ImmutableArray<ForeignHook> found)
-    {
-        Publish(State with { Foreign = found });
-        metrics.ForeignFindings.Set(found.Length);
-    }
-
-    private void Take(Drift explained)
-    {
-        if (State.Drift?.Time != explained.Time)
-        {
-            return;
-        }
-
-        Publish(State with { Drift = explained with { Repaired = State.Drift.Repaired } });
-        foreach ((string vnic, string packet) in explained.Packets ?? [])
-        {
-            log.DriftedPacket(vnic.Length > 0 ? vnic : "of no vNIC", packet);
-        }
-    }
-
     private long After(TimeSpan delay) => clock.GetTimestamp() + (long)(delay.TotalSeconds * clock.TimestampFrequency);
 
     private ReadBack Verify()
@@ -408,6 +382,8 @@ internal sealed class Reconciler(
         {
             TryEnforce(State.Desired, State.DesiredHash);
         }
+
+        FollowStaged();
     }
 
     private void Audit()

@@ -23,7 +23,7 @@ internal static class SealMark
         ruleset.Find(NftFamily.Inet, settings.Table)?.Objects.Any(item => item.Name == Name) ?? false;
 }
 
-/// <summary>Finds the policy epoch that a ruleset in the kernel runs under.</summary>
+/// <summary>The policy epoch that a ruleset in the kernel runs under, and the one after it.</summary>
 internal static class EpochReader
 {
     /// <summary>The value that the ruleset writes into conntrack marks, or null if it writes none.</summary>
@@ -41,5 +41,13 @@ internal static class EpochReader
         }
 
         return null;
+    }
+
+    /// <summary>The epoch that follows another; within the mask, never 0.</summary>
+    public static uint Next(uint epoch, uint mask)
+    {
+        uint step = mask & ~(mask - 1);
+        uint next = unchecked((epoch & mask) + step) & mask;
+        return next == 0 ? step : next;
     }
 }

@@ -14,8 +14,8 @@ namespace Agent.Daemon.Service;
 
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
-    Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, DaemonConfig config,
-    CancellationToken stopping)
+    Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
+    DaemonConfig config, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
@@ -25,16 +25,73 @@ internal sealed class AgentService(
             throw new RpcException(new Status(StatusCode.InvalidArgument, "no snapshot in the request"));
         }
 
-        ApplyOutcome? outcome = null;
-        await ServeAsync(context, async cancel => outcome = await reconciler.ApplyAsync(
-            answer => new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer),
-            cancel).ConfigureAwait(false)).ConfigureAwait(false);
-        return outcome switch
+        ApplyResponse? response = null;
+        await ServeAsync(context, async cancel =>
         {
-            ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = AcceptedAnswer(accepted, request) },
-            ApplyOutcome.Refused refused => new ApplyResponse { Refused = Answers.Refused(refused) },
-            _ => throw new System.Diagnostics.UnreachableException(),
-        };
+            ApplyOutcome outcome = await reconciler.ApplyAsync(
+                answer =>
+                    new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer),
+                cancel).ConfigureAwait(false);
+            response = Answers.Of(outcome);
+
+            // Outside the loop: a long look at what would change holds up nothing that does.
+            if (outcome is ApplyOutcome.Accepted { Compiled: { } compiled } dry)
+            {
+                response.Accepted.Difference = await staged.DifferenceAsync(
+                    reconciler.State, dry.After, compiled, request.DifferenceLimit, cancel).ConfigureAwait(false);
+            }
+        }).ConfigureAwait(false);
+        return response!;
+    }
+
+    public override async Task<StageResponse> StageSnapshot(StageSnapshotRequest request, ServerCallContext context)
+    {
+        if (request.Snapshot is null)
+        {
+            throw new RpcException(new Status(StatusCode.InvalidArgument, "no snapshot in the request"));
+        }
+
+        StageResponse? response = null;
+        await ServeAsync(context, async cancel =>
+        {
+            ApplyOutcome outcome = await reconciler.ApplyAsync(
+                answer => new AgentRequest.Stage(request.Snapshot, request.NextRevision, answer), cancel)
+                .ConfigureAwait(false);
+            response = outcome is ApplyOutcome.Refused refused
+                ? new StageResponse { Refused = Answers.Refused(refused) }
+                : new StageResponse
+                {
+                    Staged = await staged.ReportAsync(reconciler.State, request.Limit, cancel).ConfigureAwait(false),
+                };
+        }).ConfigureAwait(false);
+        return response!;
+    }
+
+    public override async Task<StagedReport> GetStaged(GetStagedRequest request, ServerCallContext context)
+    {
+        StagedReport? report = null;
+        await ServeAsync(context, async cancel => report =
+            await staged.ReportAsync(reconciler.State, request.Limit, cancel).ConfigureAwait(false))
+            .ConfigureAwait(false);
+        return report!;
+    }
+
+    public override async Task<ApplyResponse> CommitStaged(CommitStagedRequest request, ServerCallContext context)
+    {
+        ApplyResponse? response = null;
+        await ServeAsync(context, async cancel => response = Answers.Of(await reconciler.ApplyAsync(
+            answer => new AgentRequest.CommitStaged(request.Revision, answer), cancel).ConfigureAwait(false)))
+            .ConfigureAwait(false);
+        return response!;
+    }
+
+    public override async Task<DiscardStagedResponse> DiscardStaged(
+        DiscardStagedRequest request, ServerCallContext context)
+    {
+        StagedPolicy? gone = null;
+        await ServeAsync(context, async cancel =>
+            gone = await reconciler.DiscardStagedAsync(cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        return new DiscardStagedResponse { Revision = gone?.Policy.Revision ?? 0 };
     }
 
     public override Task Sync(
@@ -88,19 +145,6 @@ internal sealed class AgentService(
 
     public override Task<Analysis> Analyze(AnalyzeRequest request, ServerCallContext context) =>
         Task.FromResult(RuleHealth.Of(reconciler.State.Desired, config.Semantics));
-
-    // Outside the loop: a long look at what would change holds up nothing that does.
-    private Accepted AcceptedAnswer(ApplyOutcome.Accepted outcome, ApplySnapshotRequest request)
-    {
-        Accepted accepted = Answers.Accepted(outcome);
-        if (request.DryRun)
-        {
-            accepted.Difference = DifferenceReport.Between(
-                outcome.Before, outcome.After, config.Semantics, request.DifferenceLimit);
-        }
-
-        return accepted;
-    }
 
     public override async Task<VerifyResponse> Verify(VerifyRequest request, ServerCallContext context)
     {

@@ -9,6 +9,13 @@ namespace Agent.Daemon.Service;
 /// <summary>Outcomes of the loop as messages.</summary>
 internal static class Answers
 {
+    public static ApplyResponse Of(ApplyOutcome outcome) => outcome switch
+    {
+        ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = Accepted(accepted) },
+        ApplyOutcome.Refused refused => new ApplyResponse { Refused = Refused(refused) },
+        _ => throw new System.Diagnostics.UnreachableException(),
+    };
+
     public static Accepted Accepted(ApplyOutcome.Accepted outcome)
     {
         EnforcementReport? report = outcome.Report;
@@ -34,21 +41,28 @@ internal static class Answers
         accepted.Changes.Transactions = (uint)(report?.Transactions ?? 0);
         accepted.Changes.SessionsRevalidated = report?.Revalidated ?? false;
         accepted.Warnings.AddRange(outcome.Warnings);
-        foreach ((string id, string reason) in outcome.State.Failed)
+        accepted.FailedVnics.AddRange(Failed(outcome.After, outcome.State.Failed));
+        return accepted;
+    }
+
+    /// <param name="policy">What it does not follow.</param>
+    /// <param name="failed">Why, by id.</param>
+    public static IEnumerable<VnicStatus> Failed(
+        PolicySnapshot policy, System.Collections.Immutable.ImmutableSortedDictionary<string, string> failed)
+    {
+        foreach ((string id, string reason) in failed)
         {
-            if (outcome.After.Vnics.TryGetValue(id, out Policy.Vnic? vnic))
+            if (policy.Vnics.TryGetValue(id, out Policy.Vnic? vnic))
             {
-                accepted.FailedVnics.Add(new VnicStatus
+                yield return new VnicStatus
                 {
                     VnicId = id,
                     InterfaceName = vnic.InterfaceName,
                     State = VnicState.Failed,
                     Reason = reason,
-                });
+                };
             }
         }
-
-        return accepted;
     }
 
     public static Refused Refused(ApplyOutcome.Refused outcome)

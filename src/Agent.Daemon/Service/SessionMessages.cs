@@ -64,16 +64,41 @@ internal static class SessionMessages
             Cut = (ulong)report.Cut,
             Complete = report.Complete,
         };
-        message.TopCuts.AddRange(report.Cuts.Take(TopCuts).Select(cut => new V1.SessionCut
+        message.TopCuts.AddRange(report.Cuts.Take(TopCuts).Select(Cut));
+        return message;
+    }
+
+    /// <param name="forecast">What a change would cut.</param>
+    /// <param name="limit">Lines.</param>
+    public static V1.SessionForecast Of(CutForecast forecast, int limit)
+    {
+        var message = new V1.SessionForecast
         {
-            VnicId = cut.VnicId,
-            Direction = Way(cut.Direction),
-            Reason = cut.Reason,
-            Rule = cut.Rule,
-            Sessions = (ulong)cut.Sessions,
+            Judged = (ulong)forecast.Judged,
+            Cut = (ulong)forecast.Cut,
+            Complete = forecast.Gap.Length == 0,
+            Detail = forecast.Gap,
+        };
+        message.Cuts.AddRange(forecast.Cuts.Take(limit).Select(Cut));
+        message.Sessions.AddRange(forecast.Sessions.Select(one => new V1.CutSession
+        {
+            Session = Of(one.Flow, one.Now),
+            VnicId = one.By.VnicId,
+            Direction = Way(one.By.Direction),
+            Reason = one.By.Reason,
+            Rule = one.By.Rule,
         }));
         return message;
     }
+
+    private static V1.SessionCut Cut(PassCut cut) => new()
+    {
+        VnicId = cut.VnicId,
+        Direction = Way(cut.Direction),
+        Reason = cut.Reason,
+        Rule = cut.Rule,
+        Sessions = (ulong)cut.Sessions,
+    };
 
     private static V1.SessionSide Side(SessionEnd end) => new()
     {

@@ -29,6 +29,7 @@ internal sealed class StatusReporter(
             LastVerification = Verification(state.Verification),
             LastProof = ProofMessages.Of(state.Proof),
             LastDrift = state.Drift is { } drift ? ProofMessages.Of(drift) : null,
+            StagedRevision = state.Staged?.Policy.Revision ?? 0,
             LastSessionPass = sessions.LastPass is { } pass ? SessionMessages.Of(pass) : null,
         };
         status.KernelFeatures.AddRange(features);

@@ -49,11 +49,12 @@ internal sealed class PassTally(SessionJudge before, SessionJudge now)
     ];
 
     /// <summary>Judges one session by both policies. One that carries the live epoch was judged since.</summary>
-    public void Add(TrackedSession session)
+    /// <returns>What has cut it; null if nothing did. <see cref="PassCut.Sessions"/> is 1.</returns>
+    public PassCut? Add(TrackedSession session)
     {
         if (now.AgeOf(session) != SessionAge.Older)
         {
-            return;
+            return null;
         }
 
         // With two ends that still allow it, a session is not cut, whatever was before.
@@ -63,26 +64,22 @@ internal sealed class PassTally(SessionJudge before, SessionJudge now)
         Judged += judged is null && was is null ? 0 : 1;
         if (was is not { IsAllowed: true } || judged?.Fate == SessionFate.Unknown)
         {
-            return;
+            return null;
         }
 
         SessionEnd? gone = was.Ends.FirstOrDefault(
             end => judged is null || judged.Ends.All(one => one.Vnic.Id != end.Vnic.Id));
-        if (judged?.CutBy is { } end)
-        {
-            Count(end, end.Verdict is { } verdict ? Explainer.ReasonOf(verdict.Reason) : "",
-                end.Verdict is { } rule ? Explainer.RuleOf(rule) : "");
-        }
-        else if (gone is not null)
-        {
-            Count(gone, Gone, "");
-        }
+        return judged?.CutBy is { } end
+            ? Count(end, end.Verdict is { } verdict ? Explainer.ReasonOf(verdict.Reason) : "",
+                end.Verdict is { } rule ? Explainer.RuleOf(rule) : "")
+            : gone is not null ? Count(gone, Gone, "") : null;
     }
 
-    private void Count(SessionEnd end, string reason, string rule)
+    private PassCut Count(SessionEnd end, string reason, string rule)
     {
         (string Id, Direction Direction, string Reason, string Rule) key =
             (end.Vnic.Id, end.Direction, reason, rule);
         cuts[key] = cuts.GetValueOrDefault(key) + 1;
+        return new PassCut(end.Vnic.Id, end.Direction, reason, rule, Sessions: 1);
     }
 }

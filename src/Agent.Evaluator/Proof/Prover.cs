@@ -26,7 +26,8 @@ namespace Agent.Evaluator.Proof;
 public static class Prover
 {
     /// <summary>Proves it for all vNICs, or some.</summary>
-    /// <param name="ruleset">As it was read back.</param>
+    /// <param name="ruleset">As it was read back. Tables that only look on (<see cref="Bystander"/>) may be in
+    /// it.</param>
     /// <param name="policy">The policy that it should enforce.</param>
     /// <param name="settings">Switches of the semantics.</param>
     /// <param name="facts">How the host was set up.</param>
@@ -42,6 +43,7 @@ public static class Prover
         ArgumentNullException.ThrowIfNull(settings);
         ArgumentNullException.ThrowIfNull(facts);
         cache ??= new ProofCache();
+        ruleset = Bystander.Without(ruleset);
         var claims = new Claims(ruleset, cache.Begin(policy, settings), facts, cache);
         var routes = new Routes(policy, settings, facts, ruleset);
         var pairs = new Pairs(claims, routes, policy);

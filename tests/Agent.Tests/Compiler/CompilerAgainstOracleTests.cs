@@ -157,7 +157,7 @@ public sealed class CompilerAgainstOracleTests
         }
     }
 
-    private static PacketTuple Tuple(Random random)
+    internal static PacketTuple Tuple(Random random)
     {
         while (true)
         {
@@ -178,7 +178,7 @@ public sealed class CompilerAgainstOracleTests
     }
 
     // The tuple is the session's own direction; a reply travels against it, so it crosses the vNIC the other way.
-    private static HookInput Input(Vnic vnic, Direction direction, PacketTuple tuple, bool stale, bool reply)
+    internal static HookInput Input(Vnic vnic, Direction direction, PacketTuple tuple, bool stale, bool reply)
     {
         bool outOfGuest = direction == Direction.Egress != reply;
         return new HookInput

@@ -39,6 +39,9 @@ internal sealed class SimulatedFirewall : IFirewall
 
     public (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops) => Read();
 
+    public Ruleset ReadAside(string table) =>
+        new(kernel.Ruleset.Tables.Where(one => one.Name == table).ToValueArray());
+
     /// <summary>What was asked to be unmarked, in order.</summary>
     public List<(uint Mask, uint Value, uint Clear)> Unmarked { get; } = [];
 

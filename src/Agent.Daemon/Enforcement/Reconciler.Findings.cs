@@ -1,0 +1,55 @@
+using System.Collections.Immutable;
+using Agent.Daemon.Config;
+using Agent.Evaluator.Proof;
+
+namespace Agent.Daemon.Enforcement;
+
+/// <content>What is found beside the loop: late proofs, what a foreign change did, what others hooked.</content>
+internal sealed partial class Reconciler
+{
+    private Drift Repaired(Drift drift)
+    {
+        TimeSpan took = clock.GetUtcNow() - drift.Time;
+        metrics.DriftRepairs.Inc();
+        log.DriftRepaired(took.TotalMilliseconds, drift.ToString());
+        return drift with { Repaired = took };
+    }
+
+    // Too late for the commit to wait for it. The previous ruleset is gone, so what is not proved is closed.
+    private void Take(ProofResult result)
+    {
+        if (!ReferenceEquals(result.Of, enforcer.Enforced))
+        {
+            return;
+        }
+
+        Publish(State with { Proof = result });
+        metrics.Proved(result);
+        string[] faults = [.. result.Faults.Select(fault => fault.VnicId).Except(State.Failed.Keys)];
+        if (config.Verify == VerifyMode.Enforce && faults.Length > 0 && !Verifier.IsBeyondProof(result.Of))
+        {
+            enforcer.Condemned = result;
+            TryEnforce(State.Desired, State.DesiredHash);
+        }
+    }
+
+    private void Take(ImmutableArray<ForeignHook> found)
+    {
+        Publish(State with { Foreign = found });
+        metrics.ForeignFindings.Set(found.Length);
+    }
+
+    private void Take(Drift explained)
+    {
+        if (State.Drift?.Time != explained.Time)
+        {
+            return;
+        }
+
+        Publish(State with { Drift = explained with { Repaired = State.Drift.Repaired } });
+        foreach ((string vnic, string packet) in explained.Packets ?? [])
+        {
+            log.DriftedPacket(vnic.Length > 0 ? vnic : "of no vNIC", packet);
+        }
+    }
+}

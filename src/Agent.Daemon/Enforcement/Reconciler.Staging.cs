@@ -1,0 +1,146 @@
+using System.Collections.Immutable;
+using Agent.Compiler;
+using Agent.Policy;
+using Agent.V1;
+
+namespace Agent.Daemon.Enforcement;
+
+// Policies that are looked at before they are enforced.
+internal sealed partial class Reconciler
+{
+    private readonly StagingArea staging = new(enforcer, config.Compiler);
+
+    /// <summary>A snapshot that may become the desired state.</summary>
+    private sealed record Candidate(
+        Snapshot Snapshot, PolicySnapshot Policy, byte[] Hash, TimeSpan Took, ImmutableArray<string> Warnings);
+
+    /// <summary>Forgets what is staged.</summary>
+    /// <returns>What was staged; null if nothing was.</returns>
+    public async Task<StagedPolicy?> DiscardStagedAsync(CancellationToken cancel)
+    {
+        var answer = new TaskCompletionSource<StagedPolicy?>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await requests.Writer.WriteAsync(new AgentRequest.DiscardStaged(answer), cancel).ConfigureAwait(false);
+        return await answer.Task.WaitAsync(cancel).ConfigureAwait(false);
+    }
+
+    private ApplyOutcome Stage(AgentRequest.Stage step)
+    {
+        (Candidate? candidate, ApplyOutcome.Refused? refused) = Validate(step.Snapshot, step.NextRevision);
+        if (candidate is null)
+        {
+            return refused!;
+        }
+
+        try
+        {
+            StagedPolicy staged = Put(candidate, step.NextRevision);
+            return new ApplyOutcome.Accepted(
+                State with { Failed = staged.Compiled.Failed }, State.Desired, candidate.Policy, null, candidate.Took,
+                default, candidate.Warnings, Unchanged: true);
+        }
+        catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
+        {
+            Unstage(); // one that was staged before has made room
+            return Refuse("snapshot", "NotStaged", e.Message, "What is enforced is not touched; see the agent's log.");
+        }
+    }
+
+    private StagedPolicy Put(Candidate candidate, bool nextRevision)
+    {
+        CompiledRuleset compiled = enforcer.Compile(candidate.Policy, Host());
+        var shadow = StagedRuleset.Of(compiled, State.Desired);
+        staging.Put(shadow);
+        var staged = new StagedPolicy(
+            candidate.Snapshot, nextRevision, candidate.Policy, candidate.Hash, compiled, shadow, clock.GetUtcNow(),
+            State.Desired.Revision, candidate.Warnings);
+        Publish(State with { Staged = staged, Generation = enforcer.Generation });
+        metrics.Staged(staged);
+        log.Staged(candidate.Policy.Revision, State.Desired.Revision);
+        return staged;
+    }
+
+    // Packets are met at other hooks once vNICs are ports of bridges: what was counted before is begun anew.
+    private void FollowStaged()
+    {
+        if (State.Staged is not { } staged || staged.Compiled.Request.Host.Bridge == Host().Bridge)
+        {
+            return;
+        }
+
+        try
+        {
+            Put(new Candidate(staged.Snapshot, staged.Policy, staged.Hash, default, staged.Warnings),
+                staged.NextRevision);
+        }
+        catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
+        {
+            Unstage();
+            log.NotStaged(staged.Policy.Revision, e.Message);
+        }
+    }
+
+    private ApplyOutcome Commit(AgentRequest.CommitStaged step)
+    {
+        if (State.Staged is not { } staged)
+        {
+            return Refuse("revision", "NothingStaged", "nothing is staged", "Stage a snapshot first.");
+        }
+
+        if (step.Revision != 0 && step.Revision != staged.Policy.Revision)
+        {
+            return Refuse("revision", "AnotherIsStaged",
+                $"revision {staged.Policy.Revision} is staged, not {step.Revision}", "Look at what is staged again.");
+        }
+
+        (Candidate? candidate, ApplyOutcome.Refused? refused) = Validate(staged.Snapshot, staged.NextRevision);
+        if (candidate is null)
+        {
+            return refused!;
+        }
+
+        ApplyOutcome outcome = Take(candidate);
+        if (outcome is ApplyOutcome.Accepted)
+        {
+            Unstage();
+        }
+
+        return outcome;
+    }
+
+    // A snapshot says all that is wanted: what was staged against an older one is not wanted any more.
+    private ApplyOutcome Overtaking(ApplyOutcome outcome) =>
+        outcome is not ApplyOutcome.Accepted accepted || Unstage() is not { } staged ? outcome : accepted with
+        {
+            Warnings = accepted.Warnings.Add(
+                $"revision {staged.Policy.Revision}, which was staged, is discarded: stage it again if need be"),
+        };
+
+    /// <returns>What was staged.</returns>
+    private StagedPolicy? Unstage()
+    {
+        StagedPolicy? staged = State.Staged;
+        if (staged is null)
+        {
+            return null;
+        }
+
+        RemoveLeftover();
+        Publish(State with { Staged = null, Generation = enforcer.Generation });
+        metrics.Staged(null);
+        log.Unstaged(staged.Policy.Revision);
+        return staged;
+    }
+
+    // It does nothing but cost time: that it is there is no reason to stop for.
+    private void RemoveLeftover()
+    {
+        try
+        {
+            staging.Clear();
+        }
+        catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
+        {
+            log.StagedRemains(e.Message);
+        }
+    }
+}
