@@ -40,6 +40,20 @@ internal sealed class ChainNode
 
     public required bool IsClosed { get; init; }
 
+    /// <summary>
+    /// It stands for a chain that differs in names, and in conditions that are symbols here (<see cref="Symbols"/>).
+    /// </summary>
+    public bool IsTemplate { get; init; }
+
+    /// <summary>It stands for a policy's judgement, as long as nobody looks at the packet mark behind it.</summary>
+    public bool IsJudge { get; init; }
+
+    /// <summary>A vNIC's own conditions may be in it, or in what it leads to (<see cref="VnicView"/>).</summary>
+    public bool MayNeedView { get; private set; }
+
+    /// <summary>What it, and what it leads to, asks of names of interfaces.</summary>
+    public required NameTests Names { get; init; }
+
     public Dictionary<(Outcome Start, Circumstances Circumstances), Summary> Summaries { get; } = [];
 
     /// <summary>What single rules do, in chains that are not closed.</summary>
@@ -70,6 +84,30 @@ internal sealed class ChainNode
         return live;
     }
 
+    /// <summary>Once it is complete.</summary>
+    public void FindWhetherItNeedsView()
+    {
+        bool readable = true;
+        bool tests = false;
+        bool marks = false;
+        foreach (NftRule rule in Chain.Rules)
+        {
+            foreach (NftExpr expr in rule.Exprs)
+            {
+                readable &= expr is not NftExpr.Opaque;
+                tests |= expr is NftExpr.Payload { Base: NftPayloadBase.Network } or NftExpr.Cmp { Data.Count: 16 };
+                marks |= expr is NftExpr.MetaSet { Key: NftMetaKey.Mark };
+            }
+        }
+
+        foreach (ChainNode? target in Chains.Values)
+        {
+            tests |= target is { MayNeedView: true };
+        }
+
+        MayNeedView = readable && Chain.Hook is null && (tests || (marks && Judgements.CouldBe(this)));
+    }
+
     private bool FindLiveness(int rule, bool liveBehind)
     {
         bool certain = true; // every packet gets this far
@@ -81,6 +119,9 @@ internal sealed class ChainNode
                     return true;
                 case NftExpr.MetaSet { Key: NftMetaKey.Mark } when certain:
                     return false;
+                case NftExpr.Opaque when IsTemplate:
+                    certain = false;
+                    break;
                 case NftExpr.LookupVerdict or NftExpr.Opaque:
                     return true;
                 case NftExpr.VerdictIs { Verdict: var verdict }:

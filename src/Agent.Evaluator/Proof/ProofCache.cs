@@ -28,6 +28,9 @@ public sealed class ProofCache
 
     private Dictionary<(string Groups, Direction, IpFamily), PolicyForm> forms = [];
 
+    /// <summary>Proofs with symbols.</summary>
+    internal QuickCache Quick { get; private set; } = new();
+
     public ProofCache()
     {
         Functions = new PacketFunctions(Forms.Diagrams);
@@ -43,6 +46,7 @@ public sealed class ProofCache
             Functions = new PacketFunctions(Forms.Diagrams);
             Nodes = new ProgramNodes();
             Runs.Clear();
+            Quick = new QuickCache();
             Outcomes outcomes = new();
             Outcomes = outcomes;
             Running = new LeafFilter(leaf => outcomes[leaf].Kind == OutcomeKind.Running);
@@ -58,10 +62,14 @@ public sealed class ProofCache
         return policy.Value.Oracle;
     }
 
+    /// <summary>The same for vNICs with the same groups.</summary>
+    internal static string GroupsOf(Vnic vnic) => vnic.GroupIds.IsDefaultOrEmpty ? ""
+        : string.Join('|', vnic.GroupIds.Order(StringComparer.Ordinal));
+
     /// <summary>The form of a vNIC; vNICs with the same groups share it.</summary>
     internal PolicyForm FormOf(Vnic vnic, Direction direction, IpFamily family)
     {
-        var key = (string.Join('|', vnic.GroupIds.Order(StringComparer.Ordinal)), direction, family);
+        var key = (GroupsOf(vnic), direction, family);
         if (!forms.TryGetValue(key, out PolicyForm? form))
         {
             forms.Add(key, form = Forms.Of(policy!.Value.Oracle, vnic, direction, family));

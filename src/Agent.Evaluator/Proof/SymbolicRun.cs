@@ -16,7 +16,7 @@ internal sealed partial class SymbolicRun
     /// <summary>More than the kernel's stack takes (NFT_JUMP_STACK_SIZE 16), with gotos in between.</summary>
     private const int DepthMax = 64;
 
-    private readonly ProgramNodes.Table table;
+    private readonly ChainSource table;
     private readonly PacketFunctions functions;
     private readonly Outcomes outcomes;
     private readonly LeafFilter running;
@@ -36,7 +36,7 @@ internal sealed partial class SymbolicRun
     /// <param name="circumstances">What is fixed.</param>
     /// <param name="mentioned">Takes note of what unknown marks were taken not to be.</param>
     public SymbolicRun(
-        ProgramNodes.Table table, PacketFunctions functions, Outcomes outcomes, LeafFilter running,
+        ChainSource table, PacketFunctions functions, Outcomes outcomes, LeafFilter running,
         Circumstances circumstances, Mentioned mentioned)
     {
         this.table = table;
@@ -64,6 +64,10 @@ internal sealed partial class SymbolicRun
             _ => leaf,
         });
     }
+
+    /// <summary>What a closed chain does with packets of a session that is not looked at, whatever the devices.</summary>
+    public Summary Closed(ChainNode chain) =>
+        SummaryOf(chain, Outcome.Start(PacketMark.Of(0)), liveBehind: false);
 
     private PacketFunction Chain(ChainNode chain, int rule, Outcome start, bool liveBehind)
     {
@@ -184,6 +188,11 @@ internal sealed partial class SymbolicRun
 
     private PacketFunction Call(ChainNode target, Outcome state, bool liveBehind)
     {
+        if (target.IsJudge && (liveBehind || !circumstances.HasEntry))
+        {
+            return Unknown("a judgement of which more is asked than whether it accepts");
+        }
+
         if (!target.IsMarkLive(0, liveBehind))
         {
             state = state with { Mark = PacketMark.Of(0) }; // one mark for all that nobody reads
