@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using Agent.Compiler;
@@ -97,8 +96,8 @@ internal static class ProofBenchmarks
 
     private static double Time(Action action)
     {
-        long started = Stopwatch.GetTimestamp();
+        TimeSpan before = Environment.CpuUsage.TotalTime;
         action();
-        return Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+        return (Environment.CpuUsage.TotalTime - before).TotalMilliseconds;
     }
 }

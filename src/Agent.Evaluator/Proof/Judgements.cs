@@ -6,9 +6,9 @@ namespace Agent.Evaluator.Proof;
 
 /// <summary>The four judgements of vNICs with the same groups, and which chains are one of them.</summary>
 /// <remarks>
-/// A chain is a judgement if it leads to no other map, asks neither for the session nor for the packet mark, leaves
-/// both alone (but for the mark, which nobody may read behind it), and returns exactly the packets that the form
-/// accepts, and drops all others: for every packet that there is. Once that is known, neither of the two functions is
+/// A chain is a judgement if it leads to no verdict map, does not ask for the session, does the same whatever mark the
+/// packet brings, and returns exactly the packets that the form accepts, and drops all others: for every packet that
+/// there is. It may leave another mark behind, so nobody may read it there. Once that is known, neither of the two functions is
 /// needed any more.
 /// </remarks>
 internal sealed class Judgements
@@ -86,7 +86,7 @@ internal sealed class Judgements
 
     /// <summary>Whether a chain has the shape of a judgement.</summary>
     public static bool CouldBe(ChainNode chain) => chain.IsClosed && !chain.IsTemplate
-        && (chain.Reads & (Reads.Ct | Reads.Limit)) == 0 && !chain.IsMarkLive(0, liveBehind: false);
+        && (chain.Reads & (Reads.Ct | Reads.Limit)) == 0;
 
     private PacketField? Find(ChainNode chain, ChainSource table)
     {
@@ -127,10 +127,15 @@ internal sealed class Judgements
         }, mentioned);
         try
         {
-            Summary summary = run.Closed(chain);
+            Summary summary = run.Closed(chain, PacketMark.Original);
             Outcome returned = Outcome.Start(PacketMark.Of(0)) with { Kind = OutcomeKind.Returned };
             Outcome dropped = returned with { Kind = OutcomeKind.Dropped };
-            bool plain = summary.Marks.Count + summary.Epochs.Count + run.Reached.Count == 0;
+            bool plain = summary.Epochs.Count + run.Reached.Count == 0;
+            foreach (uint mark in summary.Marks) // it was looked at; but to no end?
+            {
+                plain &= run.Closed(chain, PacketMark.Of(mark)).Effect.Same(summary.Effect);
+            }
+
             foreach (int leaf in summary.Effect.Leaves(cache.Functions.Diagrams, null))
             {
                 plain &= cache.Outcomes[leaf] == returned || cache.Outcomes[leaf] == dropped;

@@ -65,9 +65,11 @@ internal sealed partial class SymbolicRun
         });
     }
 
-    /// <summary>What a closed chain does with packets of a session that is not looked at, whatever the devices.</summary>
-    public Summary Closed(ChainNode chain) =>
-        SummaryOf(chain, Outcome.Start(PacketMark.Of(0)), liveBehind: false);
+    /// <summary>
+    /// What a closed chain does with packets that bring a mark, whatever the devices; nobody looks at the mark behind it.
+    /// </summary>
+    public Summary Closed(ChainNode chain, PacketMark mark) =>
+        SummaryOf(chain, Outcome.Start(mark), liveBehind: false);
 
     private PacketFunction Chain(ChainNode chain, int rule, Outcome start, bool liveBehind)
     {
