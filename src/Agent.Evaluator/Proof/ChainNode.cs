@@ -64,6 +64,27 @@ internal sealed class ChainNode
     public required Reads?[] RuleReads { get; init; }
 
     private readonly Dictionary<(int Rule, bool LiveBehind), bool> liveness = [];
+    private SetNode?[]? markMaps;
+
+    /// <summary>The map of a rule that does nothing but look the packet mark up, and write what it finds there.</summary>
+    public SetNode? MarkMapOf(int rule)
+    {
+        if (markMaps is null)
+        {
+            markMaps = new SetNode?[Chain.Rules.Count];
+            for (int i = 0; i < markMaps.Length; i++)
+            {
+                ValueArray<NftExpr> exprs = Chain.Rules[i].Exprs;
+                markMaps[i] = exprs.Count == 3
+                    && exprs[0] is NftExpr.Meta { Key: NftMetaKey.Mark } load
+                    && exprs[1] is NftExpr.LookupData look && look.Sreg == load.Dreg
+                    && exprs[2] is NftExpr.MetaSet { Key: NftMetaKey.Mark } store && store.Sreg == look.Dreg
+                    && Sets.GetValueOrDefault(look.Map) is { IsMarkMap: true } map ? map : null;
+            }
+        }
+
+        return markMaps[rule];
+    }
 
     /// <summary>Whether somebody may still read the packet mark that a packet has before a rule.</summary>
     /// <param name="rule">Index; behind the last one is the end of the chain.</param>

@@ -28,6 +28,9 @@ public sealed class ProofCache
 
     private Dictionary<(string Groups, Direction, IpFamily), PolicyForm> forms = [];
 
+    /// <summary>Every proof in full, for tests to compare with.</summary>
+    internal bool IsWithoutSymbols { get; init; }
+
     /// <summary>Proofs with symbols.</summary>
     internal QuickCache Quick { get; private set; } = new();
 

@@ -44,7 +44,7 @@ internal sealed class QuickProof
         (this.claims, this.routes, this.pairs, this.oracle, this.facts, this.cache) =
             (claims, routes, pairs, oracle, facts, cache);
         known = cache.Quick;
-        if (claims.Hooks.Only(NftFamily.Inet) is not ({ } inet, { } nodes))
+        if (cache.IsWithoutSymbols || claims.Hooks.Only(NftFamily.Inet) is not ({ } inet, { } nodes))
         {
             return;
         }
@@ -94,7 +94,7 @@ internal sealed class QuickProof
         if (here.Sends is not bool sends)
         {
             var found = new Dictionary<(Situation, IpFamily), HashSet<Stop>>();
-            sends = Attempt(vnic, (at, own) => claimsParts(at, own), out bool lasting, found);
+            sends = Attempt(vnic, Parts, out bool lasting, found);
             here.Stops = [.. Numbers(found)];
             here.Sends = sends;
             here.IsLasting = lasting;
@@ -103,7 +103,7 @@ internal sealed class QuickProof
 
         return sends;
 
-        VnicProof? claimsParts(Vnic at, Pairs own) => own.Claims.Zone(at.InterfaceName, routes.ZoneOf(at))
+        VnicProof? Parts(Vnic at, Pairs own) => own.Claims.Zone(at.InterfaceName, routes.ZoneOf(at))
             ?? Claims.Worst(routes.Of(at), own.Claims.Check) ?? own.Sends(at);
     }
 

@@ -33,6 +33,7 @@ internal sealed class SetNode
     private readonly Dictionary<int, RowIndex> indexes = [];
     private readonly PacketFunction?[] byAddress = new PacketFunction?[2];
     private (string Name, string Chain)[]? targets;
+    private Dictionary<uint, uint>? marks;
 
     public SetNode(NftSet set, PacketFunctions functions)
     {
@@ -58,6 +59,40 @@ internal sealed class SetNode
     {
         int row = SetSearch.Find(Set, key);
         return row == SetSearch.Ambiguous ? Ambiguous : row < 0 ? 0 : dataOfRow[row];
+    }
+
+    /// <summary>One packet mark, and nothing else, leads to another.</summary>
+    public bool IsMarkMap => IsReadable && Set is
+    { Kind: NftSetKind.MarkMap, Interval: false, Key: [NftType.Mark] } && HasNoKeyTwice();
+
+    // Rows are sorted.
+    private bool HasNoKeyTwice()
+    {
+        for (int row = 1; row < Set.Elements.Count; row++)
+        {
+            if (Set.Elements[row][..Set.KeyBytes].SequenceEqual(Set.Elements[row - 1][..Set.KeyBytes]))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Where <see cref="IsMarkMap"/>: the mark that a mark leads to; null: none.</summary>
+    public uint? MarkOf(uint mark)
+    {
+        if (marks is null)
+        {
+            marks = new Dictionary<uint, uint>(Set.Elements.Count);
+            for (int row = 0; row < Set.Elements.Count; row++)
+            {
+                ReadOnlySpan<byte> element = Set.Elements[row];
+                marks[BitConverter.ToUInt32(element)] = BitConverter.ToUInt32(element[Set.KeyBytes..]);
+            }
+        }
+
+        return marks.TryGetValue(mark, out uint found) ? found : null;
     }
 
     /// <summary>Of a map from names of interfaces to verdicts: the chains, each with the names that lead there.</summary>

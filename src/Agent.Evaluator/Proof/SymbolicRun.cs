@@ -121,6 +121,13 @@ internal sealed partial class SymbolicRun
     // What a chain does that is closed is remembered as a whole; here it pays to remember rules.
     private PacketFunction Rule(ChainNode chain, int rule, int leaf, bool liveBehind)
     {
+        // There are as many marks as kinds of addresses: this rule is run once for each.
+        if (chain.MarkMapOf(rule) is SetNode map && outcomes[leaf] is { Mark.IsOriginal: false } state)
+        {
+            return map.MarkOf(state.Mark.Value) is uint mark
+                ? Leaf(state with { Mark = PacketMark.Of(mark) }) : functions.Of(leaf);
+        }
+
         if (chain.IsClosed || chain.RuleReads[rule] is not Reads reads)
         {
             return Anew();
