@@ -17,6 +17,12 @@ internal sealed class ProgramNodes
     private readonly Dictionary<NftChain, List<ChainNode>> chains = [];
     private readonly Dictionary<NftChain, List<ChainNode>> templates = [];
 
+    /// <summary>Objects that may be kept although no ruleset has them any more.</summary>
+    private const int SpareMax = 64;
+
+    /// <summary>Nodes of one chain that lead to different things: what there was before may come back.</summary>
+    private const int CandidatesMax = 4;
+
     // The same object as in an earlier proof is the same content: nothing is hashed.
     private readonly Dictionary<NftSet, SetNode> seenSets = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<NftChain, List<ChainNode>> seenChains = new(ReferenceEqualityComparer.Instance);
@@ -100,6 +106,44 @@ internal sealed class ProgramNodes
         public NftObject? ObjectOf(string name) => objects.GetValueOrDefault(name);
     }
 
+    /// <summary>Forgets what is not in a ruleset, once that is the larger part.</summary>
+    public void Keep(Ruleset ruleset)
+    {
+        HashSet<object> held = new(ReferenceEqualityComparer.Instance);
+        foreach (NftTable table in ruleset.Tables)
+        {
+            held.UnionWith(table.Sets);
+            held.UnionWith(table.Chains);
+        }
+
+        if (seenSets.Count + seenChains.Count <= 2 * held.Count + SpareMax)
+        {
+            return;
+        }
+
+        foreach (NftSet gone in seenSets.Keys.Where(set => !held.Contains(set)).ToArray())
+        {
+            seenSets.Remove(gone);
+        }
+
+        foreach (NftChain gone in seenChains.Keys.Where(chain => !held.Contains(chain)).ToArray())
+        {
+            seenChains.Remove(gone);
+        }
+
+        HashSet<SetNode> setsHeld = new(seenSets.Values, ReferenceEqualityComparer.Instance);
+        HashSet<object> chainsHeld = new(seenChains.Values, ReferenceEqualityComparer.Instance);
+        foreach (NftSet gone in sets.Where(at => !setsHeld.Contains(at.Value)).Select(at => at.Key).ToArray())
+        {
+            sets.Remove(gone);
+        }
+
+        foreach (NftChain gone in chains.Where(at => !chainsHeld.Contains(at.Value)).Select(at => at.Key).ToArray())
+        {
+            chains.Remove(gone);
+        }
+    }
+
     /// <summary>The chain with other names, and with symbols in place of conditions.</summary>
     /// <param name="chain">Its rules; sets and chains by the names that the others know.</param>
     /// <param name="setOf">Sets by name.</param>
@@ -132,7 +176,12 @@ internal sealed class ProgramNodes
         }
 
         ChainNode node = Build(chain, setOf, chainOf, objectOf, isTemplate);
-        candidates.Add(node);
+        candidates.Insert(0, node);
+        if (candidates.Count > CandidatesMax && !isTemplate)
+        {
+            candidates.RemoveAt(CandidatesMax);
+        }
+
         return node;
     }
 

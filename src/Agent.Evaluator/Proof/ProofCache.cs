@@ -1,4 +1,5 @@
 using Agent.Evaluator.Forms;
+using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Evaluator.Proof;
@@ -9,6 +10,12 @@ public sealed class ProofCache
 {
     /// <summary>Diagrams and memos beyond which a cache starts anew: some hundred megabytes.</summary>
     private const int SizeMax = 4_000_000;
+
+    /// <summary>Pieces of addresses in forms that are kept for the next proof: 20 bytes each.</summary>
+    private const int FormPiecesMax = 1_000_000;
+
+    /// <summary>Runs without symbols that are remembered: those of some hundred vNICs.</summary>
+    private const int RunsMax = 100_000;
 
     private (PolicySnapshot Policy, PolicySettings Settings, PolicyOracle Oracle)? policy;
 
@@ -63,6 +70,22 @@ public sealed class ProofCache
         }
 
         return policy.Value.Oracle;
+    }
+
+    /// <summary>A proof is done: what it needed only on its way is forgotten.</summary>
+    internal void End(Ruleset ruleset)
+    {
+        Nodes.Keep(ruleset);
+        Functions.Trim();
+        if (forms.Values.Sum(form => form.Remote.Starts.Length + form.Own.Starts.Length) > FormPiecesMax)
+        {
+            forms.Clear();
+        }
+
+        if (Runs.Count > RunsMax)
+        {
+            Runs.Clear();
+        }
     }
 
     /// <summary>The same for vNICs with the same groups.</summary>

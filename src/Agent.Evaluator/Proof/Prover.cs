@@ -62,6 +62,7 @@ public static class Prover
             : Claims.Worst(routes.Zones(), at => claims.Zone(at.Device, at.Zone))
                 ?? Claims.Worst(routes.OfNobody(), claims.Check);
         quick.End();
+        cache.End(ruleset);
         return new ProofReport(proofs.ToImmutable(), host ?? new VnicProof.Proved());
     }
 }

@@ -194,6 +194,8 @@ internal sealed class QuickCache
         return number;
     }
 
+    public int GroupsKnown => judgements.Count;
+
     public Judgements JudgementsOf(string groups, object?[] inputs, ProofCache cache)
     {
         if (!judgements.TryGetValue(groups, out var found) || !JudgementInputs.AreSame(found.Inputs, inputs))

@@ -87,6 +87,11 @@ internal sealed class QuickProof
         {
             one.Forget();
         }
+
+        if (judgements.Count > 0 && known.GroupsKnown > 2 * judgements.Count)
+        {
+            known.Keep(judgements.Keys);
+        }
     }
 
     private bool Sends(QuickClass here, Vnic vnic)
