@@ -14,7 +14,7 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs golden run lab \
+.PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden run lab \
     lab-down fmt lint aot check clean
 
 help: ## this list
@@ -55,6 +55,11 @@ test-vm-all: vm-programs ## every kernel test there; more than an hour
 
 vm-shell: vm-programs ## a console in such a machine to play in: KERNEL=6.1 or 6.12 (root)
 	tests/vm/run.sh --shell $(KERNEL)
+
+bench: ## how long proofs take: writes tests/benchmarks/proof.md (minutes)
+	dotnet build tests/Agent.Benchmarks -c Release -v quiet
+	$(BIN)/Agent.Benchmarks/release/Agent.Benchmarks --out tests/benchmarks/proof.md \
+	    --commit $$(git rev-parse --short HEAD)
 
 golden: build ## rewrite tests/Agent.Tests/golden from nft (root); the diff is the review
 	-SG_WRITE_GOLDEN=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \

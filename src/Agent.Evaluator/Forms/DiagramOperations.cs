@@ -27,8 +27,8 @@ internal sealed class DiagramMerge(Diagrams diagrams, Func<int, int, int> merge)
     {
         PacketField? ofLeft = diagrams.FieldOf(left);
         PacketField? ofRight = diagrams.FieldOf(right);
-        PacketField field = (ofLeft ?? PacketField.Flags) < (ofRight ?? PacketField.Flags)
-            ? ofLeft!.Value : ofRight ?? ofLeft!.Value;
+        PacketField field = ofLeft is PacketField one && (ofRight is not PacketField other || one < other)
+            ? one : ofRight!.Value;
         bool splitsLeft = ofLeft == field;
         bool splitsRight = ofRight == field;
         int most = (splitsLeft ? diagrams.Ends(left).Length : 0) + (splitsRight ? diagrams.Ends(right).Length : 0);

@@ -19,6 +19,21 @@ internal enum PacketField : byte
 
     /// <summary>TCP flags: byte 13 of the transport header.</summary>
     Flags,
+
+    /// <summary>
+    /// No field of a packet, like all that follow: 1 where a condition holds that a proof does not look into. This one:
+    /// the vNIC's rules accept the session, by a packet in its direction, inwards.
+    /// </summary>
+    JudgedIn,
+
+    /// <summary>The same, by a packet against the session's direction.</summary>
+    JudgedInReply,
+    JudgedOut,
+    JudgedOutReply,
+
+    /// <summary>The source address is one of the vNIC's own.</summary>
+    OwnSource,
+    OwnDestination,
 }
 
 /// <summary>Values of <see cref="PacketField.Transport"/>.</summary>
@@ -70,7 +85,8 @@ internal readonly record struct PacketPoint(
 /// </remarks>
 internal sealed class Diagrams
 {
-    private static readonly ushort[] FieldMax = [255, TransportSize.Max, ushort.MaxValue, ushort.MaxValue, 255];
+    private static readonly ushort[] FieldMax =
+        [255, TransportSize.Max, ushort.MaxValue, ushort.MaxValue, 255, 1, 1, 1, 1, 1, 1];
 
     private readonly List<(PacketField Field, int Start, int Count)> nodes = [];
     private readonly List<int> hashes = [];

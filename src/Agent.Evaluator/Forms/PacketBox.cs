@@ -28,6 +28,7 @@ internal readonly record struct PacketBox(
             PacketField.Destination => this with { Destination = range },
             PacketField.Source => this with { Source = range },
             PacketField.Flags => this with { Flags = range },
+            >= PacketField.JudgedIn and <= PacketField.OwnDestination => this, // a box is of packets
             _ => throw new UnreachableException(),
         };
     }

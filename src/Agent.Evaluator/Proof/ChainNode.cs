@@ -40,6 +40,20 @@ internal sealed class ChainNode
 
     public required bool IsClosed { get; init; }
 
+    /// <summary>
+    /// It stands for a chain that differs in names, and in conditions that are symbols here (<see cref="Symbols"/>).
+    /// </summary>
+    public bool IsTemplate { get; init; }
+
+    /// <summary>It stands for a policy's judgement, as long as nobody looks at the packet mark behind it.</summary>
+    public bool IsJudge { get; init; }
+
+    /// <summary>A vNIC's own conditions may be in it, or in what it leads to (<see cref="VnicView"/>).</summary>
+    public bool MayNeedView { get; private set; }
+
+    /// <summary>What it, and what it leads to, asks of names of interfaces.</summary>
+    public required NameTests Names { get; init; }
+
     public Dictionary<(Outcome Start, Circumstances Circumstances), Summary> Summaries { get; } = [];
 
     /// <summary>What single rules do, in chains that are not closed.</summary>
@@ -50,6 +64,27 @@ internal sealed class ChainNode
     public required Reads?[] RuleReads { get; init; }
 
     private readonly Dictionary<(int Rule, bool LiveBehind), bool> liveness = [];
+    private SetNode?[]? markMaps;
+
+    /// <summary>The map of a rule that does nothing but look the packet mark up, and write what it finds there.</summary>
+    public SetNode? MarkMapOf(int rule)
+    {
+        if (markMaps is null)
+        {
+            markMaps = new SetNode?[Chain.Rules.Count];
+            for (int i = 0; i < markMaps.Length; i++)
+            {
+                ValueArray<NftExpr> exprs = Chain.Rules[i].Exprs;
+                markMaps[i] = exprs.Count == 3
+                    && exprs[0] is NftExpr.Meta { Key: NftMetaKey.Mark } load
+                    && exprs[1] is NftExpr.LookupData look && look.Sreg == load.Dreg
+                    && exprs[2] is NftExpr.MetaSet { Key: NftMetaKey.Mark } store && store.Sreg == look.Dreg
+                    && Sets.GetValueOrDefault(look.Map) is { IsMarkMap: true } map ? map : null;
+            }
+        }
+
+        return markMaps[rule];
+    }
 
     /// <summary>Whether somebody may still read the packet mark that a packet has before a rule.</summary>
     /// <param name="rule">Index; behind the last one is the end of the chain.</param>
@@ -70,6 +105,30 @@ internal sealed class ChainNode
         return live;
     }
 
+    /// <summary>Once it is complete.</summary>
+    public void FindWhetherItNeedsView()
+    {
+        bool readable = true;
+        bool tests = false;
+        bool marks = false;
+        foreach (NftRule rule in Chain.Rules)
+        {
+            foreach (NftExpr expr in rule.Exprs)
+            {
+                readable &= expr is not NftExpr.Opaque;
+                tests |= expr is NftExpr.Payload { Base: NftPayloadBase.Network } or NftExpr.Cmp { Data.Count: 16 };
+                marks |= expr is NftExpr.MetaSet { Key: NftMetaKey.Mark };
+            }
+        }
+
+        foreach (ChainNode? target in Chains.Values)
+        {
+            tests |= target is { MayNeedView: true };
+        }
+
+        MayNeedView = readable && Chain.Hook is null && (tests || (marks && Judgements.CouldBe(this)));
+    }
+
     private bool FindLiveness(int rule, bool liveBehind)
     {
         bool certain = true; // every packet gets this far
@@ -81,6 +140,9 @@ internal sealed class ChainNode
                     return true;
                 case NftExpr.MetaSet { Key: NftMetaKey.Mark } when certain:
                     return false;
+                case NftExpr.Opaque when IsTemplate:
+                    certain = false;
+                    break;
                 case NftExpr.LookupVerdict or NftExpr.Opaque:
                     return true;
                 case NftExpr.VerdictIs { Verdict: var verdict }:

@@ -31,7 +31,8 @@ internal sealed record Interfaces
     public static Interfaces OneOf(IEnumerable<string> names) => new() { Names = [.. names] };
 
     public bool Equals(Interfaces? other) => other is not null
-        && StopsAtGoto == other.StopsAtGoto && Names.AsSpan().SequenceEqual(other.Names.AsSpan());
+        && StopsAtGoto == other.StopsAtGoto
+        && (Names == other.Names || Names.AsSpan().SequenceEqual(other.Names.AsSpan()));
 
     public override int GetHashCode() => Names.IsEmpty ? 0 : HashCode.Combine(Names[0], Names.Length);
 

@@ -13,7 +13,7 @@ namespace Agent.Evaluator.Proof;
 /// </remarks>
 internal sealed class Expectation(
     PolicyOracle oracle, ProofFacts facts, PacketFunctions functions,
-    Func<Vnic, Direction, IpFamily, PolicyForm> formOf)
+    Func<Vnic, Direction, IpFamily, PolicyForm> formOf, Subject? subject = null)
 {
     /// <summary>Besides <see cref="PacketFate"/>s: the sender's part is done, and the receiver judges.</summary>
     public const int ReachesReceiver = 100;
@@ -116,8 +116,13 @@ internal sealed class Expectation(
     }
 
     /// <summary>1 where a vNIC's rules accept a session, by its packets in one direction.</summary>
-    private PacketFunction Session(Vnic vnic, Direction direction, bool mirrored, IpFamily family)
+    public PacketFunction Session(Vnic vnic, Direction direction, bool mirrored, IpFamily family)
     {
+        if (subject is not null)
+        {
+            return subject.Judge(vnic, direction, mirrored);
+        }
+
         PolicyForm form = formOf(vnic, direction, family);
         if (verdicts.TryGetValue((form, mirrored), out PacketFunction? known))
         {
@@ -156,16 +161,24 @@ internal sealed class Expectation(
             return always;
         }
 
+        if (subject is not null)
+        {
+            return subject.Own(vnic, family, source);
+        }
+
         if (!owns.TryGetValue((vnic, family, source), out PacketFunction? own))
         {
-            IEnumerable<IpPrefix> prefixes = vnic.Addresses.Concat(vnic.DelegatedPrefixes)
-                .Append(IpPrefix.Host(IpFamily.V6, PolicyOracle.LinkLocal(vnic.Mac)));
-            own = functions.Of(AddressFunction.Of(family, prefixes), source);
+            own = functions.Of(OwnOf(vnic, family), source);
             owns.Add((vnic, family, source), own);
         }
 
         return own;
     }
+
+    /// <summary>1 for the addresses of a vNIC that does not route.</summary>
+    public static AddressFunction OwnOf(Vnic vnic, IpFamily family) => AddressFunction.Of(
+        family, vnic.Addresses.Concat(vnic.DelegatedPrefixes)
+            .Append(IpPrefix.Host(IpFamily.V6, PolicyOracle.LinkLocal(vnic.Mac))));
 
     // (opens a session, or is in one) and (exempt or judged); the same for all vNICs of a profile.
     private PacketFunction Stage(PacketFunction opens, PacketFunction exempt, PacketFunction judge)

@@ -6,16 +6,44 @@ namespace Agent.Evaluator.Proof;
 internal readonly record struct BaseRun(ChainNode Chain, int Rule, Outcome Start, Circumstances Circumstances);
 
 /// <summary>All base chains of a hook, one after the other, for all packets of a family.</summary>
-internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
+internal sealed class HookRun
 {
     /// <summary>NF_IP_PRI_CONNTRACK (linux/netfilter_ipv4.h).</summary>
     private const int ConntrackPriority = -200;
 
-    private readonly List<(NftTable Table, ProgramNodes.Table Nodes)> tables =
-        [.. ruleset.Tables.Select(table => (table, cache.Nodes.Of(table, cache.Functions)))];
+    private readonly ProofCache cache;
+    private readonly List<(NftTable Table, ProgramNodes.Table Nodes)> tables;
+    private readonly Dictionary<(NftFamily, NftHook, bool), List<(ProgramNodes.Table Nodes, NftChain Chain)>> bases;
+    private readonly ChainSource? view;
+    private readonly HashSet<string> reached = new(StringComparer.Ordinal);
 
-    private readonly Dictionary<
-        (NftFamily, NftHook, bool), List<(ProgramNodes.Table Nodes, NftChain Chain)>> bases = [];
+    public HookRun(Ruleset ruleset, ProofCache cache)
+    {
+        this.cache = cache;
+        tables = [.. ruleset.Tables.Select(table => (table, cache.Nodes.Of(table, cache.Functions)))];
+        bases = [];
+    }
+
+    private HookRun(HookRun of, ChainSource view)
+    {
+        cache = of.cache;
+        tables = of.tables;
+        bases = of.bases;
+        this.view = view;
+    }
+
+    /// <summary>The same, with chains that verdict maps lead to as <paramref name="other"/> has them.</summary>
+    public HookRun In(ChainSource other) => new(this, other);
+
+    /// <summary>Names of the chains that verdict maps led to, behind <see cref="In"/>.</summary>
+    public IReadOnlySet<string> Reached => reached;
+
+    /// <summary>The table of the family, if there is one and no more.</summary>
+    public (NftTable Table, ProgramNodes.Table Nodes)? Only(NftFamily family)
+    {
+        (NftTable Table, ProgramNodes.Table Nodes)[] all = [.. tables.Where(table => table.Table.Family == family)];
+        return all.Length == 1 ? all[0] : null;
+    }
 
     /// <summary>Whether any chain stands there.</summary>
     public bool Exists(NftFamily family, NftHook hook, bool beforeConntrack) =>
@@ -34,13 +62,21 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
     // Known from a proof before, if the verdict maps on the way still lead to the same chains.
     private PacketFunction Remembered(ProgramNodes.Table nodes, BaseRun key, Mentioned mentioned)
     {
+        if (view is not null)
+        {
+            SymbolicRun run = Run(view, key.Circumstances, mentioned);
+            PacketFunction effect = run.Base(key.Chain, key.Rule, key.Start);
+            reached.UnionWith(run.Reached.Select(at => at.Name));
+            return effect;
+        }
+
         if (!cache.Runs.TryGetValue(key, out var known)
             || !known.Reached.TrueForAll(at => ReferenceEquals(nodes.ChainOf(at.Name), at.Chain)))
         {
             var inner = new Mentioned();
-            SymbolicRun run = Run(nodes, key.Circumstances, inner);
-            PacketFunction effect = run.Base(key.Chain, key.Rule, key.Start);
-            known = (new Summary(effect, inner.Marks, inner.Epochs), run.Reached);
+            SymbolicRun anew = Run(nodes, key.Circumstances, inner);
+            PacketFunction whole = anew.Base(key.Chain, key.Rule, key.Start);
+            known = (new Summary(whole, inner.Marks, inner.Epochs), anew.Reached);
             cache.Runs[key] = known;
         }
 
@@ -75,7 +111,7 @@ internal sealed class HookRun(Ruleset ruleset, ProofCache cache)
         });
     }
 
-    private SymbolicRun Run(ProgramNodes.Table nodes, Circumstances circumstances, Mentioned mentioned) =>
+    private SymbolicRun Run(ChainSource nodes, Circumstances circumstances, Mentioned mentioned) =>
         new(nodes, cache.Functions, cache.Outcomes, cache.Running, circumstances, mentioned);
 
     private List<(ProgramNodes.Table Nodes, NftChain Chain)> BasesOf(Circumstances circumstances) =>

@@ -81,7 +81,8 @@ internal sealed class Outcomes
         return number;
     }
 
-    public int Stopped(Stop stop)
+    /// <summary>A stop's number; see <see cref="StopAt"/>.</summary>
+    public int NumberOf(Stop stop)
     {
         if (!stopNumbers.TryGetValue(stop, out int number))
         {
@@ -89,6 +90,14 @@ internal sealed class Outcomes
             stops.Add(stop);
         }
 
+        return number;
+    }
+
+    public Stop StopAt(int number) => stops[number];
+
+    public int Stopped(Stop stop)
+    {
+        int number = NumberOf(stop);
         return Of(new Outcome(OutcomeKind.Stopped, PacketMark.Of(0), Detail: number));
     }
 

@@ -22,7 +22,25 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     private readonly Dictionary<Diagram, PacketFunction> unaddressed = [];
     private readonly Dictionary<(AddressFunction, bool), PacketFunction> addresses = [];
 
+    /// <summary>Pieces of cuts that are remembered: some 100 MB of them, 20 bytes each.</summary>
+    private const int PiecesMax = 5_000_000;
+
+    private long pieces;
+
     public Diagrams Diagrams => diagrams;
+
+    /// <summary>Forgets cuts of addresses if there are many: they are found again.</summary>
+    public void Trim()
+    {
+        if (pieces > PiecesMax)
+        {
+            joints.Clear();
+            inclusions.Clear();
+            cuts.Clear();
+            addresses.Clear();
+            pieces = 0;
+        }
+    }
 
     /// <summary>Conditions that were found by trying all values of a field.</summary>
     public Dictionary<string, PacketFunction> Conditions { get; } = new(StringComparer.Ordinal);
@@ -120,6 +138,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
         if (!cuts.TryGetValue(function, out AddressCut? cut))
         {
             cuts.Add(function, cut = AddressCut.Of(function));
+            pieces += cut.Starts.Length;
         }
 
         return cut;
@@ -143,6 +162,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
             joint = one.Refine(other);
             joint = joint.Count == one.Count ? one : joint.Count == other.Count ? other : joint;
             joints.Add((one, other), joint);
+            pieces += joint.Starts.Length;
         }
 
         return joint;

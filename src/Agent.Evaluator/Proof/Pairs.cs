@@ -8,10 +8,16 @@ namespace Agent.Evaluator.Proof;
 /// sender of a VPC stops at the same few places, so each receiver is run once from each of them, with "some vNIC of
 /// the VPC" as the sender. That is every pair: n + n runs instead of n x n.
 /// </remarks>
-internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
+/// <param name="claims">Compares.</param>
+/// <param name="routes">Of the policy.</param>
+/// <param name="policy">The vNICs.</param>
+/// <param name="known">Where senders of one VPC stop.</param>
+internal sealed class Pairs(
+    Claims claims, Routes routes, PolicySnapshot policy,
+    (string VpcId, Dictionary<(Situation, IpFamily), HashSet<Stop>> Stops)? known = null)
 {
-    private readonly Dictionary<string, Dictionary<(Situation, IpFamily), HashSet<Stop>>> stops =
-        new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Dictionary<(Situation, IpFamily), HashSet<Stop>>> stops = known is null
+        ? new(StringComparer.Ordinal) : new(StringComparer.Ordinal) { [known.Value.VpcId] = known.Value.Stops };
 
     private readonly Dictionary<string, VnicProof?> senders = new(StringComparer.Ordinal);
     private readonly Dictionary<(string, string, Situation, IpFamily), bool> separated = [];
@@ -22,9 +28,36 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
     public VnicProof? Of(Vnic vnic)
     {
         string[] names = NamesOf(vnic.VpcId);
+        foreach (Vnic other in byVpc[vnic.VpcId])
+        {
+            Sent(other); // finds where it stops; what is wrong with it is its own
+        }
+
         return Sent(vnic) ?? Received(vnic, names)
             ?? Claims.Worst(byVpc.Where(vpc => vpc.Key != vnic.VpcId), vpc => ToAnother(vnic, vpc.First()));
     }
+
+    public Claims Claims => claims;
+
+    public IEnumerable<Vnic> SendersIn(string vpcId) => byVpc[vpcId];
+
+    /// <summary>As sender alone.</summary>
+    public VnicProof? Sends(Vnic vnic) => Sent(vnic)
+        ?? Claims.Worst(byVpc.Where(vpc => vpc.Key != vnic.VpcId), vpc => ToAnother(vnic, vpc.First()));
+
+    /// <summary>Where packets to another vNIC of the VPC wait for the receiver, as far as senders were run.</summary>
+    public Dictionary<(Situation, IpFamily), HashSet<Stop>> StopsIn(string vpcId)
+    {
+        if (!stops.TryGetValue(vpcId, out Dictionary<(Situation, IpFamily), HashSet<Stop>>? places))
+        {
+            stops.Add(vpcId, places = []);
+        }
+
+        return places;
+    }
+
+    /// <summary>As receiver alone, of what waits there.</summary>
+    public VnicProof? Receives(Vnic vnic) => Received(vnic, NamesOf(vnic.VpcId));
 
     private string[] NamesOf(string vpcId) => [.. byVpc[vpcId].Select(vnic => vnic.InterfaceName)];
 
@@ -38,7 +71,7 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
         IsOfAnotherZone = routes.ZoneOf(sender) != routes.ZoneOf(receiver),
     };
 
-    private VnicProof? Sent(Vnic vnic)
+    public VnicProof? Sent(Vnic vnic)
     {
         if (!senders.TryGetValue(vnic.Id, out VnicProof? fault))
         {
@@ -51,11 +84,7 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
                 Beyond = Beyond.Receiver,
                 Examples = [.. others.Take(8).Select(other => Pair(vnic, other))],
             };
-            if (!stops.TryGetValue(vnic.VpcId, out Dictionary<(Situation, IpFamily), HashSet<Stop>>? places))
-            {
-                stops.Add(vnic.VpcId, places = []);
-            }
-
+            Dictionary<(Situation, IpFamily), HashSet<Stop>> places = StopsIn(vnic.VpcId);
             fault = InAll((situation, family) =>
             {
                 if (!places.TryGetValue((situation, family), out HashSet<Stop>? here))
@@ -75,11 +104,6 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
 
     private VnicProof? Received(Vnic vnic, string[] names)
     {
-        foreach (Vnic other in byVpc[vnic.VpcId])
-        {
-            Sent(other); // finds where it stops; what is wrong with it is its own
-        }
-
         Route route = Pair(vnic, vnic) with
         {
             Name = $"another vNIC -> {vnic.InterfaceName}",
@@ -89,7 +113,7 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
             Examples = [.. byVpc[vnic.VpcId].Take(8).Select(other => Pair(other, vnic))],
         };
         return InAll((situation, family) => OneByOne(
-            Claims.Worst(stops[vnic.VpcId].GetValueOrDefault((situation, family)) ?? [], stop => claims.Check(
+            Claims.Worst(StopsIn(vnic.VpcId).GetValueOrDefault((situation, family)) ?? [], stop => claims.Check(
                 route, situation, family,
                 (circumstances, _, mentioned) => claims.Hooks.Rest(circumstances, stop, mentioned))),
             route, names.Length, situation, family));

@@ -2,12 +2,26 @@ using Agent.Nftables;
 
 namespace Agent.Evaluator.Proof;
 
+/// <summary>Where a run finds the chains that verdict maps lead to.</summary>
+internal abstract class ChainSource
+{
+    /// <returns>Null: it does not exist, or leads back to itself.</returns>
+    public abstract ChainNode? ChainOf(string? name);
+}
+
 /// <summary>Turns chains and sets of a ruleset into nodes; the same content gives the same node as in proofs before.
 /// </summary>
 internal sealed class ProgramNodes
 {
     private readonly Dictionary<NftSet, SetNode> sets = [];
     private readonly Dictionary<NftChain, List<ChainNode>> chains = [];
+    private readonly Dictionary<NftChain, List<ChainNode>> templates = [];
+
+    /// <summary>Objects that may be kept although no ruleset has them any more.</summary>
+    private const int SpareMax = 64;
+
+    /// <summary>Nodes of one chain that lead to different things: what there was before may come back.</summary>
+    private const int CandidatesMax = 4;
 
     // The same object as in an earlier proof is the same content: nothing is hashed.
     private readonly Dictionary<NftSet, SetNode> seenSets = new(ReferenceEqualityComparer.Instance);
@@ -46,7 +60,7 @@ internal sealed class ProgramNodes
         return candidates;
     }
 
-    public sealed class Table
+    public sealed class Table : ChainSource
     {
         private readonly ProgramNodes all;
         private readonly PacketFunctions functions;
@@ -65,10 +79,12 @@ internal sealed class ProgramNodes
                 .ToDictionary(item => item.Name, StringComparer.Ordinal);
         }
 
+        public IEnumerable<string> SetNames => sets.Keys;
+
         public SetNode? SetOf(string name) =>
             sets.TryGetValue(name, out NftSet? set) ? all.Of(set, functions) : null;
 
-        public ChainNode? ChainOf(string? name)
+        public override ChainNode? ChainOf(string? name)
         {
             if (name is null || !chains.TryGetValue(name, out NftChain? chain))
             {
@@ -84,91 +100,172 @@ internal sealed class ProgramNodes
             return node;
         }
 
-        private ChainNode NodeOf(NftChain chain)
-        {
-            List<ChainNode> candidates = all.Candidates(chain);
-            foreach (ChainNode candidate in candidates)
-            {
-                if (candidate.Sets.All(pair => ReferenceEquals(SetOf(pair.Key), pair.Value))
-                    && candidate.Chains.All(pair => ReferenceEquals(ChainOf(pair.Key), pair.Value))
-                    && candidate.Objects.All(pair => Equals(objects.GetValueOrDefault(pair.Key), pair.Value)))
-                {
-                    return candidate;
-                }
-            }
+        private ChainNode NodeOf(NftChain chain) =>
+            ProgramNodes.NodeOf(all.Candidates(chain), chain, SetOf, ChainOf, ObjectOf, isTemplate: false);
 
-            ChainNode node = Build(chain);
-            candidates.Add(node);
-            return node;
-        }
-
-        private ChainNode Build(NftChain chain)
-        {
-            var named = new Dictionary<string, SetNode?>(StringComparer.Ordinal);
-            var targets = new Dictionary<string, ChainNode?>(StringComparer.Ordinal);
-            var used = new Dictionary<string, NftObject?>(StringComparer.Ordinal);
-            bool closed = true;
-            Reads reads = Reads.None;
-            foreach (NftExpr expr in chain.Rules.SelectMany(rule => rule.Exprs))
-            {
-                reads |= ReadsOf(expr);
-                string? set = (expr as NftExpr.Lookup)?.Set ?? (expr as NftExpr.LookupData)?.Map
-                    ?? (expr as NftExpr.ObjectMap)?.Map ?? (expr as NftExpr.LookupVerdict)?.Map;
-                if (set is not null)
-                {
-                    named[set] = SetOf(set);
-                    closed &= expr is not NftExpr.LookupVerdict;
-                }
-
-                if (expr is NftExpr.VerdictIs { Verdict.Chain: string target })
-                {
-                    targets[target] = ChainOf(target);
-                    closed &= targets[target]?.IsClosed ?? true;
-                    reads |= targets[target]?.Reads ?? Reads.None;
-                }
-
-                if (expr is NftExpr.ObjectRef item)
-                {
-                    used[item.Name] = objects.GetValueOrDefault(item.Name);
-                }
-            }
-
-            return new ChainNode
-            {
-                Chain = chain,
-                Sets = named,
-                Chains = targets,
-                Objects = used,
-                IsClosed = closed,
-                Reads = closed ? reads : Reads.All,
-                RuleReads = [.. chain.Rules.Select(rule => ReadsOf(rule, targets))],
-            };
-        }
-
-        private static Reads? ReadsOf(NftRule rule, Dictionary<string, ChainNode?> targets)
-        {
-            Reads reads = Reads.None;
-            foreach (NftExpr expr in rule.Exprs)
-            {
-                ChainNode? target = (expr as NftExpr.VerdictIs)?.Verdict.Chain is string name ? targets[name] : null;
-                if (expr is NftExpr.LookupVerdict || target is { IsClosed: false })
-                {
-                    return null;
-                }
-
-                reads |= ReadsOf(expr) | (target?.Reads ?? Reads.None);
-            }
-
-            return reads;
-        }
-
-        private static Reads ReadsOf(NftExpr expr) => expr switch
-        {
-            NftExpr.Meta { Key: NftMetaKey.IifName or NftMetaKey.Iif } => Reads.In,
-            NftExpr.Meta { Key: NftMetaKey.OifName or NftMetaKey.Oif } => Reads.Out,
-            NftExpr.Ct or NftExpr.CtSet or NftExpr.NoTrack => Reads.Ct,
-            NftExpr.ConnLimit => Reads.Limit,
-            _ => Reads.None,
-        };
+        public NftObject? ObjectOf(string name) => objects.GetValueOrDefault(name);
     }
+
+    /// <summary>Forgets what is not in a ruleset, once that is the larger part.</summary>
+    public void Keep(Ruleset ruleset)
+    {
+        HashSet<object> held = new(ReferenceEqualityComparer.Instance);
+        foreach (NftTable table in ruleset.Tables)
+        {
+            held.UnionWith(table.Sets);
+            held.UnionWith(table.Chains);
+        }
+
+        if (seenSets.Count + seenChains.Count <= 2 * held.Count + SpareMax)
+        {
+            return;
+        }
+
+        foreach (NftSet gone in seenSets.Keys.Where(set => !held.Contains(set)).ToArray())
+        {
+            seenSets.Remove(gone);
+        }
+
+        foreach (NftChain gone in seenChains.Keys.Where(chain => !held.Contains(chain)).ToArray())
+        {
+            seenChains.Remove(gone);
+        }
+
+        HashSet<SetNode> setsHeld = new(seenSets.Values, ReferenceEqualityComparer.Instance);
+        HashSet<object> chainsHeld = new(seenChains.Values, ReferenceEqualityComparer.Instance);
+        foreach (NftSet gone in sets.Where(at => !setsHeld.Contains(at.Value)).Select(at => at.Key).ToArray())
+        {
+            sets.Remove(gone);
+        }
+
+        foreach (NftChain gone in chains.Where(at => !chainsHeld.Contains(at.Value)).Select(at => at.Key).ToArray())
+        {
+            chains.Remove(gone);
+        }
+    }
+
+    /// <summary>The chain with other names, and with symbols in place of conditions.</summary>
+    /// <param name="chain">Its rules; sets and chains by the names that the others know.</param>
+    /// <param name="setOf">Sets by name.</param>
+    /// <param name="chainOf">Chains by name.</param>
+    /// <param name="objectOf">Objects by name.</param>
+    public ChainNode Template(
+        NftChain chain, Func<string, SetNode?> setOf, Func<string, ChainNode?> chainOf,
+        Func<string, NftObject?> objectOf)
+    {
+        if (!templates.TryGetValue(chain, out List<ChainNode>? candidates))
+        {
+            templates.Add(chain, candidates = []);
+        }
+
+        return NodeOf(candidates, chain, setOf, chainOf, objectOf, isTemplate: true);
+    }
+
+    private static ChainNode NodeOf(
+        List<ChainNode> candidates, NftChain chain, Func<string, SetNode?> setOf, Func<string, ChainNode?> chainOf,
+        Func<string, NftObject?> objectOf, bool isTemplate)
+    {
+        foreach (ChainNode candidate in candidates)
+        {
+            if (candidate.Sets.All(pair => ReferenceEquals(setOf(pair.Key), pair.Value))
+                && candidate.Chains.All(pair => ReferenceEquals(chainOf(pair.Key), pair.Value))
+                && candidate.Objects.All(pair => Equals(objectOf(pair.Key), pair.Value)))
+            {
+                return candidate;
+            }
+        }
+
+        ChainNode node = Build(chain, setOf, chainOf, objectOf, isTemplate);
+        candidates.Insert(0, node);
+        if (candidates.Count > CandidatesMax && !isTemplate)
+        {
+            candidates.RemoveAt(CandidatesMax);
+        }
+
+        return node;
+    }
+
+    private static ChainNode Build(
+        NftChain chain, Func<string, SetNode?> setOf, Func<string, ChainNode?> chainOf,
+        Func<string, NftObject?> objectOf, bool isTemplate)
+    {
+        var named = new Dictionary<string, SetNode?>(StringComparer.Ordinal);
+        var targets = new Dictionary<string, ChainNode?>(StringComparer.Ordinal);
+        var used = new Dictionary<string, NftObject?>(StringComparer.Ordinal);
+        bool closed = true;
+        Reads reads = Reads.None;
+        foreach (NftExpr expr in chain.Rules.SelectMany(rule => rule.Exprs))
+        {
+            reads |= ReadsOf(expr);
+            if (SetIn(expr) is string set)
+            {
+                named[set] = setOf(set);
+                closed &= expr is not NftExpr.LookupVerdict;
+            }
+
+            if (expr is NftExpr.VerdictIs { Verdict.Chain: string target })
+            {
+                targets[target] = chainOf(target);
+                closed &= targets[target]?.IsClosed ?? true;
+                reads |= targets[target]?.Reads ?? Reads.None;
+            }
+
+            if (expr is NftExpr.ObjectRef item)
+            {
+                used[item.Name] = objectOf(item.Name);
+            }
+        }
+
+        var node = new ChainNode
+        {
+            Chain = chain,
+            Sets = named,
+            Chains = targets,
+            Objects = used,
+            IsClosed = closed,
+            IsTemplate = isTemplate,
+            IsJudge = isTemplate && Symbols.IsJudge(chain),
+            Reads = closed ? reads : Reads.All,
+            RuleReads = [.. chain.Rules.Select(rule => ReadsOf(rule, targets))],
+            Names = NameTests.Of(chain, named, targets),
+        };
+        node.FindWhetherItNeedsView();
+        return node;
+    }
+
+    /// <summary>The set or map that an expression names.</summary>
+    public static string? SetIn(NftExpr expr) => expr switch
+    {
+        NftExpr.Lookup e => e.Set,
+        NftExpr.LookupData e => e.Map,
+        NftExpr.LookupVerdict e => e.Map,
+        NftExpr.ObjectMap e => e.Map,
+        _ => null,
+    };
+
+    private static Reads? ReadsOf(NftRule rule, Dictionary<string, ChainNode?> targets)
+    {
+        Reads reads = Reads.None;
+        foreach (NftExpr expr in rule.Exprs)
+        {
+            ChainNode? target = (expr as NftExpr.VerdictIs)?.Verdict.Chain is string name ? targets[name] : null;
+            if (expr is NftExpr.LookupVerdict || target is { IsClosed: false })
+            {
+                return null;
+            }
+
+            reads |= ReadsOf(expr) | (target?.Reads ?? Reads.None);
+        }
+
+        return reads;
+    }
+
+    private static Reads ReadsOf(NftExpr expr) => expr switch
+    {
+        NftExpr.Meta { Key: NftMetaKey.IifName or NftMetaKey.Iif } => Reads.In,
+        NftExpr.Meta { Key: NftMetaKey.OifName or NftMetaKey.Oif } => Reads.Out,
+        NftExpr.Ct or NftExpr.CtSet or NftExpr.NoTrack => Reads.Ct,
+        NftExpr.ConnLimit => Reads.Limit,
+        _ => Reads.None,
+    };
 }

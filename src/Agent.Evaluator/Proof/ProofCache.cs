@@ -1,4 +1,5 @@
 using Agent.Evaluator.Forms;
+using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Evaluator.Proof;
@@ -9,6 +10,12 @@ public sealed class ProofCache
 {
     /// <summary>Diagrams and memos beyond which a cache starts anew: some hundred megabytes.</summary>
     private const int SizeMax = 4_000_000;
+
+    /// <summary>Pieces of addresses in forms that are kept for the next proof: 20 bytes each.</summary>
+    private const int FormPiecesMax = 1_000_000;
+
+    /// <summary>Runs without symbols that are remembered: those of some hundred vNICs.</summary>
+    private const int RunsMax = 100_000;
 
     private (PolicySnapshot Policy, PolicySettings Settings, PolicyOracle Oracle)? policy;
 
@@ -28,6 +35,12 @@ public sealed class ProofCache
 
     private Dictionary<(string Groups, Direction, IpFamily), PolicyForm> forms = [];
 
+    /// <summary>Every proof in full, for tests to compare with.</summary>
+    internal bool IsWithoutSymbols { get; init; }
+
+    /// <summary>Proofs with symbols.</summary>
+    internal QuickCache Quick { get; private set; } = new();
+
     public ProofCache()
     {
         Functions = new PacketFunctions(Forms.Diagrams);
@@ -43,6 +56,7 @@ public sealed class ProofCache
             Functions = new PacketFunctions(Forms.Diagrams);
             Nodes = new ProgramNodes();
             Runs.Clear();
+            Quick = new QuickCache();
             Outcomes outcomes = new();
             Outcomes = outcomes;
             Running = new LeafFilter(leaf => outcomes[leaf].Kind == OutcomeKind.Running);
@@ -58,10 +72,30 @@ public sealed class ProofCache
         return policy.Value.Oracle;
     }
 
+    /// <summary>A proof is done: what it needed only on its way is forgotten.</summary>
+    internal void End(Ruleset ruleset)
+    {
+        Nodes.Keep(ruleset);
+        Functions.Trim();
+        if (forms.Values.Sum(form => form.Remote.Starts.Length + form.Own.Starts.Length) > FormPiecesMax)
+        {
+            forms.Clear();
+        }
+
+        if (Runs.Count > RunsMax)
+        {
+            Runs.Clear();
+        }
+    }
+
+    /// <summary>The same for vNICs with the same groups.</summary>
+    internal static string GroupsOf(Vnic vnic) => vnic.GroupIds.IsDefaultOrEmpty ? ""
+        : string.Join('|', vnic.GroupIds.Order(StringComparer.Ordinal));
+
     /// <summary>The form of a vNIC; vNICs with the same groups share it.</summary>
     internal PolicyForm FormOf(Vnic vnic, Direction direction, IpFamily family)
     {
-        var key = (string.Join('|', vnic.GroupIds.Order(StringComparer.Ordinal)), direction, family);
+        var key = (GroupsOf(vnic), direction, family);
         if (!forms.TryGetValue(key, out PolicyForm? form))
         {
             forms.Add(key, form = Forms.Of(policy!.Value.Oracle, vnic, direction, family));

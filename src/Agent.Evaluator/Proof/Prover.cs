@@ -47,12 +47,13 @@ public static class Prover
         var claims = new Claims(ruleset, cache.Begin(policy, settings), facts, cache);
         var routes = new Routes(policy, settings, facts, ruleset);
         var pairs = new Pairs(claims, routes, policy);
+        var quick = new QuickProof(claims, routes, pairs, cache.Begin(policy, settings), facts, cache);
         ImmutableSortedDictionary<string, VnicProof>.Builder proofs =
             ImmutableSortedDictionary.CreateBuilder<string, VnicProof>(StringComparer.Ordinal);
         foreach (Vnic vnic in policy.Vnics.Values.Where(vnic => only is null || only.Contains(vnic.Id)))
         {
             cancel.ThrowIfCancellationRequested();
-            Func<VnicProof?>[] parts =
+            Func<VnicProof?>[] parts = quick.Proves(vnic) ? [] :
             [
                 () => claims.Zone(vnic.InterfaceName, routes.ZoneOf(vnic)),
                 () => Claims.Worst(routes.Of(vnic), claims.Check),
@@ -64,6 +65,8 @@ public static class Prover
         VnicProof? host = only is not null ? null
             : Claims.Worst(routes.Zones(), at => claims.Zone(at.Device, at.Zone))
                 ?? Claims.Worst(routes.OfNobody(), claims.Check);
+        quick.End();
+        cache.End(ruleset);
         return new ProofReport(proofs.ToImmutable(), host ?? new VnicProof.Proved());
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Agent.Nftables;
 using Agent.Policy;
 
@@ -30,6 +31,9 @@ internal sealed class Routes
             otherZone--;
         }
     }
+
+    /// <summary>Devices that are no vNIC's and no uplink, which routes go through.</summary>
+    public ImmutableArray<string> Devices => [unmanaged, .. unknownManaged];
 
     /// <summary>A device that nothing names.</summary>
     public string Unmanaged => unmanaged;

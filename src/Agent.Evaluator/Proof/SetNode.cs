@@ -32,6 +32,8 @@ internal sealed class SetNode
     private readonly Dictionary<(SymbolKind, SymbolKind, SymbolKind, SymbolKind, UInt128), SetAnswer> known = [];
     private readonly Dictionary<int, RowIndex> indexes = [];
     private readonly PacketFunction?[] byAddress = new PacketFunction?[2];
+    private (string Name, string Chain)[]? targets;
+    private Dictionary<uint, uint>? marks;
 
     public SetNode(NftSet set, PacketFunctions functions)
     {
@@ -57,6 +59,82 @@ internal sealed class SetNode
     {
         int row = SetSearch.Find(Set, key);
         return row == SetSearch.Ambiguous ? Ambiguous : row < 0 ? 0 : dataOfRow[row];
+    }
+
+    /// <summary>One packet mark, and nothing else, leads to another.</summary>
+    public bool IsMarkMap => IsReadable && Set is
+    { Kind: NftSetKind.MarkMap, Interval: false, Key: [NftType.Mark] } && HasNoKeyTwice();
+
+    // Rows are sorted.
+    private bool HasNoKeyTwice()
+    {
+        for (int row = 1; row < Set.Elements.Count; row++)
+        {
+            if (Set.Elements[row][..Set.KeyBytes].SequenceEqual(Set.Elements[row - 1][..Set.KeyBytes]))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Where <see cref="IsMarkMap"/>: the mark that a mark leads to; null: none.</summary>
+    public uint? MarkOf(uint mark)
+    {
+        if (marks is null)
+        {
+            marks = new Dictionary<uint, uint>(Set.Elements.Count);
+            for (int row = 0; row < Set.Elements.Count; row++)
+            {
+                ReadOnlySpan<byte> element = Set.Elements[row];
+                marks[BitConverter.ToUInt32(element)] = BitConverter.ToUInt32(element[Set.KeyBytes..]);
+            }
+        }
+
+        return marks.TryGetValue(mark, out uint found) ? found : null;
+    }
+
+    /// <summary>Of a map from names of interfaces to verdicts: the chains, each with the names that lead there.</summary>
+    public IEnumerable<(string Name, string Chain)> Targets => targets ??= [.. FindTargets()];
+
+    private IEnumerable<(string Name, string Chain)> FindTargets()
+    {
+        for (int row = 0; IsReadable && Set.Kind == NftSetKind.VerdictMap && row < Set.Elements.Count; row++)
+        {
+            if (NftElements.GetVerdict(SetSearch.DataOf(Set, row)).Chain is string chain)
+            {
+                yield return (NftElements.GetName(Set.Elements[row][..Set.KeyBytes]), chain);
+            }
+        }
+    }
+
+    /// <summary>1 for the elements of a set of addresses of the family; null: it is none, or cannot be read.</summary>
+    public AddressFunction? AddressesOf(IpFamily family)
+    {
+        if (!IsReadable || Set.Kind != NftSetKind.Set
+            || Set.Key is not [var type] || type != (family == IpFamily.V4 ? NftType.Ipv4Addr : NftType.Ipv6Addr))
+        {
+            return null;
+        }
+
+        var builder = new AddressFunction.Builder(family, 2 * dataOfRow.Length + 1);
+        UInt128? before = null;
+        for (int row = 0; row < dataOfRow.Length; row++)
+        {
+            ReadOnlySpan<byte> element = Set.Elements[row];
+            UInt128 first = Number(element[..Set.KeyBytes]);
+            UInt128 last = Set.Interval ? Number(element.Slice(Set.KeyBytes, Set.KeyBytes)) : first;
+            if (last < first || first <= before)
+            {
+                return null;
+            }
+
+            builder.Add(first, last, 1);
+            before = last;
+        }
+
+        return builder.Build();
     }
 
     /// <summary>A key whose fields are constants or whole fields of the packet.</summary>

@@ -102,9 +102,25 @@ internal sealed partial class SymbolicRun
                     ? From(site, index + 1, registers.Copy(), state) : Unknown($"{e.Map} names no counters")),
             NftExpr.ConnLimit e => ConnLimit(site, index, registers, state, e),
             NftExpr.Limit => Unknown("a rate limit decides"),
+            NftExpr.Opaque e when site.Chain.IsTemplate => Symbol(site, index, e, registers, state),
             NftExpr.Opaque e => Unknown($"this build cannot read '{e.Name}'"),
             var other => Unknown($"expression {other.GetType().Name}"),
         };
+
+    private PacketFunction Symbol(
+        Site site, int index, NftExpr.Opaque e, SymbolicRegisters registers, Outcome state)
+    {
+        if (Proof.Symbols.IsEither(e))
+        {
+            return Either(site, From(site, index + 1, registers.Copy(), state), Leaf(state))
+                ?? Unknown("it depends on an interface");
+        }
+
+        (PacketField field, bool holds, IpFamily? family) = Proof.Symbols.Read(e);
+        return family is IpFamily other && other != circumstances.Family
+            ? Unknown("an address of the other family")
+            : Branch(site, index, registers, state, new Answer.Where(Proof.Symbols.Where(functions, field, holds)));
+    }
 
     private PacketFunction Branch(Site site, int index, SymbolicRegisters registers, Outcome state, Answer answer)
     {

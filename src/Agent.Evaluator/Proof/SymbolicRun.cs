@@ -16,7 +16,7 @@ internal sealed partial class SymbolicRun
     /// <summary>More than the kernel's stack takes (NFT_JUMP_STACK_SIZE 16), with gotos in between.</summary>
     private const int DepthMax = 64;
 
-    private readonly ProgramNodes.Table table;
+    private readonly ChainSource table;
     private readonly PacketFunctions functions;
     private readonly Outcomes outcomes;
     private readonly LeafFilter running;
@@ -36,7 +36,7 @@ internal sealed partial class SymbolicRun
     /// <param name="circumstances">What is fixed.</param>
     /// <param name="mentioned">Takes note of what unknown marks were taken not to be.</param>
     public SymbolicRun(
-        ProgramNodes.Table table, PacketFunctions functions, Outcomes outcomes, LeafFilter running,
+        ChainSource table, PacketFunctions functions, Outcomes outcomes, LeafFilter running,
         Circumstances circumstances, Mentioned mentioned)
     {
         this.table = table;
@@ -72,6 +72,12 @@ internal sealed partial class SymbolicRun
             _ => leaf,
         });
     }
+
+    /// <summary>
+    /// What a closed chain does with packets that bring a mark, whatever the devices; nobody looks at the mark behind it.
+    /// </summary>
+    public Summary Closed(ChainNode chain, PacketMark mark) =>
+        SummaryOf(chain, Outcome.Start(mark), liveBehind: false);
 
     private PacketFunction Chain(ChainNode chain, int rule, Outcome start, bool liveBehind)
     {
@@ -123,6 +129,13 @@ internal sealed partial class SymbolicRun
     // What a chain does that is closed is remembered as a whole; here it pays to remember rules.
     private PacketFunction Rule(ChainNode chain, int rule, int leaf, bool liveBehind)
     {
+        // There are as many marks as kinds of addresses: this rule is run once for each.
+        if (chain.MarkMapOf(rule) is SetNode map && outcomes[leaf] is { Mark.IsOriginal: false } state)
+        {
+            return map.MarkOf(state.Mark.Value) is uint mark
+                ? Leaf(state with { Mark = PacketMark.Of(mark) }) : functions.Of(leaf);
+        }
+
         if (chain.IsClosed || chain.RuleReads[rule] is not Reads reads)
         {
             return Anew();
@@ -192,6 +205,11 @@ internal sealed partial class SymbolicRun
 
     private PacketFunction Call(ChainNode target, Outcome state, bool liveBehind)
     {
+        if (target.IsJudge && (liveBehind || !circumstances.HasEntry))
+        {
+            return Unknown("a judgement of which more is asked than whether it accepts");
+        }
+
         if (!target.IsMarkLive(0, liveBehind))
         {
             state = state with { Mark = PacketMark.Of(0) }; // one mark for all that nobody reads

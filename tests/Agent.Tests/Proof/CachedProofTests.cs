@@ -1,0 +1,93 @@
+using Agent.Compiler;
+using Agent.Evaluator.Proof;
+using Agent.Nftables;
+using Agent.Policy;
+using Agent.Tests.Evaluator;
+
+namespace Agent.Tests.Proof;
+
+/// <summary>What a cache remembers never changes an answer, whatever has happened to the ruleset since.</summary>
+public sealed class CachedProofTests
+{
+    [Theory]
+    [InlineData(21, 60)]
+    [InlineData(22, 60)]
+    [InlineData(23, 60)]
+    public void Answers_of_one_cache_are_those_of_full_proofs(int seed, int steps)
+    {
+        var random = new Random(seed);
+        CompileRequest request = QuickProofTests.Host(vnics: 4, profiles: 2, rules: 5);
+        Ruleset compiled = RulesetCompiler.Compile(request).Ruleset;
+        Ruleset held = compiled;
+        var cache = new ProofCache();
+        int different = 0;
+        for (int step = 0; step < steps; step++)
+        {
+            string what = "nothing";
+            if (step % 4 == 3)
+            {
+                held = compiled;
+            }
+            else if (random.Next(4) > 0)
+            {
+                (held, what) = RulesetFaults.Seed(random, held);
+            }
+            else
+            {
+                request = Changed(request, random);
+                compiled = RulesetCompiler.Compile(request).Ruleset;
+                held = random.Next(2) == 0 ? compiled : held;
+                what = "the policy";
+            }
+
+            string[] cached = QuickProofTests.Faulty(QuickProofTests.Prove(request, held, cache));
+            string[] full = QuickProofTests.Faulty(
+                QuickProofTests.Prove(request, held, new ProofCache { IsWithoutSymbols = true }));
+            Assert.True(cached.SequenceEqual(full), $"step {step}, after a change of {what}: "
+                + $"[{string.Join(' ', cached)}] are not proved, but by a full proof [{string.Join(' ', full)}]");
+            different += full.Length > 0 ? 1 : 0;
+        }
+
+        Assert.InRange(different, steps / 5, steps * 4 / 5);
+    }
+
+    private static CompileRequest Changed(CompileRequest request, Random random)
+    {
+        PolicySnapshot policy = request.Policy;
+        string id = $"sg-{random.Next(policy.Groups.Count)}";
+        SecurityGroup group = policy.Groups[id];
+        string vnic = $"eni-{random.Next(policy.Vnics.Count)}";
+        return request with
+        {
+            Policy = random.Next(4) switch
+            {
+                0 => policy with
+                {
+                    Groups = policy.Groups.SetItem(id, group with
+                    {
+                        Members = group.Members.Add(IpPrefix.Parse($"10.90.0.{random.Next(256)}")),
+                    }),
+                },
+                1 => policy with
+                {
+                    Groups = policy.Groups.SetItem(id, group with
+                    {
+                        Rules = [.. group.Rules.Skip(1), PolicyBuilder.Rule(
+                            group.Rules[0].Id, $"in {random.Next(1, 9)} accept tcp {random.Next(1, 99)}/200 10.0.0.0/9")],
+                    }),
+                },
+                2 => policy with
+                {
+                    Vnics = policy.Vnics.SetItem(vnic, policy.Vnics[vnic] with
+                    {
+                        Addresses = [IpPrefix.Parse($"10.200.7.{random.Next(256)}")],
+                    }),
+                },
+                _ => policy with
+                {
+                    Vnics = policy.Vnics.SetItem(vnic, policy.Vnics[vnic] with { GroupIds = [id] }),
+                },
+            },
+        };
+    }
+}

@@ -1,0 +1,165 @@
+using Agent.Compiler;
+using Agent.Evaluator.Proof;
+using Agent.Nftables;
+using Agent.Policy;
+using Agent.Tests.Compiler;
+using Agent.Tests.Evaluator;
+
+namespace Agent.Tests.Proof;
+
+/// <summary>vNICs that look alike are proved once; what makes one of them another is never overlooked.</summary>
+public sealed class QuickProofTests
+{
+    private const string Victim = "eni-3";
+
+    [Fact]
+    public void vNICs_that_look_alike_are_proved_once()
+    {
+        CompileRequest request = Host(vnics: 12, profiles: 3);
+        var cache = new ProofCache();
+        for (int round = 0; round < 2; round++)
+        {
+            Assert.True(Prove(request, RulesetCompiler.Compile(request).Ruleset, cache).IsProved);
+            Assert.Equal(1, cache.Quick.Runs);
+        }
+    }
+
+    [Fact]
+    public void Another_rule_or_member_asks_only_for_the_judgement()
+    {
+        CompileRequest request = Host(vnics: 4, profiles: 2);
+        var cache = new ProofCache();
+        Assert.True(Prove(request, RulesetCompiler.Compile(request).Ruleset, cache).IsProved);
+        SecurityGroup group = request.Policy.Groups["sg-1"];
+        foreach (SecurityGroup changed in (SecurityGroup[])
+        [
+            group with { Rules = group.Rules.RemoveAt(3) },
+            group with { Members = group.Members.Add(IpPrefix.Parse("10.99.0.1")) },
+        ])
+        {
+            CompileRequest next = request with
+            {
+                Policy = request.Policy with { Groups = request.Policy.Groups.SetItem("sg-1", changed) },
+            };
+            Ruleset ruleset = RulesetCompiler.Compile(next).Ruleset;
+            Assert.True(Prove(next, ruleset, cache).IsProved);
+            Assert.Equal(1, cache.Quick.Runs);
+
+            // What was right a moment ago is wrong now, and nothing in the ruleset has changed.
+            Assert.NotEmpty(Faulty(Prove(request, ruleset, cache)));
+        }
+    }
+
+    public static TheoryData<string> Faults => new(
+        "rule gone", "judgements swapped", "another profile", "own address swapped", "row swapped", "row of another",
+        "reply judged as request", "limit always reached", "unreadable", "symbol");
+
+    [Theory]
+    [MemberData(nameof(Faults))]
+    public void One_that_only_nearly_looks_alike_is_not_proved(string fault)
+    {
+        CompileRequest request = Host(vnics: 6, profiles: 3, rules: 6);
+        Ruleset compiled = RulesetCompiler.Compile(request).Ruleset;
+        Ruleset faulty = Seed(compiled, request.Policy, fault);
+        Assert.NotEqual(compiled, faulty);
+        var cache = new ProofCache();
+        Assert.True(Prove(request, compiled, cache).IsProved);
+        foreach (ProofCache used in (ProofCache[])[cache, new ProofCache()])
+        {
+            ProofReport report = Prove(request, faulty, used);
+            Assert.Contains(Victim, Faulty(report));
+            Assert.Contains("eni-1", report.Vnics.Keys.Except(Faulty(report)));
+        }
+
+        Assert.True(Prove(request, compiled, cache).IsProved);
+    }
+
+    private static Ruleset Seed(Ruleset compiled, PolicySnapshot policy, string fault)
+    {
+        string vnic = $"vnic_tap-{Victim}";
+        string own = Convert.ToHexString(Address(policy, Victim));
+        return fault switch
+        {
+            "rule gone" => InChain(compiled, vnic + "_in", rules => [.. rules.Where(
+                rule => rule.Comment != "not for an own address")]),
+            "judgements swapped" => InChain(compiled, vnic + "_in", rules => [.. rules.Select(rule => Targets(
+                rule, name => name.EndsWith("_in", StringComparison.Ordinal) ? name[..^3] + "_out" : name))]),
+            "reply judged as request" => InChain(compiled, vnic + "_in", rules => [.. rules.Select(rule => Targets(
+                rule, name => name.Replace("_out_reply", "_out", StringComparison.Ordinal)))]),
+            "another profile" => InChain(compiled, vnic + "_in", rules => [.. rules.Select(rule => Targets(
+                rule, name => name.EndsWith("_in", StringComparison.Ordinal)
+                    ? CompiledRuleset.ProfileOf(policy.Vnics["eni-1"]) + "_in" : name))]),
+            "own address swapped" => InChain(compiled, vnic + "_in", rules => [.. rules.Select(rule => Exprs(
+                rule, expr => expr is NftExpr.Cmp cmp && Convert.ToHexString([.. cmp.Data]) == own
+                    ? cmp with { Data = Address(policy, "eni-0").ToValueArray() } : expr))]),
+            "limit always reached" => InChain(compiled, $"limit_tap-{Victim}", rules => [new NftRule(
+                rules[0].Exprs.Where(expr => expr is not NftExpr.ConnLimit).ToValueArray())]),
+            "unreadable" => InChain(compiled, vnic + "_out", rules => [.. rules.Select((rule, i) => i > 0 ? rule
+                : new NftRule([new NftExpr.Opaque("fib", [1, 2, 3]), .. rule.Exprs]))]),
+            "symbol" => InChain(compiled, vnic + "_in", rules => [.. rules.Select(rule =>
+                rule.Comment != "not for an own address" ? rule : Exprs(rule, expr => expr is NftExpr.Cmp cmp
+                    && Convert.ToHexString([.. cmp.Data]) == own ? Symbols.Expr(
+                        Agent.Evaluator.Forms.PacketField.OwnDestination, holds: false, IpFamily.V4) : expr))]),
+            "row swapped" => InMap(compiled, "vnic_to", rows => (Row(rows, Victim), Row(rows, "eni-0"))),
+            _ => InMap(compiled, "vnic_from", rows => (Row(rows, Victim), Row(rows, "eni-0"))),
+        };
+    }
+
+    private static byte[] Address(PolicySnapshot policy, string vnic) =>
+        policy.Vnics[vnic].Addresses[0].Address.GetAddressBytes();
+
+    private static NftRule Exprs(NftRule rule, Func<NftExpr, NftExpr> change) =>
+        rule with { Exprs = rule.Exprs.Select(change).ToValueArray() };
+
+    private static NftRule Targets(NftRule rule, Func<string, string> change) => Exprs(rule, expr =>
+        expr is NftExpr.VerdictIs { Verdict: { Chain: string name } verdict }
+            && name.StartsWith("p_", StringComparison.Ordinal)
+            ? new NftExpr.VerdictIs(verdict with { Chain = change(name) }) : expr);
+
+    private static Ruleset InChain(Ruleset ruleset, string name, Func<NftRule[], NftRule[]> change) => InTable(
+        ruleset, table => table with
+        {
+            Chains = table.Chains.Select(chain => chain.Name != name ? chain
+                : chain with { Rules = change([.. chain.Rules]).ToValueArray() }).ToValueArray(),
+        });
+
+    private static int Row(NftElements rows, string vnic) => Enumerable.Range(0, rows.Count).First(
+        row => NftElements.GetName(rows[row][..16]) == "tap-" + vnic);
+
+    // Two rows exchange what they lead to.
+    private static Ruleset InMap(Ruleset ruleset, string name, Func<NftElements, (int, int)> pick) => InTable(
+        ruleset, table => table with
+        {
+            Sets = table.Sets.Select(set =>
+            {
+                if (set.Name != name)
+                {
+                    return set;
+                }
+
+                (int one, int other) = pick(set.Elements);
+                var rows = new NftElements.Builder(set.Elements.RowBytes);
+                for (int row = 0; row < set.Elements.Count; row++)
+                {
+                    int data = row == one ? other : row == other ? one : row;
+                    rows.Add([.. set.Elements[row][..16], .. set.Elements[data][16..]]);
+                }
+
+                return set with { Elements = rows.Build() };
+            }).ToValueArray(),
+        });
+
+    private static Ruleset InTable(Ruleset ruleset, Func<NftTable, NftTable> change) => new(ruleset.Tables
+        .Select(table => table.Family == NftFamily.Inet ? change(table) : table).ToValueArray());
+
+    internal static string[] Faulty(ProofReport report) => [.. report.Vnics
+        .Append(new KeyValuePair<string, VnicProof>("", report.Host))
+        .Where(pair => pair.Value is not VnicProof.Proved).Select(pair => pair.Key)];
+
+    internal static CompileRequest Host(int vnics, int profiles, int rules = 12) =>
+        CompilerAgainstOracleTests.Request(LargePolicy.Of(vnics, profiles, rules));
+
+    internal static ProofReport Prove(CompileRequest request, Ruleset ruleset, ProofCache? cache = null) =>
+        Prover.Prove(ruleset, request.Policy, request.PolicySettings,
+            ProverTests.FactsOf(RulesetCompiler.Compile(request)), cache);
+}
