@@ -37,13 +37,13 @@ TOOLS
     apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-# Arguments of the runner: VM_TESTS; or "all", which is every test but those of the file "except"; or the classes of
-# the file "matrix". The runner wants one kind of filter at a time.
+# Arguments of the runner: VM_TESTS; or "all"; or the classes of the file "matrix"; never what "except" names.
 test_arguments() {
     printf -- '-noColor -noLogo -reporter verbose'
+    awk '!/^ *(#|$)/ { printf " -method- %s", "'\''" $1 "'\''" }' "$HERE/except"
     case ${VM_TESTS:-} in
     '') awk '!/^ *(#|$)/ { printf " -class %s", $1 }' "$HERE/matrix" ;;
-    all) awk '!/^ *(#|$)/ { printf " -method- %s", "'\''" $1 "'\''" }' "$HERE/except" ;;
+    all) ;;
     *) printf ' %s' "$VM_TESTS" ;;
     esac
     echo

@@ -163,7 +163,8 @@ public sealed class RulesetFaultTests : IDisposable
     {
         PacketTuple tuple = example.Packet;
         string[] prefixes = tuple.Family == IpFamily.V4
-            ? ["10.1.2.3/32", "10.9.0.0/28", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/15", "10.128.0.0/9", "198.51.0.0/16"]
+            ? ["10.1.2.3/32", "10.9.0.0/28", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/15", "10.128.0.0/9",
+                "198.51.0.0/16"]
             : ["2001:db8:5::/52", "2001:db8:ffff::/64"];
         UInt128[] remotes =
         [
