@@ -34,6 +34,9 @@ public sealed class CompiledRuleset
     /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
     public required ImmutableSortedDictionary<string, ushort> Zones { get; init; }
 
+    /// <summary>vNICs (by id) without a guard: no such device yet, or the kernel refused something of theirs.</summary>
+    public ImmutableHashSet<string> Unguarded => [.. Request.Policy.Vnics.Keys.Where(id => !Guards.ContainsKey(id))];
+
     /// <summary>Per profile name; closed profiles are not in it.</summary>
     internal IReadOnlyDictionary<string, CompiledProfile> Profiles { get; }
 

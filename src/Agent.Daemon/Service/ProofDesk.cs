@@ -82,6 +82,7 @@ internal sealed class ProofDesk(Reconciler reconciler, TimeProvider clock) : IDi
         Epoch = enforced.Request.Epoch,
         Zones = enforced.Zones,
         Closed = enforced.Closed,
+        Unguarded = enforced.Unguarded,
         Adopting = enforced.Request.Settings.AdoptsSessions ? enforced.Request.Adopting : [],
         ManagedInterfaces = enforced.Request.Settings.ManagedInterfaces,
     };

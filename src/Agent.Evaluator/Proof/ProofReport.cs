@@ -23,6 +23,11 @@ public sealed record ProofFacts
     public ImmutableHashSet<string> Adopting { get; init; } = [];
 
     /// <summary>
+    /// vNICs (by id) that have no guard: their device does not exist, or the kernel refused something of theirs.
+    /// </summary>
+    public ImmutableHashSet<string> Unguarded { get; init; } = [];
+
+    /// <summary>
     /// Interfaces that are closed unless the policy names them: exact names, or prefixes that end in '*'.
     /// </summary>
     public ImmutableArray<string> ManagedInterfaces { get; init; } = [];
@@ -58,9 +63,14 @@ public sealed record Counterexample(
     string Path, string Situation, PacketTuple Packet, HookInput Input, PacketFate Expected, string Why,
     PacketFate Observed, Trace Trace)
 {
+    /// <summary>
+    /// A frame at the ingress of a guest's device: its shape and its bytes, which need not be a packet. Null: a packet.
+    /// </summary>
+    public string? Frame { get; init; }
+
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Path}, {Situation}: {Packet}: expected {Expected} ({Why}), but {Observed}: {Trace}");
+        $"{Path}, {Situation}: {Frame ?? Packet.ToString()}: expected {Expected} ({Why}), but {Observed}: {Trace}");
 }
 
 /// <summary>What becomes of a packet at a hook, as far as the policy has a say.</summary>
@@ -86,6 +96,9 @@ public enum PacketFate
 
     /// <summary>Its session would be looked for in the zone of another VPC.</summary>
     WrongZone,
+
+    /// <summary>A frame of a guest that is treated as it should be, but not counted by its kind.</summary>
+    CountedAsAnother,
 }
 
 /// <summary>The answer for a ruleset.</summary>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Agent.Evaluator.Guards;
 using Agent.Nftables;
 using Agent.Policy;
 
@@ -20,7 +21,7 @@ namespace Agent.Evaluator.Proof;
 /// <see cref="SituationPackets"/> lists; the hooks of the inet family are where packets of vNICs pass. Quantified: the
 /// foreign bits of the conntrack mark, every older epoch, every packet mark that the program does not name, and whether
 /// a limit of sessions is reached (then packets that open a session may be dropped, and nothing else may change).
-/// Ingress guards (netdev) and the bridge family are proved elsewhere.
+/// What guests send is first judged by their guards (netdev), frame by frame: <see cref="GuardProofs"/>.
 /// </para>
 /// </remarks>
 public static class Prover
@@ -44,12 +45,14 @@ public static class Prover
         var claims = new Claims(ruleset, cache.Begin(policy, settings), facts, cache);
         var routes = new Routes(policy, settings, facts, ruleset);
         var pairs = new Pairs(claims, routes, policy);
+        var guards = new GuardProofs(ruleset, cache.Guards);
         ImmutableSortedDictionary<string, VnicProof>.Builder proofs =
             ImmutableSortedDictionary.CreateBuilder<string, VnicProof>(StringComparer.Ordinal);
         foreach (Vnic vnic in policy.Vnics.Values.Where(vnic => only is null || only.Contains(vnic.Id)))
         {
             Func<VnicProof?>[] parts =
             [
+                () => facts.Unguarded.Contains(vnic.Id) ? null : guards.Check(vnic),
                 () => claims.Zone(vnic.InterfaceName, routes.ZoneOf(vnic)),
                 () => Claims.Worst(routes.Of(vnic), claims.Check),
                 () => pairs.Of(vnic),

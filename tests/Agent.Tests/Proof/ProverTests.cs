@@ -87,6 +87,7 @@ public sealed class ProverTests
         Epoch = compiled.Request.Epoch,
         Zones = compiled.Zones,
         Closed = [.. compiled.Failed.Keys],
+        Unguarded = compiled.Unguarded,
         Adopting = compiled.Request.Settings.AdoptsSessions ? compiled.Request.Adopting : [],
         ManagedInterfaces = compiled.Request.Settings.ManagedInterfaces,
     };
