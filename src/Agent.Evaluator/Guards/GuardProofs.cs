@@ -146,11 +146,14 @@ internal sealed class GuardProofs
     private GuardFunctions? FunctionsOf(
         Vnic vnic, (GuardTable, string)[] chains, GuardExpectation expectation, FrameShape shape, GuardUses uses)
     {
-        var run = new GuardRun(chains, shape, vnic.InterfaceName, uses, cache.Diagrams, cache.Outcomes);
+        var run = new GuardRun(chains, shape, vnic.InterfaceName, uses, cache.Diagrams, cache.Outcomes)
+        {
+            KindOf = counter => CountedAs(vnic.InterfaceName, counter),
+        };
         ImmutableArray<FrameClause> clauses = expectation.Of(shape);
         var fields = new FrameFields([.. run.Tests(), .. clauses.SelectMany(clause => clause.When.Tests())], shape);
         return fields.IsEmpty ? null : new GuardFunctions(
-            fields, cache.Diagrams.Map(run.Of(fields), leaf => KindOf(vnic, leaf)), Expected(clauses, fields));
+            fields, run.Of(fields), Expected(clauses, fields));
     }
 
     private FrameDiagram Expected(ImmutableArray<FrameClause> clauses, FrameFields fields)
@@ -170,28 +173,21 @@ internal sealed class GuardProofs
 
     // The interface's part of a counter's name is no part of the outcome: all guards are one function.
     private static GuardOutcome OutcomeOf(FrameFault? fault) =>
-        new(Accepted: fault is null, fault is { } kind ? FrameFaults.PrefixOf(kind) : "");
+        new(Accepted: fault is null, fault is { } kind ? $"{FrameFaults.PrefixOf(kind)} " : "");
 
-    private int KindOf(Vnic vnic, int leaf)
-    {
-        GuardOutcome outcome = cache.Outcomes[leaf];
-        return outcome.Counters.Length == 0 || outcome.Unknown is not null
-            ? leaf : cache.Outcomes.Of(outcome with { Counters = CountedAs(vnic, outcome.Counters.TrimEnd()) });
-    }
-
-    private static string CountedAs(Vnic vnic, string counters)
+    private static string CountedAs(string interfaceName, string counter)
     {
         foreach (FrameFault fault in Enum.GetValues<FrameFault>())
         {
             string prefix = FrameFaults.PrefixOf(fault);
-            if (counters.StartsWith(prefix, StringComparison.Ordinal)
-                && CounterNames.IsOf(vnic.InterfaceName, counters.AsSpan(prefix.Length)))
+            if (counter.StartsWith(prefix, StringComparison.Ordinal)
+                && CounterNames.IsOf(interfaceName, counter.AsSpan(prefix.Length)))
             {
                 return prefix;
             }
         }
 
-        return $"other: {counters}";
+        return $"other: {counter}";
     }
 
     private VnicProof? Explain(

@@ -4,7 +4,7 @@ namespace Agent.Evaluator.Guards;
 
 /// <summary>What became of a frame at a device.</summary>
 /// <param name="Accepted">It goes on.</param>
-/// <param name="Counters">Names of the counters that counted it, in order, with a space behind each.</param>
+/// <param name="Counters">Kinds of the counters that counted it, in order, with a space behind each.</param>
 /// <param name="IsMarked">Its packet mark was written.</param>
 /// <param name="Unknown">Why nobody knows; null: it is known.</param>
 internal readonly record struct GuardOutcome(
@@ -39,6 +39,9 @@ internal sealed class GuardRun
     private readonly FrameDiagrams diagrams;
     private readonly GuardOutcomes outcomes;
     private readonly List<Base> bases = [];
+
+    /// <summary>What stands for a counter in an outcome.</summary>
+    public required Func<string, string> KindOf { get; init; }
 
     /// <summary>A base chain, and the chains that it leads to.</summary>
     private sealed record Base(string Start, Dictionary<string, List<IReadOnlyList<GuardStep>>?> Chains);
@@ -152,7 +155,7 @@ internal sealed class GuardRun
                     GuardStep.Ask ask => Where(fields, run.diagrams, ask.Test, result, next),
                     GuardStep.End => next,
                     GuardStep.Count count => Changed(
-                        result, outcome => outcome with { Counters = $"{count.Counter} {outcome.Counters}" }),
+                        result, outcome => outcome with { Counters = $"{run.KindOf(count.Counter)} {outcome.Counters}" }),
                     GuardStep.Mark => Changed(result, outcome => outcome with { IsMarked = true }),
                     GuardStep.Give give => Verdict(give.Verdict, next, returned),
                     GuardStep.Unknown unknown => Unknown(unknown.Reason),

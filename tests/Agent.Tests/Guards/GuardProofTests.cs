@@ -96,7 +96,7 @@ public sealed class GuardProofTests
                 GuardOutcome observed = cache.Outcomes[cache.Diagrams.At(both!.Observed, Class)];
                 Assert.True(observed == cache.Outcomes[cache.Diagrams.At(both.Expected, Class)], what);
                 Assert.True(observed.Accepted == expected.Passes, $"{shape}: {observed}\n{what}");
-                Assert.Equal(expected.Fault is { } fault ? FrameFaults.PrefixOf(fault) : "", observed.Counters);
+                Assert.Equal(expected.Fault is { } fault ? $"{FrameFaults.PrefixOf(fault)} " : "", observed.Counters);
             }
 
             return expected.Fault?.ToString() ?? "passed";
