@@ -63,6 +63,12 @@ internal sealed record Circumstances
 
     public ushort Zone { get; init; }
 
+    /// <summary>At a bridge: whom frames are for.</summary>
+    public FrameDestination? FrameTo { get; init; }
+
+    /// <summary>Bits that a packet mark has not, unless the program set them.</summary>
+    public uint PassedBits { get; init; }
+
     /// <summary>Bits of the conntrack mark that carry the policy epoch; the others are foreign, and unknown.</summary>
     public uint EpochMask { get; init; }
 

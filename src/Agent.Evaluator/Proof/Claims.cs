@@ -67,6 +67,7 @@ internal sealed class Claims
         Route route, Situation situation, IpFamily family, HookPart run, ICollection<Stop>? stopped = null)
     {
         Circumstances circumstances = CircumstancesOf(route, situation, family);
+        run = route.Legs.IsEmpty ? run : (at, start, mentions) => Hooks.Along(route.Legs, at, start, mentions);
         PacketMark mark = route.TrustedMark is uint trusted ? PacketMark.Of(trusted) : PacketMark.Original;
         var mentioned = new Mentioned();
         VnicProof? fault = Compare(new Question(route, situation, circumstances, mark), run, mentioned, stopped);
@@ -80,7 +81,8 @@ internal sealed class Claims
 
         bool mayBeTrusted = route is { Receiver: not null, Sender: null, IsBehindSender: false };
         foreach (uint value in mentioned.Marks.Where(
-            value => !mayBeTrusted || !oracle.Settings.TrustedMarks.Contains(value)))
+            value => !facts.HookMarks.Contains(value) && (value & facts.PassedBits) == 0
+                && (!mayBeTrusted || !oracle.Settings.TrustedMarks.Contains(value))))
         {
             fault ??= Compare(
                 new Question(route, situation, circumstances, PacketMark.Of(value)), run, new Mentioned(), stopped);
@@ -117,8 +119,10 @@ internal sealed class Claims
 
     private Circumstances CircumstancesOf(Route route, Situation situation, IpFamily family) => new()
     {
-        Table = NftFamily.Inet,
+        Table = route.Table,
         Hook = route.Hook,
+        FrameTo = route.FrameTo,
+        PassedBits = facts.PassedBits,
         Family = family,
         In = route.In,
         Out = route.Out,

@@ -3,6 +3,19 @@ using System.Globalization;
 
 namespace Agent.Evaluator.Proof;
 
+/// <summary>What the ruleset should do with frames of vNICs at a bridge.</summary>
+public enum BridgeClaim : byte
+{
+    /// <summary>The kernel has nothing there.</summary>
+    None,
+
+    /// <summary>It drops them.</summary>
+    Closed,
+
+    /// <summary>It judges them.</summary>
+    Open,
+}
+
 /// <summary>What is fixed outside of the policy: how this host's datapath was set up.</summary>
 public sealed record ProofFacts
 {
@@ -21,6 +34,20 @@ public sealed record ProofFacts
 
     /// <summary>vNICs (by id) that may go on with TCP sessions whose begin nobody saw.</summary>
     public ImmutableHashSet<string> Adopting { get; init; } = [];
+
+    /// <summary>What stands in the bridge family.</summary>
+    public BridgeClaim Bridge { get; init; }
+
+    /// <summary>Names of the bridge devices, if ports of bridges are judged.</summary>
+    public ImmutableArray<string> Bridges { get; init; } = [];
+
+    /// <summary>
+    /// Bits of the packet mark by which one table tells the other what it has judged. Nobody else sets them.
+    /// </summary>
+    public uint PassedBits { get; init; }
+
+    /// <summary>Packet marks by which one table tells the other something else. Nobody else sets them.</summary>
+    public ImmutableHashSet<uint> HookMarks { get; init; } = [];
 
     /// <summary>
     /// vNICs (by id) that have no guard: their device does not exist, or the kernel refused something of theirs.

@@ -117,6 +117,9 @@ internal sealed partial class SymbolicRun
             case Answer.Where { Packets: var packets }:
                 return functions.Bind(packets, null, holds => holds == 1
                     ? From(site, index + 1, registers.Copy(), state) : Leaf(state));
+            case Answer.Either:
+                return Either(site, From(site, index + 1, registers.Copy(), state), Leaf(state))
+                    ?? Unknown("a byte that is not modelled decides");
             case Answer.ByName { Side: var side, Holds: var holds }:
                 return ByName(site, side, name => holds(name) ? 1 : 0, couldBe: [0, 1], found => found == 1
                     ? From(site, index + 1, registers.Copy(), state) : Leaf(state));
