@@ -37,6 +37,15 @@ public sealed class CompiledRuleset
     /// <summary>vNICs (by id) without a guard: no such device yet, or the kernel refused something of theirs.</summary>
     public ImmutableHashSet<string> Unguarded => [.. Request.Policy.Vnics.Keys.Where(id => !Guards.ContainsKey(id))];
 
+    /// <summary>
+    /// Bits of the packet mark by which a hook tells a later one that a sender was judged; 0: there is no later one.
+    /// </summary>
+    public uint PassedBits => Request.Host.Bridge == BridgeLayer.Open ? Decision.Passed : 0;
+
+    /// <summary>Packet marks by which a hook tells a later one something else.</summary>
+    public ImmutableHashSet<uint> HookMarks => Request.Host.Bridge == BridgeLayer.Open
+        ? [Decision.HostAnswer, Decision.HostUnserved] : [];
+
     /// <summary>Per profile name; closed profiles are not in it.</summary>
     internal IReadOnlyDictionary<string, CompiledProfile> Profiles { get; }
 

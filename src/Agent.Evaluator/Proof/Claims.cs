@@ -92,13 +92,16 @@ internal sealed class Claims
     }
 
     /// <summary>Every packet of the vNIC is tracked in the zone of its VPC, and nothing is dropped before.</summary>
-    public VnicProof? Zone(string device, ushort? zone)
+    public VnicProof? Zone(string device, ushort? zone, NftFamily table = NftFamily.Inet)
     {
-        Route[] ways =
-        [
-            new Route($"{device} -> conntrack", NftHook.Prerouting, Interfaces.Of(device), Interfaces.None),
-            new Route($"host -> conntrack -> {device}", NftHook.Output, Interfaces.None, Interfaces.Of(device)),
-        ];
+        Route arriving = new($"{device} -> conntrack", NftHook.Prerouting, Interfaces.Of(device), Interfaces.None)
+        {
+            Table = table,
+        };
+        Route leaving = new($"host -> conntrack -> {device}", NftHook.Output, Interfaces.None, Interfaces.Of(device));
+
+        // What this host sends to a bridge has been tracked when it gets there.
+        Route[] ways = table == NftFamily.Bridge ? [arriving] : [arriving, leaving];
         return Worst(ways.SelectMany(way => Families, (way, family) => (way, family)), at =>
         {
             Circumstances before = CircumstancesOf(at.way, Situation.NotTracked, at.family) with

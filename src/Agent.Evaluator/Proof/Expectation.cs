@@ -32,7 +32,7 @@ internal sealed class Expectation(
     /// <returns>Leaves are <see cref="PacketFate"/>s.</returns>
     public PacketFunction Of(Route route, Situation situation, IpFamily family)
     {
-        if (route.IsOfAnotherZone && situation.HasEntry)
+        if ((route.IsOfAnotherZone && situation.HasEntry) || route.IsFlooded || route.IsBarred)
         {
             return Fate(PacketFate.Dropped);
         }
@@ -201,13 +201,18 @@ internal sealed class Expectation(
         IcmpTypes(family == IpFamily.V4 ? SituationPackets.Icmpv4Errors : SituationPackets.Icmpv6Errors)));
 
     // What concerns one link is never routed.
+    // What a bridge itself says has met no conntrack.
     private PacketFunction Untracked(Route route, Situation situation, IpFamily family, bool sent) =>
-        situation.State == CtState.Invalid || family == IpFamily.V4 || route.Hook == NftHook.Forward
+        (situation.State == CtState.Invalid && (sent || !route.IsLink)) || family == IpFamily.V4
+        || (route.Hook == NftHook.Forward && !route.IsLink) || (sent && IsClosed(route))
             ? Fate(PacketFate.Dropped)
             : Fixed($"untracked {sent}", () => Where(
                 And(And(Protocol(IpProtocol.Icmpv6), HasType()),
                     IcmpTypes(sent ? SituationPackets.NeighbourFrom : SituationPackets.NeighbourTo)),
                 Fate(PacketFate.Passed), Fate(PacketFate.Dropped)));
+
+    private bool IsClosed(Route route) => route.Beyond == Beyond.Closed || (route.Receiver is Vnic receiver
+        && (facts.Closed.Contains(receiver.Id) || receiver.VpcId != route.Sender?.VpcId));
 
     private PacketFunction HasType() => functions.Of(functions.Diagrams.Where(
         PacketField.Transport, TransportSize.Of(1), TransportSize.Max, Diagrams.Leaf(1), Diagrams.Leaf(0)));

@@ -1,3 +1,4 @@
+using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Evaluator.Proof;
@@ -8,7 +9,11 @@ namespace Agent.Evaluator.Proof;
 /// sender of a VPC stops at the same few places, so each receiver is run once from each of them, with "some vNIC of
 /// the VPC" as the sender. That is every pair: n + n runs instead of n x n.
 /// </remarks>
-internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
+/// <param name="claims">Compares.</param>
+/// <param name="routes">Zones.</param>
+/// <param name="policy">The vNICs.</param>
+/// <param name="frames">They are ports of a bridge, and frames are for these; null: packets are routed.</param>
+internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy, FrameDestination? frames = null)
 {
     private readonly Dictionary<string, Dictionary<(Situation, IpFamily), HashSet<Stop>>> stops =
         new(StringComparer.Ordinal);
@@ -29,9 +34,11 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy)
     private string[] NamesOf(string vpcId) => [.. byVpc[vpcId].Select(vnic => vnic.InterfaceName)];
 
     private Route Pair(Vnic sender, Vnic receiver) => new(
-        $"{sender.InterfaceName} -> {receiver.InterfaceName}", Nftables.NftHook.Forward,
+        $"{sender.InterfaceName} -> {receiver.InterfaceName}", NftHook.Forward,
         Interfaces.Of(sender.InterfaceName), Interfaces.Of(receiver.InterfaceName))
     {
+        Table = frames is null ? NftFamily.Inet : NftFamily.Bridge,
+        FrameTo = frames,
         Sender = sender,
         Receiver = receiver,
         Zone = routes.ZoneOf(sender),

@@ -45,6 +45,7 @@ public static class Prover
         var claims = new Claims(ruleset, cache.Begin(policy, settings), facts, cache);
         var routes = new Routes(policy, settings, facts, ruleset);
         var pairs = new Pairs(claims, routes, policy);
+        var bridges = new BridgeProofs(claims, routes, policy, facts, ruleset);
         var guards = new GuardProofs(ruleset, cache.Guards);
         ImmutableSortedDictionary<string, VnicProof>.Builder proofs =
             ImmutableSortedDictionary.CreateBuilder<string, VnicProof>(StringComparer.Ordinal);
@@ -56,13 +57,14 @@ public static class Prover
                 () => claims.Zone(vnic.InterfaceName, routes.ZoneOf(vnic)),
                 () => Claims.Worst(routes.Of(vnic), claims.Check),
                 () => pairs.Of(vnic),
+                () => bridges.Of(vnic),
             ];
             proofs.Add(vnic.Id, Claims.Worst(parts, part => part()) ?? new VnicProof.Proved());
         }
 
         VnicProof? host = only is not null ? null
             : Claims.Worst(routes.Zones(), at => claims.Zone(at.Device, at.Zone))
-                ?? Claims.Worst(routes.OfNobody(), claims.Check);
+                ?? Claims.Worst(routes.OfNobody(), claims.Check) ?? bridges.OfNobody();
         return new ProofReport(proofs.ToImmutable(), host ?? new VnicProof.Proved());
     }
 }

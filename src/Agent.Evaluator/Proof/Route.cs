@@ -64,6 +64,13 @@ internal sealed record Route(string Name, NftHook Hook, Interfaces In, Interface
     /// <summary>It does not leave its link: ARP and neighbour discovery may pass.</summary>
     public bool IsLink => Table == NftFamily.Bridge && Legs.IsEmpty;
 
+    /// <summary>Nothing passes here, live sessions included.</summary>
+    public bool IsBarred { get; init; }
+
+    /// <summary>It reaches a guest that it is not for.</summary>
+    public bool IsFlooded => FrameTo is { Kind: FrameReceiver.Another }
+        && (Receiver is not null || Beyond == Beyond.Receiver);
+
     /// <summary>The guest that sends.</summary>
     public Vnic? Sender { get; init; }
 

@@ -21,7 +21,7 @@ internal sealed partial class SymbolicRun
 
         (int offset, int length) = ((int)e.Offset, (int)e.Length);
         var value = new SymbolicByte[length];
-        if (e.Base == NftPayloadBase.LinkLayer && circumstances.FrameTo is not null && (offset, length) == (0, MacBytes))
+        if (e is { Base: NftPayloadBase.LinkLayer, Offset: 0, Length: MacBytes } && circumstances.FrameTo is not null)
         {
             return registers.TryStore(e.Dreg.Word, Symbols(SymbolKind.DestinationMac, MacBytes))
                 ? From(site, index + 1, registers, state) : Unknown("a value does not fit");
