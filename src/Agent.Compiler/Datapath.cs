@@ -188,10 +188,12 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         [Exprs.CommentedRule("judged again behind the bridge",
             [Exprs.InterfaceIn(incoming: false, BridgeSet), .. then])];
 
-    // At the bridge nobody can tell whether a frame will be routed; here it is.
+    // At the bridge nobody can tell whether a frame will be routed, or was; here it is. What a bridge says itself is of
+    // no session, so that to a bridge nothing may go that looks like it.
     private IEnumerable<NftRule> LinkLocal() => layer is { IsBridge: false, Bridged: true }
         ? ((bool[])[true, false]).Select(incoming => Exprs.CommentedRule(
-            "link-local", Exprs.CtState(CtStates.Untracked), Exprs.L4Proto(IpProtocol.Icmpv6),
+            "link-local", Exprs.CtState(incoming ? CtStates.Untracked : CtStates.Untracked | CtStates.Invalid),
+            Exprs.L4Proto(IpProtocol.Icmpv6),
             Exprs.InterfaceIn(incoming, BridgeSet), Exprs.Drop()))
         : [];
 
@@ -445,6 +447,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
                 ? Exprs.Rule(Exprs.EtherType(0x0806), Exprs.Accept())
                 : Exprs.CommentedRule("routed", Exprs.HasInterface(incoming: !from),
                     Exprs.Goto(drop(DropReason.Invalid))),
+            .. layer.IsBridge // where IPv4 may be of no session as well, and carry any protocol
+                ? [Exprs.Rule(Exprs.Family(IpFamily.V4), Exprs.Goto(drop(DropReason.Invalid)))]
+                : Array.Empty<NftRule>(),
             .. types.Select(type => Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.IcmpType(type), Exprs.Accept())),
             Exprs.Rule(Exprs.Goto(drop(DropReason.Invalid))),
         ]);

@@ -301,7 +301,7 @@ public static class RulesetCompiler
             AddZones(parts, datapath);
             if (datapath.IsBridge)
             {
-                var ports = new BridgePorts(policy, zones);
+                var ports = new BridgePorts(policy, zones, open, request.Settings);
                 parts.Chains.AddRange(ports.Chains());
                 parts.Sets.AddRange(ports.Sets());
             }
