@@ -364,8 +364,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             .. HostServices(reply: true, Exprs.Return()),
             Exprs.CommentedRule("of a service that is closed",
                 Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
-            .. layer.Bridged
-                ? [Exprs.Rule(Exprs.CtMarkMaskedIsNot(settings.EpochMask, 0),
+            .. layer.Bridged // a session that nobody has judged yet is none to revive either
+                ? [Exprs.Rule(
                     Exprs.InterfaceIn(incoming: false, BridgeSet), Exprs.MarkSet(Decision.HostUnserved))]
                 : Array.Empty<NftRule>(),
         ]);
