@@ -201,9 +201,8 @@ internal sealed class Expectation(
         IcmpTypes(family == IpFamily.V4 ? SituationPackets.Icmpv4Errors : SituationPackets.Icmpv6Errors)));
 
     // What concerns one link is never routed.
-    // What a bridge itself says has met no conntrack.
     private PacketFunction Untracked(Route route, Situation situation, IpFamily family, bool sent) =>
-        (situation.State == CtState.Invalid && (sent || !route.IsLink)) || family == IpFamily.V4
+        (situation.State == CtState.Invalid && (sent || !route.IsUntold)) || family == IpFamily.V4
         || (route.Hook == NftHook.Forward && !route.IsLink) || (sent && IsClosed(route))
             ? Fate(PacketFate.Dropped)
             : Fixed($"untracked {sent}", () => Where(

@@ -64,6 +64,11 @@ internal sealed record Route(string Name, NftHook Hook, Interfaces In, Interface
     /// <summary>It does not leave its link: ARP and neighbour discovery may pass.</summary>
     public bool IsLink => Table == NftFamily.Bridge && Legs.IsEmpty;
 
+    /// <summary>
+    /// At a bridge: what the host or the bridge itself says has met no conntrack at all, and is "of no session".
+    /// </summary>
+    public bool IsUntold => IsLink || (FromHost && !Legs.IsEmpty);
+
     /// <summary>Nothing passes here, live sessions included.</summary>
     public bool IsBarred { get; init; }
 
