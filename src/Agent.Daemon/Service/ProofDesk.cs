@@ -83,16 +83,22 @@ internal sealed class ProofDesk(Reconciler reconciler, TimeProvider clock) : IDi
         Zones = enforced.Zones,
         Closed = enforced.Closed,
         Unguarded = enforced.Unguarded,
+        Bridge = enforced.Request.Host.Bridge switch
+        {
+            BridgeLayer.Open => BridgeClaim.Open,
+            BridgeLayer.Closed => BridgeClaim.Closed,
+            _ => BridgeClaim.None,
+        },
+        Bridges = [.. enforced.Request.Host.Bridges],
+        PassedBits = enforced.PassedBits,
+        HookMarks = enforced.HookMarks,
         Adopting = enforced.Request.Settings.AdoptsSessions ? enforced.Request.Adopting : [],
         ManagedInterfaces = enforced.Request.Settings.ManagedInterfaces,
     };
 
-    // What cannot be proved is never called proved: bridges are not modelled yet, and a vNIC that was held back keeps
-    // rules of another policy.
+    // What cannot be proved is never called proved: a vNIC that was held back keeps rules of another policy.
     private static VnicProof.Unknown? Known(CompiledRuleset enforced, string id) =>
-        enforced.Request.Host.Bridge == BridgeLayer.Open
-            ? new VnicProof.Unknown("this host judges at bridges, which the prover does not model yet")
-        : enforced.Failed.TryGetValue(id, out string? reason) && !enforced.Closed.Contains(id)
+        enforced.Failed.TryGetValue(id, out string? reason) && !enforced.Closed.Contains(id)
             ? new VnicProof.Unknown($"it keeps older rules: {reason}") : null;
 
     private static V1.VnicProof Message(string id, string interfaceName, VnicProof proof) => new()

@@ -6,6 +6,12 @@ namespace Agent.Evaluator.Proof;
 /// <summary>What becomes of frames of vNICs that are, or become, ports of a bridge.</summary>
 internal sealed class BridgeProofs
 {
+    /// <summary>What is not proved on a host that judges at bridges. It goes when that is proved too.</summary>
+    private const string NotProved =
+        "proved for guards, routed packets, and tracked packets and neighbour discovery at bridges; not for ARP and "
+        + "other frames that are no IP at a bridge, later fragments that this host sends to a port, and packets that are "
+        + "routed between two ports of bridges, or between one and a routed vNIC";
+
     private readonly Claims claims;
     private readonly Routes routes;
     private readonly ProofFacts facts;
@@ -22,8 +28,11 @@ internal sealed class BridgeProofs
         this.facts = facts;
         this.ruleset = ruleset;
         bridged = new BridgeRoutes(routes, policy, facts);
-        pairs = [.. bridged.Frames.Select(to => new Pairs(claims, routes, policy, to))];
+        pairs = [.. bridged.Frames.Select(to => new Pairs(claims, routes, policy, to, facts.Closed))];
     }
+
+    /// <summary>It is not merely what is never proved.</summary>
+    internal static bool IsUnexpected(VnicProof.Unknown unknown) => unknown.Reason != NotProved;
 
     /// <returns>Null: as it should be.</returns>
     public VnicProof? Of(Vnic vnic) => facts.Bridge switch
@@ -36,6 +45,7 @@ internal sealed class BridgeProofs
             () => Claims.Worst(bridged.Of(vnic), claims.Check),
             () => Claims.Worst(bridged.FromBridge(vnic), Untracked),
             () => Claims.Worst(pairs, of => of.Of(vnic)),
+            () => new VnicProof.Unknown(NotProved),
         ], part => part()),
     };
 

@@ -97,7 +97,11 @@ internal sealed class Expectation(
 
         if (route.TrustedMark is not null)
         {
-            return Fate(situation.HasEntry ? PacketFate.Admitted : PacketFate.Passed);
+            return situation.HasEntry ? Fate(PacketFate.Admitted)
+                : route.LeavesLink && family == IpFamily.V6
+                ? Fixed("trusted link", () => Where(And(Protocol(IpProtocol.Icmpv6), HasProtocol()),
+                    Fate(PacketFate.Dropped), Fate(PacketFate.Passed)))
+                : Fate(PacketFate.Passed);
         }
 
         if (!situation.HasEntry)
@@ -212,6 +216,9 @@ internal sealed class Expectation(
 
     private bool IsClosed(Route route) => route.Beyond == Beyond.Closed || (route.Receiver is Vnic receiver
         && (facts.Closed.Contains(receiver.Id) || receiver.VpcId != route.Sender?.VpcId));
+
+    private PacketFunction HasProtocol() => functions.Of(functions.Diagrams.Where(
+        PacketField.Transport, TransportSize.None, TransportSize.None, Diagrams.Leaf(0), Diagrams.Leaf(1)));
 
     private PacketFunction HasType() => functions.Of(functions.Diagrams.Where(
         PacketField.Transport, TransportSize.Of(1), TransportSize.Max, Diagrams.Leaf(1), Diagrams.Leaf(0)));

@@ -95,7 +95,10 @@ internal static class PacketExpectation
 
         if (route.TrustedMark is not null)
         {
-            return (situation.HasEntry ? PacketFate.Admitted : PacketFate.Passed, "its mark is trusted");
+            return route.LeavesLink && !situation.HasEntry && point.Transport != TransportSize.None
+                && tuple is { Family: IpFamily.V6, Protocol: IpProtocol.Icmpv6 }
+                ? (PacketFate.Dropped, "it concerns another link")
+                : (situation.HasEntry ? PacketFate.Admitted : PacketFate.Passed, "its mark is trusted");
         }
 
         if (!situation.HasEntry)

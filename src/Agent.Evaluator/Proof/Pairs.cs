@@ -13,7 +13,12 @@ namespace Agent.Evaluator.Proof;
 /// <param name="routes">Zones.</param>
 /// <param name="policy">The vNICs.</param>
 /// <param name="frames">They are ports of a bridge, and frames are for these; null: packets are routed.</param>
-internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy, FrameDestination? frames = null)
+/// <param name="closed">
+/// vNICs (by id) that a sender must not reach at all: at a bridge, what concerns one link is judged by its sender.
+/// </param>
+internal sealed class Pairs(
+    Claims claims, Routes routes, PolicySnapshot policy, FrameDestination? frames = null,
+    IReadOnlySet<string>? closed = null)
 {
     private readonly Dictionary<string, Dictionary<(Situation, IpFamily), HashSet<Stop>>> stops =
         new(StringComparer.Ordinal);
@@ -27,7 +32,7 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy,
     public VnicProof? Of(Vnic vnic)
     {
         string[] names = NamesOf(vnic.VpcId);
-        return Sent(vnic) ?? Received(vnic, names)
+        return Sent(vnic) ?? Received(vnic, names) ?? ToClosed(vnic)
             ?? Claims.Worst(byVpc.Where(vpc => vpc.Key != vnic.VpcId), vpc => ToAnother(vnic, vpc.First()));
     }
 
@@ -49,11 +54,16 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy,
     {
         if (!senders.TryGetValue(vnic.Id, out VnicProof? fault))
         {
-            Vnic[] others = [.. byVpc[vnic.VpcId]];
+            Vnic[] others = [.. byVpc[vnic.VpcId].Where(other => closed?.Contains(other.Id) != true)];
+            if (others.Length == 0)
+            {
+                return null;
+            }
+
             Route route = Pair(vnic, vnic) with
             {
                 Name = $"{vnic.InterfaceName} -> another vNIC",
-                Out = Interfaces.OneOf(NamesOf(vnic.VpcId)) with { StopsAtGoto = true },
+                Out = Interfaces.OneOf(others.Select(other => other.InterfaceName)) with { StopsAtGoto = true },
                 Receiver = null,
                 Beyond = Beyond.Receiver,
                 Examples = [.. others.Take(8).Select(other => Pair(vnic, other))],
@@ -96,11 +106,14 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy,
             Examples = [.. byVpc[vnic.VpcId].Take(8).Select(other => Pair(other, vnic))],
         };
         return InAll((situation, family) => OneByOne(
-            Claims.Worst(stops[vnic.VpcId].GetValueOrDefault((situation, family)) ?? [], stop => claims.Check(
+            Claims.Worst(StopsOf(vnic.VpcId, situation, family), stop => claims.Check(
                 route, situation, family,
                 (circumstances, _, mentioned) => claims.Hooks.Rest(circumstances, stop, mentioned))),
             route, names.Length, situation, family));
     }
+
+    private HashSet<Stop> StopsOf(string vpcId, Situation situation, IpFamily family) =>
+        stops.TryGetValue(vpcId, out var places) ? places.GetValueOrDefault((situation, family)) ?? [] : [];
 
     // One half differs from what it should be, and no whole packet was found that shows it: then whole pairs are asked.
     private VnicProof? OneByOne(VnicProof? half, Route route, int pairs, Situation situation, IpFamily family)
@@ -114,6 +127,11 @@ internal sealed class Pairs(Claims claims, Routes routes, PolicySnapshot policy,
             route.Examples, pair => claims.Check(pair, situation, family, claims.Hooks.Whole));
         return whole ?? (route.Examples.Length == pairs ? null : half);
     }
+
+    private VnicProof? ToClosed(Vnic vnic) => Claims.Worst(
+        byVpc[vnic.VpcId].Where(other => closed?.Contains(other.Id) == true && other != vnic),
+        other => InAll((situation, family) => situation.HasEntry ? null
+            : claims.Check(Pair(vnic, other), situation, family, claims.Hooks.Whole)));
 
     // All receivers of another VPC at once; and all senders at once, where the answer does not depend on them.
     private VnicProof? ToAnother(Vnic vnic, Vnic receiver)

@@ -69,6 +69,9 @@ internal sealed record Route(string Name, NftHook Hook, Interfaces In, Interface
     /// </summary>
     public bool IsUntold => IsLink || (FromHost && !Legs.IsEmpty);
 
+    /// <summary>It is routed between a bridge and elsewhere: nothing that concerns one link may pass.</summary>
+    public bool LeavesLink => Hook == NftHook.Forward && !Legs.IsEmpty;
+
     /// <summary>Nothing passes here, live sessions included.</summary>
     public bool IsBarred { get; init; }
 

@@ -147,6 +147,11 @@ internal sealed partial class SymbolicRun
         if (key[0].Kind is SymbolKind.InName or SymbolKind.OutName && set.Set.Key is [NftType.IfName]
             && !set.Set.Interval)
         {
+            if (key[0].Kind == SymbolKind.OutName && OnEach(site, index, set, state) is PacketFunction alike)
+            {
+                return alike;
+            }
+
             int[] couldBe = set.Set.Elements.Count == 0 ? [0] : set.Set.Kind is NftSetKind.Set or NftSetKind.CounterMap
                 ? [0, 1] : [];
             return ByName(site, key[0].Kind, device => FindName(set, device), couldBe, next);
@@ -159,6 +164,48 @@ internal sealed partial class SymbolicRun
 
         PacketFunction Checked(int found) =>
             found == SetNode.Ambiguous ? Unknown($"elements of {name} overlap") : next(found);
+    }
+
+    /// <summary>A jump of its own for each device, where all come to the same.</summary>
+    /// <returns>Null: they do not, or it is something else.</returns>
+    private PacketFunction? OnEach(Site site, int index, SetNode set, Outcome state)
+    {
+        if (site.Exprs[index] is not NftExpr.LookupVerdict || set.Set.Kind != NftSetKind.VerdictMap)
+        {
+            return null;
+        }
+
+        PacketFunction? all = null;
+        foreach (string device in circumstances.Out.Names)
+        {
+            int found = FindName(set, device);
+            PacketFunction result = Leaf(state);
+            if (found > 0)
+            {
+                NftVerdict verdict = found == SetNode.Ambiguous ? NftVerdict.Drop
+                    : NftElements.GetVerdict(set.DataOf(found));
+                if (verdict.Code != NftVerdictCode.Jump || TargetOf(site, verdict.Chain!) is not ChainNode target)
+                {
+                    return null;
+                }
+
+                var run = new SymbolicRun(table, functions, outcomes, running,
+                    circumstances with { Out = Interfaces.Of(device) }, mentioned)
+                {
+                    depth = depth,
+                };
+                result = run.Jump(site, target, state);
+                Reached.AddRange(run.Reached);
+            }
+
+            all ??= result;
+            if (!all.Same(result))
+            {
+                return null;
+            }
+        }
+
+        return all;
     }
 
     private static int FindName(SetNode set, string device)
