@@ -42,7 +42,7 @@ internal readonly record struct Layer(NftFamily Family, bool Zoned, bool Bridged
 /// <code>
 /// bridge input:  sender judged -> packet mark := passed(VPC)
 /// inet input:    passed -> host_gate -> admit
-/// inet forward:  receiver judged; to a bridge -> packet mark := passed(VPC), otherwise passed -> admit
+/// inet forward:  receiver judged; passed -> stage_to_VPC; to a bridge -> packet mark := passed(VPC)
 /// inet output:   answer of no service to a bridge -> packet mark := unserved
 /// bridge output: unserved, to a vNIC -> drop
 ///                receiver judged, passed of another VPC -> drop; otherwise passed -> admit
@@ -142,11 +142,6 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         ]);
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
-        if (layer is { IsBridge: false, Bridged: true })
-        {
-            yield return Regular(PassOn, [.. ToBridge(Exprs.Accept()), Exprs.Rule(Exprs.Goto(Admit))]);
-        }
-
         yield return Regular(DhcpTo,
         [
             layer.IsBridge
@@ -184,6 +179,14 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         Exprs.Rule(Exprs.Goto(Admit)),
     ]);
 
+    /// <summary>Behind a bridge: on from where the sender was judged, as if it had been judged here.</summary>
+    /// <param name="vpcs">The VPCs' parts of names.</param>
+    public IEnumerable<NftChain> PassOnChain(IEnumerable<string> vpcs) => layer is { IsBridge: false, Bridged: true }
+        ? [Regular(PassOn,
+            [.. vpcs.Select(vpc => Exprs.Rule(Exprs.MarkIs(Decision.PassedFrom(vpc)), Exprs.Goto(StageTo(vpc)))),
+            Exprs.CommentedRule("of a VPC that has left", Exprs.Goto(DropFrom(DropReason.Closed)))])]
+        : [];
+
     private static IEnumerable<NftRule> ToBridge(params IEnumerable<NftExpr>[] then) =>
         [Exprs.CommentedRule("judged again behind the bridge",
             [Exprs.InterfaceIn(incoming: false, BridgeSet), .. then])];
@@ -207,6 +210,11 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     // Behind a bridge nobody can tell an answer of this host from one that it merely routes.
     private IEnumerable<NftRule> HostAnswers()
     {
+        foreach (uint mark in layer.Bridged ? policy.TrustedMarks : [])
+        {
+            yield return Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Accept());
+        }
+
         foreach ((ushort from, ushort to) in layer.Bridged ? ((ushort, ushort)[])[(67, 68), (547, 546)] : [])
         {
             yield return Exprs.CommentedRule("DHCP answer of this host", Exprs.L4Proto(IpProtocol.Udp),

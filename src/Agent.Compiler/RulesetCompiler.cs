@@ -365,6 +365,8 @@ public static class RulesetCompiler
                 parts.Sets.Add(own.Map(Datapath.VpcMap(AddressClasses.NameOf(vpc.Key))));
             }
 
+            parts.Chains.AddRange(datapath.PassOnChain(policy.Vnics.Values
+                .Select(vnic => AddressClasses.NameOf(vnic.VpcId)).Distinct(StringComparer.Ordinal)));
             parts.Sets.Add(from.Map(Datapath.FromMap));
             parts.Sets.Add(to.Map(Datapath.ToMap));
         }

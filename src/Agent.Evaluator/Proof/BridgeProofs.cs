@@ -9,8 +9,8 @@ internal sealed class BridgeProofs
     /// <summary>What is not proved on a host that judges at bridges. It goes when that is proved too.</summary>
     private const string NotProved =
         "proved for guards, routed packets, and tracked packets and neighbour discovery at bridges; not for ARP and "
-        + "other frames that are no IP at a bridge, later fragments that this host sends to a port, and packets that are "
-        + "routed between two ports of bridges, or between one and a routed vNIC";
+        + "other frames that are no IP at a bridge, later fragments that this host sends to a port, and packets that "
+        + "are routed between two ports of bridges, or between one and a routed vNIC";
 
     private readonly Claims claims;
     private readonly Routes routes;

@@ -20,12 +20,14 @@ namespace Agent.Evaluator.Proof;
 internal sealed class BridgeRoutes
 {
     private readonly Routes routes;
+    private readonly PolicySnapshot policy;
     private readonly Interfaces bridges;
     private readonly ImmutableArray<FrameDestination> frames;
 
     public BridgeRoutes(Routes routes, PolicySnapshot policy, ProofFacts facts)
     {
         this.routes = routes;
+        this.policy = policy;
         bridges = Interfaces.OneOf(facts.Bridges);
         ImmutableDictionary<string, MacAddress> macs = policy.Vnics.Values.ToImmutableDictionary(
             vnic => vnic.InterfaceName, vnic => vnic.Mac, StringComparer.Ordinal);
@@ -65,12 +67,33 @@ internal sealed class BridgeRoutes
             route, "at a bridge", new Leg(NftFamily.Inet, NftHook.Output, Interfaces.None, bridges), Output(route)),
     };
 
-    private IEnumerable<Route> AtBridge(Route route) => frames.Select(to => route with
+    private IEnumerable<Route> AtBridge(Route route) => Arriving(route).SelectMany(_ => frames, (way, to) => way with
     {
-        Name = $"{route.Name} at a bridge{Text(to)}",
+        Name = $"{way.Name} at a bridge{Text(to)}",
         Table = NftFamily.Bridge,
         FrameTo = to,
     });
+
+    // Where no session tells VPCs apart, the devices do.
+    private IEnumerable<Route> Arriving(Route route)
+    {
+        if (route.Receiver is not Vnic receiver || route.FromClosed)
+        {
+            return [route];
+        }
+
+        ILookup<bool, string> uplinks = policy.Vpcs.Values
+            .SelectMany(vpc => vpc.UplinkInterfaces, (vpc, device) => (Own: vpc.Id == receiver.VpcId, Device: device))
+            .ToLookup(at => at.Own, at => at.Device);
+        return
+        [
+            route with { In = Interfaces.Of(routes.Unmanaged) },
+            .. uplinks[true].Any() ? [route with { In = Interfaces.OneOf(uplinks[true]) }] : Array.Empty<Route>(),
+            .. uplinks[false].Any()
+                ? [route with { In = Interfaces.OneOf(uplinks[false]), IsFromAnotherVpc = true }]
+                : Array.Empty<Route>(),
+        ];
+    }
 
     private IEnumerable<Route> Along(Route route, string how, params Leg[] legs) => frames.Select(to => route with
     {

@@ -207,7 +207,7 @@ internal sealed class Expectation(
     // What concerns one link is never routed.
     private PacketFunction Untracked(Route route, Situation situation, IpFamily family, bool sent) =>
         (situation.State == CtState.Invalid && (sent || !route.IsUntold)) || family == IpFamily.V4
-        || (route.Hook == NftHook.Forward && !route.IsLink) || (sent && IsClosed(route))
+        || (route.Hook == NftHook.Forward && !route.IsLink) || (sent ? IsClosed(route) : route.IsFromAnotherVpc)
             ? Fate(PacketFate.Dropped)
             : Fixed($"untracked {sent}", () => Where(
                 And(And(Protocol(IpProtocol.Icmpv6), HasType()),

@@ -171,7 +171,7 @@ internal static class PacketExpectation
     // What concerns one link is never routed.
     private static (PacketFate Fate, string Why) Untracked(
         Route route, Situation situation, PacketTuple tuple, PacketPoint point, ImmutableArray<byte> types) =>
-        (route.Hook != NftHook.Forward || route.IsLink)
+        (route.Hook != NftHook.Forward || route.IsLink) && !route.IsFromAnotherVpc
             && (situation.State == CtState.Untracked || (route.IsUntold && route.Sender is null))
             && tuple is { Family: IpFamily.V6, Protocol: IpProtocol.Icmpv6 }
             && point.Transport >= TransportSize.Of(1) && types.Contains((byte)(point.Source >> 8))

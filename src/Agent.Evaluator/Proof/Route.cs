@@ -87,6 +87,9 @@ internal sealed record Route(string Name, NftHook Hook, Interfaces In, Interface
 
     public Beyond Beyond { get; init; }
 
+    /// <summary>It comes from an uplink of a listed VPC that is not the receiver's.</summary>
+    public bool IsFromAnotherVpc { get; init; }
+
     /// <summary>It comes from a managed interface that the policy does not name.</summary>
     public bool FromClosed { get; init; }
 

@@ -31,8 +31,8 @@ public sealed class BridgeProofTests
     }
 
     [Theory]
-    [InlineData(1, 8)]
-    [InlineData(2, 8)]
+    [InlineData(1, 3)]
+    [InlineData(2, 3)]
     public void Random_policies_are_proved_at_bridges(int seed, int policies)
     {
         var random = new Random(seed);
@@ -51,7 +51,7 @@ public sealed class BridgeProofTests
         CompileRequest rich = Bridged(RichPolicy.Request());
         Proved(rich with { ClosedVnics = rich.ClosedVnics.Add("two", "a test") }, "closed");
         Vnic one = rich.Policy.Vnics["one"];
-        Vnic[] more = [.. Enumerable.Range(0, 12).Select(i => one with
+        Vnic[] more = [.. Enumerable.Range(0, 8).Select(i => one with
         {
             Id = $"more{i}",
             InterfaceName = $"tap-more{i}",
@@ -69,8 +69,8 @@ public sealed class BridgeProofTests
     }
 
     [Theory]
-    [InlineData(1, 60)]
-    [InlineData(2, 60)]
+    [InlineData(1, 24)]
+    [InlineData(2, 24)]
     public void Faults_at_a_bridge_are_found(int seed, int faults)
     {
         var random = new Random(seed);
