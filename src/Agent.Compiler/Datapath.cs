@@ -263,7 +263,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> addressed, string next) =>
         Regular(name,
     [
-        .. LinkRules(BridgePorts.LinkFrom(vpc)),
+        .. LinkRules(CtStates.Untracked, BridgePorts.LinkFrom(vpc)),
         Exprs.Rule(Exprs.Jump("state_from")),
         Exprs.CommentedRule("DHCP client", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 68),
             Exprs.PortIs(source: false, 67), Exprs.Goto(next)),
@@ -275,8 +275,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         Exprs.Rule(Exprs.Goto(next)),
     ]);
 
-    private NftRule[] LinkRules(string chain) =>
-        layer.IsBridge ? [Exprs.Rule(Exprs.CtState(CtStates.Untracked), Exprs.Jump(chain))] : [];
+    private NftRule[] LinkRules(uint states, string chain) =>
+        layer.IsBridge ? [Exprs.Rule(Exprs.CtState(states), Exprs.Jump(chain))] : [];
 
     /// <summary>Anywhere to guest.</summary>
     public NftChain VnicIn(
@@ -295,7 +295,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             rules.Add(Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Goto(Stamp)));
         }
 
-        rules.AddRange(LinkRules(BridgePorts.LinkTo(vpc)));
+        rules.AddRange(LinkRules(CtStates.Untracked | CtStates.Invalid, BridgePorts.LinkTo(vpc)));
         rules.Add(Exprs.Rule(Exprs.Jump("state_to")));
         rules.Add(Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 67),
             Exprs.PortIs(source: false, 68), Exprs.Jump(DhcpTo)));
