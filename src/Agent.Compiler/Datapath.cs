@@ -182,10 +182,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     /// <summary>Behind a bridge: on from where the sender was judged, as if it had been judged here.</summary>
     /// <param name="vpcs">The VPCs' parts of names.</param>
     public IEnumerable<NftChain> PassOnChain(IEnumerable<string> vpcs) => layer is { IsBridge: false, Bridged: true }
-        ? [Regular(PassOn,
-            [.. vpcs.Select(vpc => Exprs.Rule(Exprs.MarkIs(Decision.PassedFrom(vpc)), Exprs.Goto(StageTo(vpc)))),
-            Exprs.CommentedRule("of a VPC that has left", Exprs.Goto(DropFrom(DropReason.Closed)))])]
-        : [];
+        ? [Regular(PassOn, [.. vpcs.Select(vpc =>
+            Exprs.Rule(Exprs.MarkIs(Decision.PassedFrom(vpc)), Exprs.Goto(StageTo(vpc))))])]
+        : []; // another mark is somebody else's
 
     private static IEnumerable<NftRule> ToBridge(params IEnumerable<NftExpr>[] then) =>
         [Exprs.CommentedRule("judged again behind the bridge",
