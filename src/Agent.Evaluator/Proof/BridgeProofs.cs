@@ -8,9 +8,8 @@ internal sealed class BridgeProofs
 {
     /// <summary>What is not proved on a host that judges at bridges. It goes when that is proved too.</summary>
     private const string NotProved =
-        "proved for guards, routed packets, and tracked packets and neighbour discovery at bridges; not for ARP and "
-        + "other frames that are no IP at a bridge, later fragments that this host sends to a port, and packets that "
-        + "are routed between two ports of bridges, or between one and a routed vNIC";
+        "proved for guards, routed packets, and all frames at bridges; not for later fragments that this host sends to "
+        + "a port, and for packets that are routed between two ports of bridges, or between one and a routed vNIC";
 
     private readonly Claims claims;
     private readonly Routes routes;
@@ -19,6 +18,7 @@ internal sealed class BridgeProofs
     private readonly PolicySnapshot policy;
     private readonly BridgeRoutes bridged;
     private readonly Pairs[] pairs;
+    private readonly BridgeFrames notIp;
 
     public BridgeProofs(Claims claims, Routes routes, PolicySnapshot policy, ProofFacts facts, Ruleset ruleset)
     {
@@ -28,6 +28,7 @@ internal sealed class BridgeProofs
         this.facts = facts;
         this.ruleset = ruleset;
         bridged = new BridgeRoutes(routes, policy, facts);
+        notIp = new BridgeFrames(claims, bridged, policy, facts);
         pairs = [.. bridged.Frames.Select(to => new Pairs(claims, routes, policy, to, facts.Closed))];
     }
 
@@ -45,6 +46,7 @@ internal sealed class BridgeProofs
             () => Claims.Worst(bridged.Of(vnic), claims.Check),
             () => Claims.Worst(bridged.FromBridge(vnic), Untracked),
             () => Claims.Worst(pairs, of => of.Of(vnic)),
+            () => notIp.Of(vnic),
             () => new VnicProof.Unknown(NotProved),
         ], part => part()),
     };
@@ -52,7 +54,7 @@ internal sealed class BridgeProofs
     /// <summary>Traffic of no vNIC.</summary>
     public VnicProof? OfNobody() => facts.Bridge != BridgeClaim.Open ? null
         : Claims.Worst(routes.Zones(), at => claims.Zone(at.Device, at.Zone, NftFamily.Bridge))
-            ?? Claims.Worst(bridged.OfNobody(), claims.Check);
+            ?? Claims.Worst(bridged.OfNobody(), claims.Check) ?? notIp.OfNobody();
 
     private VnicProof? Untracked(Route route) => Claims.Worst(
         Situation.All.Where(situation => !situation.HasEntry)

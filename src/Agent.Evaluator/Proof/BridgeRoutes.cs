@@ -51,6 +51,29 @@ internal sealed class BridgeRoutes
         Zone = routes.ZoneOf(vnic),
     });
 
+    /// <summary>What the bridge itself, or the host, hears from the vNIC.</summary>
+    public IEnumerable<Route> ToBridge(Vnic vnic) => frames.Select(to => new Route(
+        $"{vnic.InterfaceName} -> bridge{Text(to)}", NftHook.Input, Interfaces.Of(vnic.InterfaceName), Interfaces.None)
+    {
+        Table = NftFamily.Bridge,
+        FrameTo = to,
+        Sender = vnic,
+        Beyond = Beyond.Host,
+        Zone = routes.ZoneOf(vnic),
+    });
+
+    /// <summary>Frames to vNICs that are of one VPC as the sender or all of others, and closed or all open.</summary>
+    public IEnumerable<Route> Pairs(Vnic sender, IReadOnlyList<Vnic> receivers) => frames.Select(to => new Route(
+        $"{sender.InterfaceName} -> vNICs at a bridge{Text(to)}", NftHook.Forward,
+        Interfaces.Of(sender.InterfaceName), Interfaces.OneOf(receivers.Select(vnic => vnic.InterfaceName)))
+    {
+        Table = NftFamily.Bridge,
+        FrameTo = to,
+        Sender = sender,
+        Receiver = receivers[0],
+        Zone = routes.ZoneOf(sender),
+    });
+
     /// <summary>Traffic between ports that are no vNICs.</summary>
     public IEnumerable<Route> OfNobody() => routes.OfNobody().SelectMany(
         route => route.Hook == NftHook.Forward ? AtBridge(route) : []);

@@ -66,6 +66,14 @@ internal sealed record Circumstances
     /// <summary>At a bridge: whom frames are for.</summary>
     public FrameDestination? FrameTo { get; init; }
 
+    /// <summary>
+    /// At a bridge: the type of frames that are no IP; <see cref="OtherType"/> for any that the program does not name.
+    /// Null: IP.
+    /// </summary>
+    public ushort? FrameType { get; init; }
+
+    public const ushort OtherType = 0;
+
     /// <summary>Bits that a packet mark has not, unless the program set them.</summary>
     public uint PassedBits { get; init; }
 

@@ -120,6 +120,47 @@ internal sealed class Claims
         });
     }
 
+    /// <summary>Frames that are no IP: what becomes of them depends on no byte behind the link-layer header.</summary>
+    /// <param name="route">Their way, at a bridge.</param>
+    /// <param name="situation">One without a session.</param>
+    /// <param name="type">Their type; <see cref="Circumstances.OtherType"/>.</param>
+    /// <param name="expected">What should become of all of them.</param>
+    public VnicProof? CheckFrames(Route route, Situation situation, ushort type, PacketFate expected)
+    {
+        Circumstances circumstances = CircumstancesOf(route, situation, IpFamily.V4) with { FrameType = type };
+        PacketMark start = route.TrustedMark is uint trusted ? PacketMark.Of(trusted) : PacketMark.Original;
+        var mentioned = new Mentioned();
+        VnicProof? fault = Frames(new Question(route, situation, circumstances, start), expected, mentioned);
+        foreach (uint mark in mentioned.Marks.Where(mark => !facts.HookMarks.Contains(mark)
+            && (mark & facts.PassedBits) == 0 && !oracle.Settings.TrustedMarks.Contains(mark)))
+        {
+            fault ??= Frames(
+                new Question(route, situation, circumstances, PacketMark.Of(mark)), expected, new Mentioned());
+        }
+
+        return fault;
+    }
+
+    private VnicProof? Frames(Question question, PacketFate expected, Mentioned mentioned)
+    {
+        PacketFunction outcomes = Hooks.Whole(question.Circumstances, question.Mark, mentioned);
+        foreach (int leaf in outcomes.Leaves(cache.Functions.Diagrams, null))
+        {
+            int fate = FateOf(question, leaf);
+            if (fate == (int)expected)
+            {
+                continue;
+            }
+
+            (Counterexample? example, string? disagreement) = fate >= Differences.Unknown
+                ? (null, cache.Outcomes.Text(leaf)) : confirmation.OfFrame(question.Concretes().First(), expected);
+            return example is not null ? new VnicProof.Refuted(example)
+                : new VnicProof.Unknown($"{question.Route.Name}, frames: {disagreement}");
+        }
+
+        return null;
+    }
+
     private Circumstances CircumstancesOf(Route route, Situation situation, IpFamily family) => new()
     {
         Table = route.Table,

@@ -106,6 +106,10 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
                     ? Known(test.Op == NftCmpOp.Neq) : new Answer.Unknown("the number of an interface");
             case SymbolKind.DestinationMac:
                 return Mac(value, test);
+            case SymbolKind.FrameType:
+                return test.IsEquality && IsWhole(value, 2)
+                    && BinaryPrimitives.ReadUInt16BigEndian(test.First) is 0x0800 or 0x86dd or 0x0806
+                    ? Known(test.Op == NftCmpOp.Neq) : new Answer.Unknown("frames of another type");
             case SymbolKind.NextHeader:
                 return new Answer.Either();
             case SymbolKind.PacketMark:

@@ -31,6 +31,32 @@ internal sealed class Confirmation(Ruleset ruleset, PolicyOracle oracle, ProofFa
                 + $"{(PacketFate)difference.Expected}, the oracle {expected} ({why}), the run {trace}");
     }
 
+    /// <summary>The same for a frame that is no IP.</summary>
+    public (Counterexample? Example, string? Disagreement) OfFrame(Question question, PacketFate expected)
+    {
+        const int ArpBytes = 28;
+        const ushort Experimental = 0x88b5; // IEEE 802, for local experiments
+        ushort type = question.Circumstances.FrameType is ushort known and not Circumstances.OtherType
+            ? known : Experimental;
+        PacketTuple nobody = new(IpFamily.V4, 0, 0, 0);
+        Route route = question.Route;
+        var leg = new Leg(route.Table, route.Hook, question.Circumstances.In, question.Circumstances.Out);
+        ImmutableArray<byte> link = LinkOf(route, leg, nobody);
+        HookInput input = InputOf(question, leg, nobody, default) with
+        {
+            Packet = new PacketBytes(
+                [.. link[..^2], (byte)(type >> 8), (byte)(type & 0xff)], [.. new byte[ArpBytes]], -1, 0, type),
+        };
+        Trace trace = RulesetEvaluator.Evaluate(ruleset, input);
+        return FateOf(question, input, trace, null) is { } fate && fate != expected
+            ? (new Counterexample(
+                route.Name, question.Situation.Name, nobody, input, expected, "a frame that is no IP", fate, trace)
+            {
+                Frame = $"a frame of type {type:x4}",
+            }, null)
+            : (null, $"the judges disagree about frames of type {type:x4}: {trace}");
+    }
+
     // Hook by hook: what one has made of the packet, the next one finds.
     private (HookInput First, HookInput Last, Trace Whole) Run(
         Question question, PacketTuple tuple, PacketPoint point)

@@ -20,6 +20,9 @@ internal enum SymbolKind : byte
     /// <summary>Of the receiver, in a frame's header.</summary>
     DestinationMac,
 
+    /// <summary>The type of a frame that is neither IP nor ARP.</summary>
+    FrameType,
+
     /// <summary>An IPv6 header's next header, which need not be the upper layer.</summary>
     NextHeader,
 

@@ -308,6 +308,11 @@ internal sealed partial class SymbolicRun
 
     private PacketFunction Meta(Site site, int index, NftExpr.Meta e, SymbolicRegisters registers, Outcome state)
     {
+        if (e.Key == NftMetaKey.L4Proto && circumstances.FrameType is not null)
+        {
+            return Leaf(state);
+        }
+
         if (e.Key == NftMetaKey.L4Proto)
         {
             SymbolicByte[] protocol = [SymbolicByte.Of(SymbolKind.Protocol, 0)];
@@ -319,6 +324,8 @@ internal sealed partial class SymbolicRun
 
         SymbolicByte[]? value = e.Key switch
         {
+            NftMetaKey.Protocol when circumstances.FrameType == Circumstances.OtherType =>
+                Symbols(SymbolKind.FrameType, 2),
             NftMetaKey.Protocol => Constants(EtherType),
             NftMetaKey.NfProto => Constants([NfProto]),
             NftMetaKey.Mark => state.Mark.IsOriginal
@@ -342,7 +349,8 @@ internal sealed partial class SymbolicRun
             ? From(site, index + 1, registers, state) : Unknown("a value does not fit");
     }
 
-    private ReadOnlySpan<byte> EtherType => circumstances.Family == IpFamily.V4 ? [0x08, 0x00] : [0x86, 0xdd];
+    private byte[] EtherType => circumstances.FrameType is ushort type
+        ? [(byte)(type >> 8), (byte)(type & 0xff)] : circumstances.Family == IpFamily.V4 ? [0x08, 0x00] : [0x86, 0xdd];
 
     private byte NfProto => circumstances.Table != NftFamily.Inet ? (byte)circumstances.Table
         : circumstances.Family == IpFamily.V4 ? NfProtoIpv4 : NfProtoIpv6;

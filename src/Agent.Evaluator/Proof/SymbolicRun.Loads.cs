@@ -27,6 +27,11 @@ internal sealed partial class SymbolicRun
                 ? From(site, index + 1, registers, state) : Unknown("a value does not fit");
         }
 
+        if (circumstances.FrameType is not null)
+        {
+            return e.Base == NftPayloadBase.Transport ? Leaf(state) : Unknown("a load from a frame that is no IP");
+        }
+
         if (e.Base == NftPayloadBase.Network && BridgeByte(offset, length) is SymbolicByte[] bytes)
         {
             return registers.TryStore(e.Dreg.Word, bytes)
