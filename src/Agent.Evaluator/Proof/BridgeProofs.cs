@@ -9,7 +9,13 @@ internal sealed class BridgeProofs
     /// <summary>What is not proved on a host that judges at bridges. It goes when that is proved too.</summary>
     private const string NotProved =
         "proved for guards, routed packets, and all frames at bridges; not for later fragments that this host sends to "
-        + "a port, and for packets that are routed between two ports of bridges, or between one and a routed vNIC";
+        + "a port";
+
+    private const string NotProvedOfMany = NotProved
+        + ", and for packets that are routed from a vNIC to another one over a bridge, for there are many";
+
+    /// <summary>vNICs of which each pair is looked at.</summary>
+    private const int PairedMax = 16;
 
     private readonly Claims claims;
     private readonly Routes routes;
@@ -33,7 +39,8 @@ internal sealed class BridgeProofs
     }
 
     /// <summary>It is not merely what is never proved.</summary>
-    internal static bool IsUnexpected(VnicProof.Unknown unknown) => unknown.Reason != NotProved;
+    internal static bool IsUnexpected(VnicProof.Unknown unknown) =>
+        unknown.Reason is not (NotProved or NotProvedOfMany);
 
     /// <returns>Null: as it should be.</returns>
     public VnicProof? Of(Vnic vnic) => facts.Bridge switch
@@ -47,9 +54,19 @@ internal sealed class BridgeProofs
             () => Claims.Worst(bridged.FromBridge(vnic), Untracked),
             () => Claims.Worst(pairs, of => of.Of(vnic)),
             () => notIp.Of(vnic),
-            () => new VnicProof.Unknown(NotProved),
+            () => Claims.Worst(Partners(vnic).SelectMany(other => bridged.Routed(vnic, other)), claims.Check),
+            () => new VnicProof.Unknown(policy.Vnics.Count > PairedMax ? NotProvedOfMany : NotProved),
         ], part => part()),
     };
+
+    // Of many, some: a fault that all have is found.
+    private IEnumerable<Vnic> Partners(Vnic vnic)
+    {
+        IEnumerable<Vnic> others = policy.Vnics.Values.Where(other => other.Id != vnic.Id);
+        return policy.Vnics.Count <= PairedMax ? others
+            : others.Where(other => other.VpcId == vnic.VpcId).Take(2)
+                .Concat(others.Where(other => other.VpcId != vnic.VpcId).Take(2));
+    }
 
     /// <summary>Traffic of no vNIC.</summary>
     public VnicProof? OfNobody() => facts.Bridge != BridgeClaim.Open ? null

@@ -78,6 +78,24 @@ internal sealed class BridgeRoutes
     public IEnumerable<Route> OfNobody() => routes.OfNobody().SelectMany(
         route => route.Hook == NftHook.Forward ? AtBridge(route) : []);
 
+    /// <summary>From one vNIC to another one, routed: at least one of them is a port of a bridge.</summary>
+    public IEnumerable<Route> Routed(Vnic sender, Vnic receiver)
+    {
+        Route pair = new($"{sender.InterfaceName} -> {receiver.InterfaceName}", NftHook.Forward,
+            Interfaces.Of(sender.InterfaceName), Interfaces.Of(receiver.InterfaceName))
+        {
+            Sender = sender,
+            Receiver = receiver,
+            Zone = routes.ZoneOf(sender),
+            IsOfAnotherZone = routes.ZoneOf(sender) != routes.ZoneOf(receiver),
+        };
+        Leg across = new(NftFamily.Inet, NftHook.Forward, bridges, bridges);
+        return Along(pair, "routed between bridges", Input(pair), across, Output(pair))
+            .Concat(Along(pair, "routed from a bridge", Input(pair), across with { Out = pair.Out })
+                .Take(1).Select(way => way with { FrameTo = frames[0] }))
+            .Concat(Along(pair, "routed to a bridge", across with { In = pair.In }, Output(pair)));
+    }
+
     private IEnumerable<Route> Ways(Route route) => route.Hook switch
     {
         NftHook.Forward when route.Receiver is not null => AtBridge(route).Concat(
