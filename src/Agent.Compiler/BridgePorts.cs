@@ -12,7 +12,8 @@ namespace Agent.Compiler;
 /// <code>
 /// forward, output: oifname vmap @port_gate -> port_X: for another MAC address -> counted, final
 ///                                                     tracked in another zone -> counted, final
-/// vnic_X_out, vnic_X_in: untracked -> link_from_VPC, link_to_VPC: other end of another VPC -> counted, final
+/// vnic_X_out, vnic_X_in: untracked -> link_from_VPC, link_to_VPC: other end of another VPC, or closed
+///                                                                                        -> counted, final
 /// </code>
 /// A bridge floods frames whose receiver it does not know. Those of live sessions would pass by the fast path, so the
 /// gate stands before it. ARP and neighbour discovery are nobody's session and no rule's business; between VPCs, whose
@@ -20,11 +21,15 @@ namespace Agent.Compiler;
 /// </remarks>
 /// <param name="policy">The desired state.</param>
 /// <param name="zones">Conntrack zones of the listed VPCs.</param>
-internal sealed class BridgePorts(PolicySnapshot policy, ImmutableSortedDictionary<string, ushort> zones)
+/// <param name="open">vNICs (by id) that are not closed.</param>
+/// <param name="settings">Which interfaces are closed unless the policy names them.</param>
+internal sealed class BridgePorts(
+    PolicySnapshot policy, ImmutableSortedDictionary<string, ushort> zones, IReadOnlySet<string> open,
+    CompilerSettings settings)
 {
     public const string GateMap = "port_gate";
 
-    /// <summary>All vNICs, and the uplinks of listed VPCs.</summary>
+    /// <summary>All vNICs, and the uplinks of all listed VPCs.</summary>
     private const string EndSet = "link_ends";
 
     public static string Gate(string name) => $"port_{name}";
@@ -55,8 +60,10 @@ internal sealed class BridgePorts(PolicySnapshot policy, ImmutableSortedDictiona
             NftRule[] Between(bool incoming) =>
             [
                 Exprs.Rule(Exprs.InterfaceIn(incoming, OwnSet(vpc)), Exprs.Return()),
-                Exprs.CommentedRule("of another VPC",
+                Exprs.CommentedRule("of another VPC, or closed",
                     Exprs.InterfaceIn(incoming, EndSet), Exprs.Goto(Datapath.DropTo(DropReason.Zone))),
+                .. incoming ? [] : settings.ManagedInterfaces.Select(pattern => Exprs.Rule(
+                    Exprs.InterfaceIs(incoming, pattern), Exprs.Goto(Datapath.DropTo(DropReason.Closed)))),
             ];
             yield return Datapath.Regular(LinkFrom(vpc), Between(incoming: false));
             yield return Datapath.Regular(LinkTo(vpc), Between(incoming: true));
@@ -72,7 +79,8 @@ internal sealed class BridgePorts(PolicySnapshot policy, ImmutableSortedDictiona
         }
 
         yield return gate.Map(GateMap);
-        yield return Datapath.InterfaceSet(EndSet, Vpcs().SelectMany(EndsOf), counters: false);
+        yield return Datapath.InterfaceSet(EndSet, policy.Vnics.Values.Select(vnic => vnic.InterfaceName)
+            .Concat(policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)), counters: false);
         foreach (string vpc in Vpcs())
         {
             yield return Datapath.InterfaceSet(OwnSet(AddressClasses.NameOf(vpc)), EndsOf(vpc), counters: false);
@@ -83,7 +91,7 @@ internal sealed class BridgePorts(PolicySnapshot policy, ImmutableSortedDictiona
         policy.Vnics.Values.Select(vnic => vnic.VpcId).Distinct(StringComparer.Ordinal);
 
     private IEnumerable<string> EndsOf(string vpc) => policy.Vnics.Values
-        .Where(vnic => vnic.VpcId == vpc).Select(vnic => vnic.InterfaceName)
+        .Where(vnic => vnic.VpcId == vpc && open.Contains(vnic.Id)).Select(vnic => vnic.InterfaceName)
         .Concat(policy.Vpcs.GetValueOrDefault(vpc)?.UplinkInterfaces ?? []);
 
     /// <summary>The part of names of the zone in which a vNIC's packets are tracked.</summary>

@@ -42,7 +42,7 @@ internal readonly record struct Layer(NftFamily Family, bool Zoned, bool Bridged
 /// <code>
 /// bridge input:  sender judged -> packet mark := passed(VPC)
 /// inet input:    passed -> host_gate -> admit
-/// inet forward:  receiver judged; to a bridge -> packet mark := passed(VPC), otherwise passed -> admit
+/// inet forward:  receiver judged; passed -> stage_to_VPC; to a bridge -> packet mark := passed(VPC)
 /// inet output:   answer of no service to a bridge -> packet mark := unserved
 /// bridge output: unserved, to a vNIC -> drop
 ///                receiver judged, passed of another VPC -> drop; otherwise passed -> admit
@@ -142,11 +142,6 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         ]);
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
-        if (layer is { IsBridge: false, Bridged: true })
-        {
-            yield return Regular(PassOn, [.. ToBridge(Exprs.Accept()), Exprs.Rule(Exprs.Goto(Admit))]);
-        }
-
         yield return Regular(DhcpTo,
         [
             layer.IsBridge
@@ -184,15 +179,24 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         Exprs.Rule(Exprs.Goto(Admit)),
     ]);
 
+    /// <summary>Behind a bridge: on from where the sender was judged, as if it had been judged here.</summary>
+    /// <param name="vpcs">The VPCs' parts of names.</param>
+    public IEnumerable<NftChain> PassOnChain(IEnumerable<string> vpcs) => layer is { IsBridge: false, Bridged: true }
+        ? [Regular(PassOn, [.. vpcs.Select(vpc =>
+            Exprs.Rule(Exprs.MarkIs(Decision.PassedFrom(vpc)), Exprs.Goto(StageTo(vpc))))])]
+        : []; // another mark is somebody else's
+
     private static IEnumerable<NftRule> ToBridge(params IEnumerable<NftExpr>[] then) =>
         [Exprs.CommentedRule("judged again behind the bridge",
             [Exprs.InterfaceIn(incoming: false, BridgeSet), .. then])];
 
-    // At the bridge nobody can tell whether a frame will be routed; here it is.
+    // At the bridge nobody can tell whether a frame will be routed, or was; here it is. What a bridge says itself is of
+    // no session, so that to a bridge nothing may go that looks like it.
     private IEnumerable<NftRule> LinkLocal() => layer is { IsBridge: false, Bridged: true }
         ? ((bool[])[true, false]).Select(incoming => Exprs.CommentedRule(
-            "link-local", Exprs.CtState(CtStates.Untracked), Exprs.L4Proto(IpProtocol.Icmpv6),
-            Exprs.InterfaceIn(incoming, BridgeSet), Exprs.Drop()))
+            "link-local", Exprs.CtState(incoming ? CtStates.Untracked : CtStates.Untracked | CtStates.Invalid),
+            Exprs.Family(IpFamily.V6), Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.InterfaceIn(incoming, BridgeSet),
+            Exprs.Drop()))
         : [];
 
     // What was judged at a bridge and reached no vNIC here.
@@ -205,6 +209,11 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     // Behind a bridge nobody can tell an answer of this host from one that it merely routes.
     private IEnumerable<NftRule> HostAnswers()
     {
+        foreach (uint mark in layer.Bridged ? policy.TrustedMarks : [])
+        {
+            yield return Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Accept());
+        }
+
         foreach ((ushort from, ushort to) in layer.Bridged ? ((ushort, ushort)[])[(67, 68), (547, 546)] : [])
         {
             yield return Exprs.CommentedRule("DHCP answer of this host", Exprs.L4Proto(IpProtocol.Udp),
@@ -253,7 +262,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> addressed, string next) =>
         Regular(name,
     [
-        .. LinkRules(BridgePorts.LinkFrom(vpc)),
+        .. LinkRules(CtStates.Untracked, BridgePorts.LinkFrom(vpc)),
         Exprs.Rule(Exprs.Jump("state_from")),
         Exprs.CommentedRule("DHCP client", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 68),
             Exprs.PortIs(source: false, 67), Exprs.Goto(next)),
@@ -265,8 +274,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         Exprs.Rule(Exprs.Goto(next)),
     ]);
 
-    private NftRule[] LinkRules(string chain) =>
-        layer.IsBridge ? [Exprs.Rule(Exprs.CtState(CtStates.Untracked), Exprs.Jump(chain))] : [];
+    private NftRule[] LinkRules(uint states, string chain) =>
+        layer.IsBridge ? [Exprs.Rule(Exprs.CtState(states), Exprs.Jump(chain))] : [];
 
     /// <summary>Anywhere to guest.</summary>
     public NftChain VnicIn(
@@ -285,7 +294,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             rules.Add(Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Goto(Stamp)));
         }
 
-        rules.AddRange(LinkRules(BridgePorts.LinkTo(vpc)));
+        rules.AddRange(LinkRules(CtStates.Untracked | CtStates.Invalid, BridgePorts.LinkTo(vpc)));
         rules.Add(Exprs.Rule(Exprs.Jump("state_to")));
         rules.Add(Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 67),
             Exprs.PortIs(source: false, 68), Exprs.Jump(DhcpTo)));
@@ -362,8 +371,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
             .. HostServices(reply: true, Exprs.Return()),
             Exprs.CommentedRule("of a service that is closed",
                 Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
-            .. layer.Bridged
-                ? [Exprs.Rule(Exprs.CtMarkMaskedIsNot(settings.EpochMask, 0),
+            .. layer.Bridged // a session that nobody has judged yet is none to revive either
+                ? [Exprs.Rule(
                     Exprs.InterfaceIn(incoming: false, BridgeSet), Exprs.MarkSet(Decision.HostUnserved))]
                 : Array.Empty<NftRule>(),
         ]);
@@ -445,6 +454,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
                 ? Exprs.Rule(Exprs.EtherType(0x0806), Exprs.Accept())
                 : Exprs.CommentedRule("routed", Exprs.HasInterface(incoming: !from),
                     Exprs.Goto(drop(DropReason.Invalid))),
+            .. layer.IsBridge // where IPv4 may be of no session as well, and carry any protocol
+                ? [Exprs.Rule(Exprs.Family(IpFamily.V4), Exprs.Goto(drop(DropReason.Invalid)))]
+                : Array.Empty<NftRule>(),
             .. types.Select(type => Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.IcmpType(type), Exprs.Accept())),
             Exprs.Rule(Exprs.Goto(drop(DropReason.Invalid))),
         ]);

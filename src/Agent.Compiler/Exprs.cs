@@ -293,16 +293,11 @@ internal static class Exprs
         [new NftExpr.Ct(NftCtKey.Direction, R0), new NftExpr.Cmp(R0, NftCmpOp.Eq, [reply ? (byte)1 : (byte)0])];
 
     /// <summary><c>ct mark and MASK == VALUE</c></summary>
-    public static IEnumerable<NftExpr> CtMarkMasked(uint mask, uint value) => CtMark(mask, NftCmpOp.Eq, value);
-
-    /// <summary><c>ct mark and MASK != VALUE</c></summary>
-    public static IEnumerable<NftExpr> CtMarkMaskedIsNot(uint mask, uint value) => CtMark(mask, NftCmpOp.Neq, value);
-
-    private static IEnumerable<NftExpr> CtMark(uint mask, NftCmpOp compare, uint value) =>
+    public static IEnumerable<NftExpr> CtMarkMasked(uint mask, uint value) =>
     [
         new NftExpr.Ct(NftCtKey.Mark, R0),
         new NftExpr.Bitwise(R0, R0, Host(mask), Host(0)),
-        new NftExpr.Cmp(R0, compare, Host(value)),
+        new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(value)),
     ];
 
     /// <summary><c>ct mark set ct mark and ~MASK or VALUE</c>: other users' bits survive.</summary>

@@ -34,6 +34,18 @@ public sealed class CompiledRuleset
     /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
     public required ImmutableSortedDictionary<string, ushort> Zones { get; init; }
 
+    /// <summary>vNICs (by id) without a guard: no such device yet, or the kernel refused something of theirs.</summary>
+    public ImmutableHashSet<string> Unguarded => [.. Request.Policy.Vnics.Keys.Where(id => !Guards.ContainsKey(id))];
+
+    /// <summary>
+    /// Bits of the packet mark by which a hook tells a later one that a sender was judged; 0: there is no later one.
+    /// </summary>
+    public uint PassedBits => Request.Host.Bridge == BridgeLayer.Open ? Decision.Passed : 0;
+
+    /// <summary>Packet marks by which a hook tells a later one something else.</summary>
+    public ImmutableHashSet<uint> HookMarks => Request.Host.Bridge == BridgeLayer.Open
+        ? [Decision.HostAnswer, Decision.HostUnserved] : [];
+
     /// <summary>Per profile name; closed profiles are not in it.</summary>
     internal IReadOnlyDictionary<string, CompiledProfile> Profiles { get; }
 
@@ -294,7 +306,7 @@ public static class RulesetCompiler
             AddZones(parts, datapath);
             if (datapath.IsBridge)
             {
-                var ports = new BridgePorts(policy, zones);
+                var ports = new BridgePorts(policy, zones, open, request.Settings);
                 parts.Chains.AddRange(ports.Chains());
                 parts.Sets.AddRange(ports.Sets());
             }
@@ -358,6 +370,8 @@ public static class RulesetCompiler
                 parts.Sets.Add(own.Map(Datapath.VpcMap(AddressClasses.NameOf(vpc.Key))));
             }
 
+            parts.Chains.AddRange(datapath.PassOnChain(policy.Vnics.Values
+                .Select(vnic => AddressClasses.NameOf(vnic.VpcId)).Distinct(StringComparer.Ordinal)));
             parts.Sets.Add(from.Map(Datapath.FromMap));
             parts.Sets.Add(to.Map(Datapath.ToMap));
         }

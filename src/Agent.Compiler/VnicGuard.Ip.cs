@@ -56,7 +56,9 @@ internal sealed partial class VnicGuard
 
         rules.Add(Exprs.Rule(Exprs.L4Proto(IpProtocol.Tcp), Exprs.Accept()));
         rules.AddRange(UdpToOthers(server: 67, client: 68));
+        // Without an upper layer, the header is broken, and perhaps has no source: that is not one's own.
         rules.Add(Exprs.CommentedRule("later fragment: the first one has the header", Ipv4,
+            Exprs.L4ProtoIsNot(IpProtocol.Tcp),
             Exprs.AnyBitOf(NftPayloadBase.Network, Ipv4FragmentField, 0x1fff), Exprs.Accept()));
         rules.Add(NoDhcpServer(67));
         rules.Add(Exprs.CommentedRule("no redirect", Exprs.L4Proto(IpProtocol.Icmp),
@@ -79,7 +81,8 @@ internal sealed partial class VnicGuard
             yield return WithoutAddress();
         }
 
-        rules.Add(Exprs.Rule(Ipv6, NextHeader(IpProtocol.Tcp), Exprs.Accept()));
+        rules.Add(Exprs.Rule(
+            Ipv6, NextHeader(IpProtocol.Tcp), Exprs.L4Proto(IpProtocol.Tcp), Exprs.Accept()));
         rules.Add(Exprs.Rule(Ipv6, NextHeader(IpProtocol.Udp), Exprs.PortIsNot(source: false, 546), Exprs.Accept()));
         rules.Add(Exprs.CommentedRule("later fragment: the first one has the headers", Ipv6, NextHeader(Fragment),
             Exprs.AnyBitOf(NftPayloadBase.Network, Ipv6FragmentField, 0xfff8), Exprs.Accept()));

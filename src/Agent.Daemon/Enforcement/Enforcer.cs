@@ -130,7 +130,7 @@ internal sealed class Enforcer(
         held = HoldBacks.None;
         if (Condemned is { } late && ReferenceEquals(late.Of.Request.Policy, policy))
         {
-            held = late.Faults.Aggregate(held, (all, fault) => all.Closing(fault.VnicId, NotProved(fault.Reason)));
+            held = late.Condemned.Aggregate(held, (all, fault) => all.Closing(fault.VnicId, NotProved(fault.Reason)));
         }
 
         Cleanup();
@@ -295,7 +295,7 @@ internal sealed class Enforcer(
     // Nothing that is not proved gets into the kernel. What is held back is proved in its turn.
     private bool Withholds(CompiledRuleset next, EnforcementTally tally)
     {
-        if (Prove(next, tally) is not ProofResult result || result.IsPending || Verifier.IsBeyondProof(next))
+        if (Prove(next, tally) is not ProofResult result || result.IsPending)
         {
             return false;
         }
@@ -307,7 +307,7 @@ internal sealed class Enforcer(
 
         HoldBacks before = held;
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach ((string vnicId, string reason) in result.Faults)
+        foreach ((string vnicId, string reason) in result.Condemned)
         {
             log.NotProved(vnicId, reason);
             string profile = CompiledRuleset.ProfileOf(next.Request.Policy.Vnics[vnicId]);
@@ -318,7 +318,7 @@ internal sealed class Enforcer(
 
         if (seen.Count > 0 && held == before)
         {
-            (string id, string why) = result.Faults.First();
+            (string id, string why) = result.Condemned.First();
             throw new EnforcementFailedException($"vNIC {id} is closed, and even that is not proved: {why}");
         }
 

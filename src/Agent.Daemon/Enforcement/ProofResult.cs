@@ -42,6 +42,10 @@ internal sealed record ProofResult(
     public IEnumerable<(string VnicId, string Reason)> Faults =>
         Vnics.Where(vnic => vnic.Value is not VnicProof.Proved).Select(vnic => (vnic.Key, ReasonOf(vnic.Value)!));
 
+    /// <summary>Those of <see cref="Faults"/> that are not merely what is never proved.</summary>
+    public IEnumerable<(string VnicId, string Reason)> Condemned =>
+        Faults.Where(fault => Vnics[fault.VnicId] is not VnicProof.Unknown { IsBeyond: true });
+
     /// <summary>Why traffic of no vNIC is not proved; null if it is.</summary>
     public string? HostFault => Host is null ? null : ReasonOf(Host);
 

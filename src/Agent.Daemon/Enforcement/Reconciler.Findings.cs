@@ -25,8 +25,8 @@ internal sealed partial class Reconciler
 
         Publish(State with { Proof = result });
         metrics.Proved(result);
-        string[] faults = [.. result.Faults.Select(fault => fault.VnicId).Except(State.Failed.Keys)];
-        if (config.Verify == VerifyMode.Enforce && faults.Length > 0 && !Verifier.IsBeyondProof(result.Of))
+        string[] faults = [.. result.Condemned.Select(fault => fault.VnicId).Except(State.Failed.Keys)];
+        if (config.Verify == VerifyMode.Enforce && faults.Length > 0)
         {
             enforcer.Condemned = result;
             TryEnforce(State.Desired, State.DesiredHash);

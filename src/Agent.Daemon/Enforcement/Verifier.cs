@@ -117,9 +117,6 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
                         held, Keeping(policy, kept, its), settings, facts, cache, its, cancel).Vnics);
                 }
             }
-
-            vnics = vnics.SetItems(vnics.Keys.Where(_ => IsBeyondProof(compiled))
-                .Select(id => KeyValuePair.Create<string, VnicProof>(id, new VnicProof.Unknown(BeyondProof))));
         }
         catch (OperationCanceledException)
         {
@@ -136,11 +133,6 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
             IsPending = pending,
         };
     }
-
-    /// <summary>What no proof covers yet, whatever the ruleset.</summary>
-    public static bool IsBeyondProof(CompiledRuleset compiled) => compiled.Request.Host.Bridge == BridgeLayer.Open;
-
-    private const string BeyondProof = "this host judges at bridges, which the prover does not model yet";
 
     // vNICs that were held back have the rules of an older policy, and the addresses of this one.
     private static PolicySnapshot Keeping(PolicySnapshot policy, PolicySnapshot kept, ImmutableHashSet<string> vnics)
@@ -161,6 +153,16 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
         Epoch = enforced.Request.Epoch,
         Zones = enforced.Zones,
         Closed = enforced.Closed,
+        Unguarded = enforced.Unguarded,
+        Bridge = enforced.Request.Host.Bridge switch
+        {
+            BridgeLayer.Open => BridgeClaim.Open,
+            BridgeLayer.Closed => BridgeClaim.Closed,
+            _ => BridgeClaim.None,
+        },
+        Bridges = [.. enforced.Request.Host.Bridges],
+        PassedBits = enforced.PassedBits,
+        HookMarks = enforced.HookMarks,
         Adopting = enforced.Request.Settings.AdoptsSessions ? enforced.Request.Adopting : [],
         ManagedInterfaces = enforced.Request.Settings.ManagedInterfaces,
     };

@@ -11,7 +11,10 @@ internal enum Reads
     Out = 2,
     Ct = 4,
     Limit = 8,
-    All = In | Out | Ct | Limit,
+
+    /// <summary>The link-layer header, whose meaning depends on the device.</summary>
+    Link = 16,
+    All = In | Out | Ct | Limit | Link,
 }
 
 /// <summary>What a chain does with every packet, from one outcome on.</summary>

@@ -64,6 +64,20 @@ internal sealed record Circumstances
 
     public ushort Zone { get; init; }
 
+    /// <summary>At a bridge: whom frames are for.</summary>
+    public FrameDestination? FrameTo { get; init; }
+
+    /// <summary>
+    /// At a bridge: the type of frames that are no IP; <see cref="OtherType"/> for any that the program does not name.
+    /// Null: IP.
+    /// </summary>
+    public ushort? FrameType { get; init; }
+
+    public const ushort OtherType = 0;
+
+    /// <summary>Bits that a packet mark has not, unless the program set them.</summary>
+    public uint PassedBits { get; init; }
+
     /// <summary>Bits of the conntrack mark that carry the policy epoch; the others are foreign, and unknown.</summary>
     public uint EpochMask { get; init; }
 

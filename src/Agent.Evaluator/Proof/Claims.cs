@@ -82,6 +82,7 @@ internal sealed class Claims
         Route route, Situation situation, IpFamily family, HookPart run, ICollection<Stop>? stopped = null)
     {
         Circumstances circumstances = CircumstancesOf(route, situation, family);
+        run = route.Legs.IsEmpty ? run : (at, start, mentions) => Hooks.Along(route.Legs, at, start, mentions);
         PacketMark mark = route.TrustedMark is uint trusted ? PacketMark.Of(trusted) : PacketMark.Original;
         var mentioned = new Mentioned();
         VnicProof? fault = Compare(new Question(route, situation, circumstances, mark), run, mentioned, stopped);
@@ -95,7 +96,8 @@ internal sealed class Claims
 
         bool mayBeTrusted = route is { Receiver: not null, Sender: null, IsBehindSender: false };
         foreach (uint value in mentioned.Marks.Where(
-            value => !mayBeTrusted || !oracle.Settings.TrustedMarks.Contains(value)))
+            value => !facts.HookMarks.Contains(value) && (value & facts.PassedBits) == 0
+                && (!mayBeTrusted || !oracle.Settings.TrustedMarks.Contains(value))))
         {
             fault ??= Compare(
                 new Question(route, situation, circumstances, PacketMark.Of(value)), run, new Mentioned(), stopped);
@@ -105,13 +107,16 @@ internal sealed class Claims
     }
 
     /// <summary>Every packet of the vNIC is tracked in the zone of its VPC, and nothing is dropped before.</summary>
-    public VnicProof? Zone(string device, ushort? zone)
+    public VnicProof? Zone(string device, ushort? zone, NftFamily table = NftFamily.Inet)
     {
-        Route[] ways =
-        [
-            new Route($"{device} -> conntrack", NftHook.Prerouting, Interfaces.Of(device), Interfaces.None),
-            new Route($"host -> conntrack -> {device}", NftHook.Output, Interfaces.None, Interfaces.Of(device)),
-        ];
+        Route arriving = new($"{device} -> conntrack", NftHook.Prerouting, Interfaces.Of(device), Interfaces.None)
+        {
+            Table = table,
+        };
+        Route leaving = new($"host -> conntrack -> {device}", NftHook.Output, Interfaces.None, Interfaces.Of(device));
+
+        // What this host sends to a bridge has been tracked when it gets there.
+        Route[] ways = table == NftFamily.Bridge ? [arriving] : [arriving, leaving];
         return Worst(ways.SelectMany(way => Families, (way, family) => (way, family)), at =>
         {
             Circumstances before = CircumstancesOf(at.way, Situation.NotTracked, at.family) with
@@ -130,10 +135,53 @@ internal sealed class Claims
         });
     }
 
+    /// <summary>Frames that are no IP: what becomes of them depends on no byte behind the link-layer header.</summary>
+    /// <param name="route">Their way, at a bridge.</param>
+    /// <param name="situation">One without a session.</param>
+    /// <param name="type">Their type; <see cref="Circumstances.OtherType"/>.</param>
+    /// <param name="expected">What should become of all of them.</param>
+    public VnicProof? CheckFrames(Route route, Situation situation, ushort type, PacketFate expected)
+    {
+        Circumstances circumstances = CircumstancesOf(route, situation, IpFamily.V4) with { FrameType = type };
+        PacketMark start = route.TrustedMark is uint trusted ? PacketMark.Of(trusted) : PacketMark.Original;
+        var mentioned = new Mentioned();
+        VnicProof? fault = Frames(new Question(route, situation, circumstances, start), expected, mentioned);
+        foreach (uint mark in mentioned.Marks.Where(mark => !facts.HookMarks.Contains(mark)
+            && (mark & facts.PassedBits) == 0 && !oracle.Settings.TrustedMarks.Contains(mark)))
+        {
+            fault ??= Frames(
+                new Question(route, situation, circumstances, PacketMark.Of(mark)), expected, new Mentioned());
+        }
+
+        return fault;
+    }
+
+    private VnicProof? Frames(Question question, PacketFate expected, Mentioned mentioned)
+    {
+        PacketFunction outcomes = Hooks.Whole(question.Circumstances, question.Mark, mentioned);
+        foreach (int leaf in outcomes.Leaves(cache.Functions.Diagrams, null))
+        {
+            int fate = FateOf(question, leaf);
+            if (fate == (int)expected)
+            {
+                continue;
+            }
+
+            (Counterexample? example, string? disagreement) = fate >= Differences.Unknown
+                ? (null, cache.Outcomes.Text(leaf)) : confirmation.OfFrame(question.Concretes().First(), expected);
+            return example is not null ? new VnicProof.Refuted(example)
+                : new VnicProof.Unknown($"{question.Route.Name}, frames: {disagreement}");
+        }
+
+        return null;
+    }
+
     private Circumstances CircumstancesOf(Route route, Situation situation, IpFamily family) => new()
     {
-        Table = NftFamily.Inet,
+        Table = route.Table,
         Hook = route.Hook,
+        FrameTo = route.FrameTo,
+        PassedBits = facts.PassedBits,
         Family = family,
         In = route.In,
         Out = route.Out,

@@ -23,6 +23,9 @@ internal abstract record Answer
     /// <summary>It depends on the name of an interface that is not known.</summary>
     public sealed record ByName(SymbolKind Side, Func<string, bool> Holds) : Answer;
 
+    /// <summary>It may hold or not, and must not matter.</summary>
+    public sealed record Either : Answer;
+
     public sealed record Unknown(string Reason) : Answer;
 }
 
@@ -101,6 +104,14 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
             case SymbolKind.InIndex or SymbolKind.OutIndex:
                 return test.IsEquality && IsWhole(value, 4) && !test.First.AsSpan().ContainsAnyExcept((byte)0)
                     ? Known(test.Op == NftCmpOp.Neq) : new Answer.Unknown("the number of an interface");
+            case SymbolKind.DestinationMac:
+                return Mac(value, test);
+            case SymbolKind.FrameType:
+                return test.IsEquality && IsWhole(value, 2)
+                    && BinaryPrimitives.ReadUInt16BigEndian(test.First) is 0x0800 or 0x86dd or 0x0806
+                    ? Known(test.Op == NftCmpOp.Neq) : new Answer.Unknown("frames of another type");
+            case SymbolKind.NextHeader:
+                return new Answer.Either();
             case SymbolKind.PacketMark:
                 return Mark(value, test);
             case SymbolKind.CtMark:
@@ -109,6 +120,8 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
                 return new Answer.Unknown("a byte of the packet that is not modelled");
         }
     }
+
+    private const int MacBytes = 6;
 
     private static Answer Known(bool holds) => holds ? Proof.Answer.Yes : Proof.Answer.No;
 
@@ -258,6 +271,11 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
 
     private Answer Mark(SymbolicByte[] bytes, Test test)
     {
+        if (test.IsEquality && IsWithin(bytes, circumstances.PassedBits))
+        {
+            return Known(test.Holds(Evaluate(bytes, stackalloc byte[4])));
+        }
+
         if (!test.IsEquality || !IsWhole(bytes, 4))
         {
             return new Answer.Unknown("bits of a packet mark that others set");
@@ -265,6 +283,39 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
 
         mentioned.Marks.Add(BitConverter.ToUInt32(test.First));
         return Known(test.Op == NftCmpOp.Neq);
+    }
+
+    // Only bits that are asked for by this mask.
+    private static bool IsWithin(SymbolicByte[] bytes, uint mask)
+    {
+        byte[] known = BitConverter.GetBytes(mask);
+        return bytes.Length == known.Length && Array.TrueForAll(
+            bytes, one => one.IsConstant || (one.Mask & ~known[one.Index]) == 0);
+    }
+
+    // The whole address against another one, or whether it is a group's.
+    private Answer Mac(SymbolicByte[] bytes, Test test)
+    {
+        const byte GroupBit = 1;
+        FrameDestination to = circumstances.FrameTo!;
+        if (!test.IsEquality || bytes.Length != MacBytes)
+        {
+            return new Answer.Unknown("a part of a MAC address");
+        }
+
+        if (bytes[0] == new SymbolicByte(SymbolKind.DestinationMac, 0, GroupBit, 0)
+            && Array.TrueForAll(bytes[1..], one => one == SymbolicByte.Of(0)))
+        {
+            byte[] value = [to.Kind == FrameReceiver.Group ? GroupBit : (byte)0, 0, 0, 0, 0, 0];
+            return Known(test.Holds(value));
+        }
+
+        return !IsWhole(bytes, MacBytes) || (test.First[0] & GroupBit) != 0
+            ? new Answer.Unknown("a MAC address under a mask, or that of a group")
+            : to.Kind != FrameReceiver.Receiver ? Known(test.Op == NftCmpOp.Neq)
+            : new Answer.ByName(SymbolKind.OutName, name =>
+                (to.Macs.TryGetValue(name, out MacAddress mac) && test.First.AsSpan().SequenceEqual(mac.ToBytes()))
+                    == (test.Op == NftCmpOp.Eq));
     }
 
     private Answer Epoch(SymbolicByte[] bytes, Test test)

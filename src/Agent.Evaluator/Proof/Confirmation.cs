@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Collections.Immutable;
 using Agent.Evaluator.Forms;
 using Agent.Nftables;
 using Agent.Policy;
@@ -17,38 +18,120 @@ internal sealed class Confirmation(Ruleset ruleset, PolicyOracle oracle, ProofFa
         IpFamily family = question.Circumstances.Family;
         PacketPoint point = difference.Box.Sample;
         PacketTuple tuple = difference.TupleOf(family, point);
-        HookInput input = InputOf(question, tuple, point);
         (PacketFate expected, string why) = zone is ushort number
             ? (PacketFate.Passed, $"its zone is {number}")
             : PacketExpectation.Of(oracle, facts, question.Route, question.Situation, tuple, point);
-        Trace trace = RulesetEvaluator.Evaluate(ruleset, input);
-        PacketFate? observed = FateOf(question, input, trace, zone);
+        (HookInput first, HookInput last, Trace trace) = Run(question, tuple, point);
+        PacketFate? observed = FateOf(question, first, trace, zone);
         bool tolerated = question.LimitExceeded && observed == PacketFate.Dropped;
         return observed is { } fate && fate != expected && !tolerated
             ? (new Counterexample(
-                question.Route.Name, question.Situation.Name, tuple, input, expected, why, fate, trace), null)
+                question.Route.Name, question.Situation.Name, tuple, last, expected, why, fate, trace), null)
             : (null, $"the judges disagree about {tuple}: the prover says {(PacketFate)difference.Observed} and not "
                 + $"{(PacketFate)difference.Expected}, the oracle {expected} ({why}), the run {trace}");
     }
 
-    private HookInput InputOf(Question question, PacketTuple tuple, PacketPoint point)
+    /// <summary>The same for a frame that is no IP.</summary>
+    public (Counterexample? Example, string? Disagreement) OfFrame(Question question, PacketFate expected)
+    {
+        const int ArpBytes = 28;
+        const ushort Experimental = 0x88b5; // IEEE 802, for local experiments
+        ushort type = question.Circumstances.FrameType is ushort known and not Circumstances.OtherType
+            ? known : Experimental;
+        PacketTuple nobody = new(IpFamily.V4, 0, 0, 0);
+        Route route = question.Route;
+        var leg = new Leg(route.Table, route.Hook, question.Circumstances.In, question.Circumstances.Out);
+        ImmutableArray<byte> link = LinkOf(route, leg, nobody);
+        HookInput input = InputOf(question, leg, nobody, default) with
+        {
+            Packet = new PacketBytes(
+                [.. link[..^2], (byte)(type >> 8), (byte)(type & 0xff)], [.. new byte[ArpBytes]], -1, 0, type),
+        };
+        Trace trace = RulesetEvaluator.Evaluate(ruleset, input);
+        return FateOf(question, input, trace, null) is { } fate && fate != expected
+            ? (new Counterexample(
+                route.Name, question.Situation.Name, nobody, input, expected, "a frame that is no IP", fate, trace)
+            {
+                Frame = $"a frame of type {type:x4}",
+            }, null)
+            : (null, $"the judges disagree about frames of type {type:x4}: {trace}");
+    }
+
+    // Hook by hook: what one has made of the packet, the next one finds.
+    private (HookInput First, HookInput Last, Trace Whole) Run(
+        Question question, PacketTuple tuple, PacketPoint point)
+    {
+        Route route = question.Route;
+        IReadOnlyList<Leg> legs = route.Legs.IsEmpty
+            ? [new Leg(route.Table, route.Hook, route.In, route.Out)] : route.Legs;
+        HookInput first = InputOf(question, legs[0], tuple, point);
+        HookInput input = first;
+        Trace trace = RulesetEvaluator.Evaluate(ruleset, input);
+        foreach (Leg leg in legs.Skip(1))
+        {
+            if (trace.Verdict != HookVerdict.Accept)
+            {
+                break;
+            }
+
+            bool confirmed = leg.IsConfirmed && first.Ct.HasEntry;
+            input = InputOf(question, leg, tuple, point) with
+            {
+                Mark = trace.Mark,
+                Ct = first.Ct with
+                {
+                    Mark = first.Ct.HasEntry ? trace.CtMark : 0,
+                    Status = confirmed ? ConfirmedStatus : first.Ct.Status,
+                },
+            };
+            Trace next = RulesetEvaluator.Evaluate(ruleset, input);
+            trace = next with { Steps = [.. trace.Steps, .. next.Steps] };
+        }
+
+        return (first, input, trace);
+    }
+
+    private HookInput InputOf(Question question, Leg leg, PacketTuple tuple, PacketPoint point)
     {
         Route route = question.Route;
         Situation situation = question.Situation;
         return new HookInput
         {
-            Family = NftFamily.Inet,
-            Hook = route.Hook,
-            Packet = PacketOf(tuple, point),
-            InInterface = route.In.Single ?? route.In.Names[0],
-            OutInterface = route.Out.Single ?? route.Out.Names[0],
-            InIndex = route.In == Interfaces.None ? 0u : 3u,
-            OutIndex = route.Out == Interfaces.None ? 0u : 4u,
+            Family = leg.Table,
+            Hook = leg.Hook,
+            Packet = PacketOf(tuple, point) with { Link = LinkOf(route, leg, tuple) },
+            InInterface = leg.In.Single ?? leg.In.Names[0],
+            OutInterface = leg.Out.Single ?? leg.Out.Names[0],
+            InIndex = leg.In == Interfaces.None ? 0u : 3u,
+            OutIndex = leg.Out == Interfaces.None ? 0u : 4u,
             Mark = question.Mark.IsOriginal ? Unnamed() : question.Mark.Value,
             Ct = new CtInput(situation.State, situation.Reply, MarkOf(question), route.Zone,
                 situation.Confirmed ? ConfirmedStatus : 0),
             SessionLimitExceeded = question.LimitExceeded,
         };
+    }
+
+    private static ImmutableArray<byte> LinkOf(Route route, Leg leg, PacketTuple tuple)
+    {
+        if (leg.Table != NftFamily.Bridge || route.FrameTo is not { } to)
+        {
+            return [];
+        }
+
+        ulong nobody = 0x0e00_0000_0001;
+        while (to.Macs.ContainsValue(new MacAddress(nobody)))
+        {
+            nobody++;
+        }
+
+        MacAddress receiver = to.Kind switch
+        {
+            FrameReceiver.Group => new MacAddress(0xffff_ffff_ffff),
+            FrameReceiver.Receiver when to.Macs.TryGetValue(leg.Out.Names[0], out MacAddress mac) => mac,
+            _ => new MacAddress(nobody),
+        };
+        byte[] type = tuple.Family == IpFamily.V4 ? [0x08, 0x00] : [0x86, 0xdd];
+        return [.. receiver.ToBytes(), .. new MacAddress(nobody).ToBytes(), .. type];
     }
 
     // 0 is what packets have; if that is a trusted mark, any other.

@@ -32,7 +32,7 @@ internal sealed class Expectation(
     /// <returns>Leaves are <see cref="PacketFate"/>s.</returns>
     public PacketFunction Of(Route route, Situation situation, IpFamily family)
     {
-        if (route.IsOfAnotherZone && situation.HasEntry)
+        if ((route.IsOfAnotherZone && situation.HasEntry) || route.IsFlooded || route.IsBarred)
         {
             return Fate(PacketFate.Dropped);
         }
@@ -97,7 +97,11 @@ internal sealed class Expectation(
 
         if (route.TrustedMark is not null)
         {
-            return Fate(situation.HasEntry ? PacketFate.Admitted : PacketFate.Passed);
+            return situation.HasEntry ? Fate(PacketFate.Admitted)
+                : route.LeavesLink && family == IpFamily.V6
+                ? Fixed("trusted link", () => Where(And(Protocol(IpProtocol.Icmpv6), HasProtocol()),
+                    Fate(PacketFate.Dropped), Fate(PacketFate.Passed)))
+                : Fate(PacketFate.Passed);
         }
 
         if (!situation.HasEntry)
@@ -215,12 +219,19 @@ internal sealed class Expectation(
 
     // What concerns one link is never routed.
     private PacketFunction Untracked(Route route, Situation situation, IpFamily family, bool sent) =>
-        situation.State == CtState.Invalid || family == IpFamily.V4 || route.Hook == NftHook.Forward
+        (situation.State == CtState.Invalid && (sent || !route.IsUntold)) || family == IpFamily.V4
+        || (route.Hook == NftHook.Forward && !route.IsLink) || (sent ? IsClosed(route) : route.IsFromAnotherVpc)
             ? Fate(PacketFate.Dropped)
             : Fixed($"untracked {sent}", () => Where(
                 And(And(Protocol(IpProtocol.Icmpv6), HasType()),
                     IcmpTypes(sent ? SituationPackets.NeighbourFrom : SituationPackets.NeighbourTo)),
                 Fate(PacketFate.Passed), Fate(PacketFate.Dropped)));
+
+    private bool IsClosed(Route route) => route.Beyond == Beyond.Closed || (route.Receiver is Vnic receiver
+        && (facts.Closed.Contains(receiver.Id) || receiver.VpcId != route.Sender?.VpcId));
+
+    private PacketFunction HasProtocol() => functions.Of(functions.Diagrams.Where(
+        PacketField.Transport, TransportSize.None, TransportSize.None, Diagrams.Leaf(0), Diagrams.Leaf(1)));
 
     private PacketFunction HasType() => functions.Of(functions.Diagrams.Where(
         PacketField.Transport, TransportSize.Of(1), TransportSize.Max, Diagrams.Leaf(1), Diagrams.Leaf(0)));

@@ -54,6 +54,35 @@ internal sealed class HookRun
     public PacketFunction Whole(Circumstances circumstances, PacketMark mark, Mentioned mentioned) =>
         From(circumstances, 0, Outcome.Start(mark), mentioned);
 
+    /// <summary>Several hooks, one after the other: what one has made of a packet, the next one finds.</summary>
+    public PacketFunction Along(
+        IReadOnlyList<Leg> legs, Circumstances circumstances, PacketMark mark, Mentioned mentioned)
+    {
+        PacketFunction state = cache.Functions.Of(cache.Outcomes.Of(
+            Outcome.Start(mark) with { Kind = OutcomeKind.Accepted }));
+        foreach (Leg leg in legs)
+        {
+            Circumstances here = circumstances with
+            {
+                Table = leg.Table,
+                Hook = leg.Hook,
+                In = leg.In,
+                Out = leg.Out,
+                FrameTo = leg.Table == NftFamily.Bridge ? circumstances.FrameTo : null,
+                Confirmed = circumstances.Confirmed || (leg.IsConfirmed && circumstances.HasEntry),
+            };
+            state = cache.Functions.Bind(state, null, leaf => cache.Outcomes[leaf].Kind switch
+            {
+                OutcomeKind.Accepted => From(here, 0, cache.Outcomes[leaf], mentioned),
+                OutcomeKind.Stopped => cache.Functions.Of(
+                    cache.Outcomes.Unknown("a dispatch by interface on the way to another hook")),
+                _ => cache.Functions.Of(leaf),
+            });
+        }
+
+        return state;
+    }
+
     /// <summary>What is left of the hook behind a stop: only its last chain stops.</summary>
     public PacketFunction Rest(Circumstances circumstances, Stop stop, Mentioned mentioned) =>
         Remembered(

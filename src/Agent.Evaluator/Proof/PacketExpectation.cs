@@ -23,6 +23,16 @@ internal static class PacketExpectation
             return (PacketFate.Dropped, "its session is of another VPC");
         }
 
+        if (route.IsBarred)
+        {
+            return (PacketFate.Dropped, "this host does not judge at bridges");
+        }
+
+        if (route.IsFlooded)
+        {
+            return (PacketFate.Dropped, "it is not for the receiver's MAC address");
+        }
+
         bool error = tuple.Protocol == SituationPackets.IcmpOf(tuple.Family) && (tuple.Family == IpFamily.V4
             ? SituationPackets.Icmpv4Errors : SituationPackets.Icmpv6Errors).Contains((byte)(point.Source >> 8));
         if (situation.IsLive && (situation.State == CtState.Established || error))
@@ -39,7 +49,8 @@ internal static class PacketExpectation
         {
             if (!situation.HasEntry)
             {
-                return Untracked(route, situation, tuple, point, SituationPackets.NeighbourFrom);
+                return IsClosed(facts, route) ? (PacketFate.Dropped, "its receiver is closed, or of another VPC")
+                    : Untracked(route, situation, tuple, point, SituationPackets.NeighbourFrom);
             }
 
             if (Opens(situation, tuple, point, facts.Adopting.Contains(route.Sender.Id)) is string fault)
@@ -84,7 +95,10 @@ internal static class PacketExpectation
 
         if (route.TrustedMark is not null)
         {
-            return (situation.HasEntry ? PacketFate.Admitted : PacketFate.Passed, "its mark is trusted");
+            return route.LeavesLink && !situation.HasEntry && point.Transport != TransportSize.None
+                && tuple is { Family: IpFamily.V6, Protocol: IpProtocol.Icmpv6 }
+                ? (PacketFate.Dropped, "it concerns another link")
+                : (situation.HasEntry ? PacketFate.Admitted : PacketFate.Passed, "its mark is trusted");
         }
 
         if (!situation.HasEntry)
@@ -150,10 +164,15 @@ internal static class PacketExpectation
         || vnic.Addresses.Concat(vnic.DelegatedPrefixes).Any(prefix => prefix.Contains(family, address))
         || (family == IpFamily.V6 && address == PolicyOracle.LinkLocal(vnic.Mac));
 
+    private static bool IsClosed(ProofFacts facts, Route route) => route.Beyond == Beyond.Closed
+        || (route.Receiver is Vnic receiver
+            && (facts.Closed.Contains(receiver.Id) || receiver.VpcId != route.Sender!.VpcId));
+
     // What concerns one link is never routed.
     private static (PacketFate Fate, string Why) Untracked(
         Route route, Situation situation, PacketTuple tuple, PacketPoint point, ImmutableArray<byte> types) =>
-        route.Hook != NftHook.Forward && situation.State == CtState.Untracked
+        (route.Hook != NftHook.Forward || route.IsLink) && !route.IsFromAnotherVpc
+            && (situation.State == CtState.Untracked || (route.IsUntold && route.Sender is null))
             && tuple is { Family: IpFamily.V6, Protocol: IpProtocol.Icmpv6 }
             && point.Transport >= TransportSize.Of(1) && types.Contains((byte)(point.Source >> 8))
             ? (PacketFate.Passed, "neighbour discovery")

@@ -1,3 +1,4 @@
+using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Evaluator.Proof;
@@ -11,9 +12,14 @@ namespace Agent.Evaluator.Proof;
 /// <param name="claims">Compares.</param>
 /// <param name="routes">Of the policy.</param>
 /// <param name="policy">The vNICs.</param>
+/// <param name="frames">They are ports of a bridge, and frames are for these; null: packets are routed.</param>
+/// <param name="closed">
+/// vNICs (by id) that a sender must not reach at all: at a bridge, what concerns one link is judged by its sender.
+/// </param>
 /// <param name="known">Where senders of one VPC stop.</param>
 internal sealed class Pairs(
-    Claims claims, Routes routes, PolicySnapshot policy,
+    Claims claims, Routes routes, PolicySnapshot policy, FrameDestination? frames = null,
+    IReadOnlySet<string>? closed = null,
     (string VpcId, Dictionary<(Situation, IpFamily), HashSet<Stop>> Stops)? known = null)
 {
     private readonly Dictionary<string, Dictionary<(Situation, IpFamily), HashSet<Stop>>> stops = known is null
@@ -33,7 +39,7 @@ internal sealed class Pairs(
             Sent(other); // finds where it stops; what is wrong with it is its own
         }
 
-        return Sent(vnic) ?? Received(vnic, names)
+        return Sent(vnic) ?? Received(vnic, names) ?? ToClosed(vnic)
             ?? Claims.Worst(byVpc.Where(vpc => vpc.Key != vnic.VpcId), vpc => ToAnother(vnic, vpc.First()));
     }
 
@@ -62,9 +68,11 @@ internal sealed class Pairs(
     private string[] NamesOf(string vpcId) => [.. byVpc[vpcId].Select(vnic => vnic.InterfaceName)];
 
     private Route Pair(Vnic sender, Vnic receiver) => new(
-        $"{sender.InterfaceName} -> {receiver.InterfaceName}", Nftables.NftHook.Forward,
+        $"{sender.InterfaceName} -> {receiver.InterfaceName}", NftHook.Forward,
         Interfaces.Of(sender.InterfaceName), Interfaces.Of(receiver.InterfaceName))
     {
+        Table = frames is null ? NftFamily.Inet : NftFamily.Bridge,
+        FrameTo = frames,
         Sender = sender,
         Receiver = receiver,
         Zone = routes.ZoneOf(sender),
@@ -75,11 +83,16 @@ internal sealed class Pairs(
     {
         if (!senders.TryGetValue(vnic.Id, out VnicProof? fault))
         {
-            Vnic[] others = [.. byVpc[vnic.VpcId]];
+            Vnic[] others = [.. byVpc[vnic.VpcId].Where(other => closed?.Contains(other.Id) != true)];
+            if (others.Length == 0)
+            {
+                return null;
+            }
+
             Route route = Pair(vnic, vnic) with
             {
                 Name = $"{vnic.InterfaceName} -> another vNIC",
-                Out = Interfaces.OneOf(NamesOf(vnic.VpcId)) with { StopsAtGoto = true },
+                Out = Interfaces.OneOf(others.Select(other => other.InterfaceName)) with { StopsAtGoto = true },
                 Receiver = null,
                 Beyond = Beyond.Receiver,
                 Examples = [.. others.Take(8).Select(other => Pair(vnic, other))],
@@ -131,6 +144,11 @@ internal sealed class Pairs(
             route.Examples, pair => claims.Check(pair, situation, family, claims.Hooks.Whole));
         return whole ?? (route.Examples.Length == pairs ? null : half);
     }
+
+    private VnicProof? ToClosed(Vnic vnic) => Claims.Worst(
+        byVpc[vnic.VpcId].Where(other => closed?.Contains(other.Id) == true && other != vnic),
+        other => InAll((situation, family) => situation.HasEntry ? null
+            : claims.Check(Pair(vnic, other), situation, family, claims.Hooks.Whole)));
 
     // All receivers of another VPC at once; and all senders at once, where the answer does not depend on them.
     private VnicProof? ToAnother(Vnic vnic, Vnic receiver)

@@ -266,6 +266,7 @@ internal sealed class ProgramNodes
         NftExpr.Meta { Key: NftMetaKey.OifName or NftMetaKey.Oif } => Reads.Out,
         NftExpr.Ct or NftExpr.CtSet or NftExpr.NoTrack => Reads.Ct,
         NftExpr.ConnLimit => Reads.Limit,
+        NftExpr.Payload { Base: NftPayloadBase.LinkLayer } => Reads.Link | Reads.Out,
         _ => Reads.None,
     };
 }

@@ -21,6 +21,8 @@ public sealed class ProofCache
 
     internal PolicyForms Forms { get; private set; } = new();
 
+    internal Guards.GuardCache Guards { get; } = new();
+
     internal PacketFunctions Functions { get; private set; } = null!;
 
     internal ProgramNodes Nodes { get; private set; } = new();

@@ -3,6 +3,19 @@ using System.Globalization;
 
 namespace Agent.Evaluator.Proof;
 
+/// <summary>What the ruleset should do with frames of vNICs at a bridge.</summary>
+public enum BridgeClaim : byte
+{
+    /// <summary>The kernel has nothing there.</summary>
+    None,
+
+    /// <summary>It drops them.</summary>
+    Closed,
+
+    /// <summary>It judges them.</summary>
+    Open,
+}
+
 /// <summary>What is fixed outside of the policy: how this host's datapath was set up.</summary>
 public sealed record ProofFacts
 {
@@ -21,6 +34,25 @@ public sealed record ProofFacts
 
     /// <summary>vNICs (by id) that may go on with TCP sessions whose begin nobody saw.</summary>
     public ImmutableHashSet<string> Adopting { get; init; } = [];
+
+    /// <summary>What stands in the bridge family.</summary>
+    public BridgeClaim Bridge { get; init; }
+
+    /// <summary>Names of the bridge devices, if ports of bridges are judged.</summary>
+    public ImmutableArray<string> Bridges { get; init; } = [];
+
+    /// <summary>
+    /// Bits of the packet mark by which one table tells the other what it has judged. Nobody else sets them.
+    /// </summary>
+    public uint PassedBits { get; init; }
+
+    /// <summary>Packet marks by which one table tells the other something else. Nobody else sets them.</summary>
+    public ImmutableHashSet<uint> HookMarks { get; init; } = [];
+
+    /// <summary>
+    /// vNICs (by id) that have no guard: their device does not exist, or the kernel refused something of theirs.
+    /// </summary>
+    public ImmutableHashSet<string> Unguarded { get; init; } = [];
 
     /// <summary>
     /// Interfaces that are closed unless the policy names them: exact names, or prefixes that end in '*'.
@@ -42,7 +74,11 @@ public abstract record VnicProof
     public sealed record Refuted(Counterexample Example) : VnicProof;
 
     /// <summary>Nobody knows. Never read it as proved.</summary>
-    public sealed record Unknown(string Reason) : VnicProof;
+    public sealed record Unknown(string Reason) : VnicProof
+    {
+        /// <summary>Everything that is ever proved is proved; the reason says what that leaves out.</summary>
+        public bool IsBeyond { get; init; }
+    }
 }
 
 /// <summary>A packet that the ruleset treats otherwise than the policy.</summary>
@@ -58,9 +94,14 @@ public sealed record Counterexample(
     string Path, string Situation, PacketTuple Packet, HookInput Input, PacketFate Expected, string Why,
     PacketFate Observed, Trace Trace)
 {
+    /// <summary>
+    /// A frame at the ingress of a guest's device: its shape and its bytes, which need not be a packet. Null: a packet.
+    /// </summary>
+    public string? Frame { get; init; }
+
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Path}, {Situation}: {Packet}: expected {Expected} ({Why}), but {Observed}: {Trace}");
+        $"{Path}, {Situation}: {Frame ?? Packet.ToString()}: expected {Expected} ({Why}), but {Observed}: {Trace}");
 }
 
 /// <summary>What becomes of a packet at a hook, as far as the policy has a say.</summary>
@@ -86,6 +127,9 @@ public enum PacketFate
 
     /// <summary>Its session would be looked for in the zone of another VPC.</summary>
     WrongZone,
+
+    /// <summary>A frame of a guest that is treated as it should be, but not counted by its kind.</summary>
+    CountedAsAnother,
 }
 
 /// <summary>The answer for a ruleset.</summary>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Agent.Evaluator.Guards;
 using Agent.Nftables;
 using Agent.Policy;
 
@@ -20,7 +21,7 @@ namespace Agent.Evaluator.Proof;
 /// <see cref="SituationPackets"/> lists; the hooks of the inet family are where packets of vNICs pass. Quantified: the
 /// foreign bits of the conntrack mark, every older epoch, every packet mark that the program does not name, and whether
 /// a limit of sessions is reached (then packets that open a session may be dropped, and nothing else may change).
-/// Ingress guards (netdev) and the bridge family are proved elsewhere.
+/// What guests send is first judged by their guards (netdev), frame by frame: <see cref="GuardProofs"/>.
 /// </para>
 /// </remarks>
 public static class Prover
@@ -48,23 +49,30 @@ public static class Prover
         var routes = new Routes(policy, settings, facts, ruleset);
         var pairs = new Pairs(claims, routes, policy);
         var quick = new QuickProof(claims, routes, pairs, cache.Begin(policy, settings), facts, cache);
+        var bridges = new BridgeProofs(claims, routes, policy, facts, ruleset);
+        var guards = new GuardProofs(ruleset, cache.Guards);
         ImmutableSortedDictionary<string, VnicProof>.Builder proofs =
             ImmutableSortedDictionary.CreateBuilder<string, VnicProof>(StringComparer.Ordinal);
         foreach (Vnic vnic in policy.Vnics.Values.Where(vnic => only is null || only.Contains(vnic.Id)))
         {
             cancel.ThrowIfCancellationRequested();
-            Func<VnicProof?>[] parts = quick.Proves(vnic) ? [] :
+            Func<VnicProof?>[] parts =
             [
-                () => claims.Zone(vnic.InterfaceName, routes.ZoneOf(vnic)),
-                () => Claims.Worst(routes.Of(vnic), claims.Check),
-                () => pairs.Of(vnic),
+                () => facts.Unguarded.Contains(vnic.Id) ? null : guards.Check(vnic),
+                () => quick.Proves(vnic) ? null : Claims.Worst<Func<VnicProof?>>(
+                [
+                    () => claims.Zone(vnic.InterfaceName, routes.ZoneOf(vnic)),
+                    () => Claims.Worst(routes.Of(vnic), claims.Check),
+                    () => pairs.Of(vnic),
+                ], part => part()),
+                () => bridges.Of(vnic),
             ];
             proofs.Add(vnic.Id, Claims.Worst(parts, part => part()) ?? new VnicProof.Proved());
         }
 
         VnicProof? host = only is not null ? null
             : Claims.Worst(routes.Zones(), at => claims.Zone(at.Device, at.Zone))
-                ?? Claims.Worst(routes.OfNobody(), claims.Check);
+                ?? Claims.Worst(routes.OfNobody(), claims.Check) ?? bridges.OfNobody();
         quick.End();
         cache.End(ruleset);
         return new ProofReport(proofs.ToImmutable(), host ?? new VnicProof.Proved());

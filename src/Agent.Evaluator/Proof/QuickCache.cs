@@ -67,6 +67,7 @@ internal sealed record QuickWorld(
     public bool Equals(QuickWorld? other) => other is not null
         && Bases.AsSpan().SequenceEqual(other.Bases.AsSpan(), ReferenceEqualityComparer.Instance)
         && Settings == other.Settings && Facts.EpochMask == other.Facts.EpochMask && Facts.Epoch == other.Facts.Epoch
+        && Facts.PassedBits == other.Facts.PassedBits && Facts.HookMarks.SetEquals(other.Facts.HookMarks)
         && Facts.Zones.SequenceEqual(other.Facts.Zones)
         && Facts.ManagedInterfaces.SequenceEqual(other.Facts.ManagedInterfaces)
         && Vpcs.SequenceEqual(other.Vpcs) && Vnics.AsSpan().SequenceEqual(other.Vnics.AsSpan())

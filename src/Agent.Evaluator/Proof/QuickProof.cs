@@ -179,7 +179,8 @@ internal sealed class QuickProof
         bool proved;
         try
         {
-            proved = check(vnic, new Pairs(own, routes, oracle.Snapshot, (vnic.VpcId, places))) is null;
+            proved = check(vnic, new Pairs(
+                own, routes, oracle.Snapshot, known: (vnic.VpcId, places))) is null;
         }
         catch (Exception e) when (e is NotQuickException or TooManyAtomsException)
         {

@@ -20,6 +20,31 @@ internal enum Beyond : byte
     Receiver,
 }
 
+/// <summary>Whom a frame at a bridge is for.</summary>
+internal enum FrameReceiver : byte
+{
+    /// <summary>The MAC address of the vNIC that it reaches; of no vNIC, any that is nobody's.</summary>
+    Receiver,
+
+    /// <summary>Another one: the bridge floods it.</summary>
+    Another,
+
+    /// <summary>All, or a group.</summary>
+    Group,
+}
+
+/// <summary>The destination of frames.</summary>
+/// <param name="Kind">Whom they are for.</param>
+/// <param name="Macs">MAC addresses of all vNICs, by their interfaces.</param>
+internal sealed record FrameDestination(FrameReceiver Kind, ImmutableDictionary<string, MacAddress> Macs);
+
+/// <summary>One hook on a packet's way.</summary>
+internal sealed record Leg(NftFamily Table, NftHook Hook, Interfaces In, Interfaces Out)
+{
+    /// <summary>A hook before this one has put the session into conntrack's table.</summary>
+    public bool IsConfirmed { get; init; }
+}
+
 /// <summary>A way through a hook.</summary>
 /// <param name="Name">For people.</param>
 /// <param name="Hook">forward, input (to this host) or output (from it).</param>
@@ -27,6 +52,33 @@ internal enum Beyond : byte
 /// <param name="Out">Devices it may leave by.</param>
 internal sealed record Route(string Name, NftHook Hook, Interfaces In, Interfaces Out)
 {
+    /// <summary>The family whose chains stand there.</summary>
+    public NftFamily Table { get; init; } = NftFamily.Inet;
+
+    /// <summary>The hooks that packets pass; empty: this one.</summary>
+    public ImmutableArray<Leg> Legs { get; init; } = [];
+
+    /// <summary>At a bridge: whom frames are for.</summary>
+    public FrameDestination? FrameTo { get; init; }
+
+    /// <summary>It does not leave its link: ARP and neighbour discovery may pass.</summary>
+    public bool IsLink => Table == NftFamily.Bridge && Legs.IsEmpty;
+
+    /// <summary>
+    /// At a bridge: what the host or the bridge itself says has met no conntrack at all, and is "of no session".
+    /// </summary>
+    public bool IsUntold => IsLink || (FromHost && !Legs.IsEmpty);
+
+    /// <summary>It is routed between a bridge and elsewhere: nothing that concerns one link may pass.</summary>
+    public bool LeavesLink => Hook == NftHook.Forward && !Legs.IsEmpty;
+
+    /// <summary>Nothing passes here, live sessions included.</summary>
+    public bool IsBarred { get; init; }
+
+    /// <summary>It reaches a guest that it is not for.</summary>
+    public bool IsFlooded => FrameTo is { Kind: FrameReceiver.Another }
+        && (Receiver is not null || Beyond == Beyond.Receiver);
+
     /// <summary>The guest that sends.</summary>
     public Vnic? Sender { get; init; }
 
@@ -34,6 +86,9 @@ internal sealed record Route(string Name, NftHook Hook, Interfaces In, Interface
     public Vnic? Receiver { get; init; }
 
     public Beyond Beyond { get; init; }
+
+    /// <summary>It comes from an uplink of a listed VPC that is not the receiver's.</summary>
+    public bool IsFromAnotherVpc { get; init; }
 
     /// <summary>It comes from a managed interface that the policy does not name.</summary>
     public bool FromClosed { get; init; }

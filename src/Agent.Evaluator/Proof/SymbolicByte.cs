@@ -17,6 +17,15 @@ internal enum SymbolKind : byte
     InName,
     OutName,
 
+    /// <summary>Of the receiver, in a frame's header.</summary>
+    DestinationMac,
+
+    /// <summary>The type of a frame that is neither IP nor ARP.</summary>
+    FrameType,
+
+    /// <summary>An IPv6 header's next header, which need not be the upper layer.</summary>
+    NextHeader,
+
     /// <summary>A byte of the packet that no diagram asks for.</summary>
     Other,
 }

@@ -133,6 +133,9 @@ internal sealed partial class SymbolicRun
             case Answer.Where { Packets: var packets }:
                 return functions.Bind(packets, null, holds => holds == 1
                     ? From(site, index + 1, registers.Copy(), state) : Leaf(state));
+            case Answer.Either:
+                return Either(site, From(site, index + 1, registers.Copy(), state), Leaf(state))
+                    ?? Unknown("a byte that is not modelled decides");
             case Answer.ByName { Side: var side, Holds: var holds }:
                 return ByName(site, side, name => holds(name) ? 1 : 0, couldBe: [0, 1], found => found == 1
                     ? From(site, index + 1, registers.Copy(), state) : Leaf(state));
@@ -160,6 +163,11 @@ internal sealed partial class SymbolicRun
         if (key[0].Kind is SymbolKind.InName or SymbolKind.OutName && set.Set.Key is [NftType.IfName]
             && !set.Set.Interval)
         {
+            if (key[0].Kind == SymbolKind.OutName && OnEach(site, index, set, state) is PacketFunction alike)
+            {
+                return alike;
+            }
+
             int[] couldBe = set.Set.Elements.Count == 0 ? [0] : set.Set.Kind is NftSetKind.Set or NftSetKind.CounterMap
                 ? [0, 1] : [];
             return ByName(site, key[0].Kind, device => FindName(set, device), couldBe, next);
@@ -172,6 +180,48 @@ internal sealed partial class SymbolicRun
 
         PacketFunction Checked(int found) =>
             found == SetNode.Ambiguous ? Unknown($"elements of {name} overlap") : next(found);
+    }
+
+    /// <summary>A jump of its own for each device, where all come to the same.</summary>
+    /// <returns>Null: they do not, or it is something else.</returns>
+    private PacketFunction? OnEach(Site site, int index, SetNode set, Outcome state)
+    {
+        if (site.Exprs[index] is not NftExpr.LookupVerdict || set.Set.Kind != NftSetKind.VerdictMap)
+        {
+            return null;
+        }
+
+        PacketFunction? all = null;
+        foreach (string device in circumstances.Out.Names)
+        {
+            int found = FindName(set, device);
+            PacketFunction result = Leaf(state);
+            if (found > 0)
+            {
+                NftVerdict verdict = found == SetNode.Ambiguous ? NftVerdict.Drop
+                    : NftElements.GetVerdict(set.DataOf(found));
+                if (verdict.Code != NftVerdictCode.Jump || TargetOf(site, verdict.Chain!) is not ChainNode target)
+                {
+                    return null;
+                }
+
+                var run = new SymbolicRun(table, functions, outcomes, running,
+                    circumstances with { Out = Interfaces.Of(device) }, mentioned)
+                {
+                    depth = depth,
+                };
+                result = run.Jump(site, target, state);
+                Reached.AddRange(run.Reached);
+            }
+
+            all ??= result;
+            if (!all.Same(result))
+            {
+                return null;
+            }
+        }
+
+        return all;
     }
 
     private static int FindName(SetNode set, string device)
@@ -274,6 +324,11 @@ internal sealed partial class SymbolicRun
 
     private PacketFunction Meta(Site site, int index, NftExpr.Meta e, SymbolicRegisters registers, Outcome state)
     {
+        if (e.Key == NftMetaKey.L4Proto && circumstances.FrameType is not null)
+        {
+            return Leaf(state);
+        }
+
         if (e.Key == NftMetaKey.L4Proto)
         {
             SymbolicByte[] protocol = [SymbolicByte.Of(SymbolKind.Protocol, 0)];
@@ -285,6 +340,8 @@ internal sealed partial class SymbolicRun
 
         SymbolicByte[]? value = e.Key switch
         {
+            NftMetaKey.Protocol when circumstances.FrameType == Circumstances.OtherType =>
+                Symbols(SymbolKind.FrameType, 2),
             NftMetaKey.Protocol => Constants(EtherType),
             NftMetaKey.NfProto => Constants([NfProto]),
             NftMetaKey.Mark => state.Mark.IsOriginal
@@ -308,7 +365,8 @@ internal sealed partial class SymbolicRun
             ? From(site, index + 1, registers, state) : Unknown("a value does not fit");
     }
 
-    private ReadOnlySpan<byte> EtherType => circumstances.Family == IpFamily.V4 ? [0x08, 0x00] : [0x86, 0xdd];
+    private byte[] EtherType => circumstances.FrameType is ushort type
+        ? [(byte)(type >> 8), (byte)(type & 0xff)] : circumstances.Family == IpFamily.V4 ? [0x08, 0x00] : [0x86, 0xdd];
 
     private byte NfProto => circumstances.Table != NftFamily.Inet ? (byte)circumstances.Table
         : circumstances.Family == IpFamily.V4 ? NfProtoIpv4 : NfProtoIpv6;

@@ -9,6 +9,7 @@ internal sealed partial class SymbolicRun
 {
     private const int Ipv4HeaderBytes = 20;
     private const int Ipv6HeaderBytes = 40;
+    private const int MacBytes = 6;
 
     private PacketFunction Payload(
         Site site, int index, NftExpr.Payload e, SymbolicRegisters registers, Outcome state)
@@ -20,6 +21,23 @@ internal sealed partial class SymbolicRun
 
         (int offset, int length) = ((int)e.Offset, (int)e.Length);
         var value = new SymbolicByte[length];
+        if (e is { Base: NftPayloadBase.LinkLayer, Offset: 0, Length: MacBytes } && circumstances.FrameTo is not null)
+        {
+            return registers.TryStore(e.Dreg.Word, Symbols(SymbolKind.DestinationMac, MacBytes))
+                ? From(site, index + 1, registers, state) : Unknown("a value does not fit");
+        }
+
+        if (circumstances.FrameType is not null)
+        {
+            return e.Base == NftPayloadBase.Transport ? Leaf(state) : Unknown("a load from a frame that is no IP");
+        }
+
+        if (e.Base == NftPayloadBase.Network && BridgeByte(offset, length) is SymbolicByte[] bytes)
+        {
+            return registers.TryStore(e.Dreg.Word, bytes)
+                ? From(site, index + 1, registers, state) : Unknown("a value does not fit");
+        }
+
         if (e.Base == NftPayloadBase.Network)
         {
             int header = circumstances.Family == IpFamily.V4 ? Ipv4HeaderBytes : Ipv6HeaderBytes;
@@ -48,6 +66,26 @@ internal sealed partial class SymbolicRun
         }
 
         return Loaded(site, index, registers, state, e.Dreg, value, HasTransport(offset + length));
+    }
+
+    // A bridge sees packets that no IP layer has looked at. Later fragments are not among them: conntrack puts them
+    // together. So the offset is 0, and there may be a fragment header all the same.
+    private SymbolicByte[]? BridgeByte(int offset, int length)
+    {
+        if (circumstances.Table != NftFamily.Bridge)
+        {
+            return null;
+        }
+
+        const byte NoOffset4 = 0xe0; // the flags, above 13 bits
+        const byte NoOffset6 = 0x07; // the flags, below them
+        return (circumstances.Family, offset, length) switch
+        {
+            (IpFamily.V4, 6, 2) => [new SymbolicByte(SymbolKind.Other, 0, NoOffset4, 0), SymbolicByte.Of(0)],
+            (IpFamily.V6, 6, 1) => [SymbolicByte.Of(SymbolKind.NextHeader, 0)],
+            (IpFamily.V6, 42, 2) => [SymbolicByte.Of(0), new SymbolicByte(SymbolKind.Other, 1, NoOffset6, 0)],
+            _ => null,
+        };
     }
 
     private SymbolicByte NetworkByte(int offset)

@@ -252,6 +252,7 @@ internal sealed partial class SymbolicRun
         Circumstances asked = circumstances with { Hook = NftHook.Forward };
         asked = (reads & Reads.In) != 0 ? asked : asked with { In = Interfaces.Any };
         asked = (reads & Reads.Out) != 0 ? asked : asked with { Out = Interfaces.Any };
+        asked = (reads & Reads.Link) != 0 ? asked : asked with { FrameTo = null };
         asked = (reads & Reads.Limit) != 0 ? asked : asked with { LimitExceeded = null };
         return (reads & Reads.Ct) != 0 ? asked : asked with
         {

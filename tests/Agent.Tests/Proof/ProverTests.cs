@@ -87,6 +87,16 @@ public sealed class ProverTests
         Epoch = compiled.Request.Epoch,
         Zones = compiled.Zones,
         Closed = [.. compiled.Failed.Keys],
+        Unguarded = compiled.Unguarded,
+        Bridge = compiled.Request.Host.Bridge switch
+        {
+            BridgeLayer.Open => BridgeClaim.Open,
+            BridgeLayer.Closed => BridgeClaim.Closed,
+            _ => BridgeClaim.None,
+        },
+        Bridges = [.. compiled.Request.Host.Bridges],
+        PassedBits = compiled.PassedBits,
+        HookMarks = compiled.HookMarks,
         Adopting = compiled.Request.Settings.AdoptsSessions ? compiled.Request.Adopting : [],
         ManagedInterfaces = compiled.Request.Settings.ManagedInterfaces,
     };

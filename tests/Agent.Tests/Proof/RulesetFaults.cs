@@ -2,7 +2,7 @@ using Agent.Nftables;
 
 namespace Agent.Tests.Proof;
 
-/// <summary>Seeds one fault into a ruleset, anywhere in its inet table.</summary>
+/// <summary>Seeds one fault into a ruleset, anywhere in one of its tables.</summary>
 internal static class RulesetFaults
 {
     private static readonly Func<Random, NftTable, (NftTable, string)?>[] Kinds =
@@ -12,9 +12,10 @@ internal static class RulesetFaults
     ];
 
     /// <returns>The faulty ruleset, and what was done to it.</returns>
-    public static (Ruleset Ruleset, string What) Seed(Random random, Ruleset ruleset)
+    public static (Ruleset Ruleset, string What) Seed(
+        Random random, Ruleset ruleset, NftFamily family = NftFamily.Inet)
     {
-        NftTable table = ruleset.Tables.First(table => table.Family == NftFamily.Inet);
+        NftTable table = ruleset.Tables.First(table => table.Family == family);
         while (true)
         {
             if (Kinds[random.Next(Kinds.Length)](random, table) is { } fault)
