@@ -73,11 +73,13 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         }
     }
 
-    // What it sends has passed its guard, but perhaps the one of a moment ago: a packet on its way must not mark a
-    // session that a change has just ended.
     /// <summary>semantics.md 5.4: a guest that does not route has only its own addresses.</summary>
     /// <param name="from">The packet is from the guest.</param>
     /// <param name="otherwise">The chain for packets with another address.</param>
+    /// <remarks>
+    /// What it sends has passed its guard, but perhaps the one of a moment ago: a packet on its way must not mark a
+    /// session that a change has just ended.
+    /// </remarks>
     public IEnumerable<NftRule> Addressed(bool from, string otherwise)
     {
         foreach ((OwnAddresses addresses, IpFamily family) in own.Zip([IpFamily.V4, IpFamily.V6]))
