@@ -14,8 +14,8 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-kernel test-vm vm-shell vm-programs bench golden run lab lab-down fmt lint aot \
-    check clean
+.PHONY: help setup build test test-unit test-kernel test-vm vm-shell vm-programs bench golden run lab lab-down fmt \
+    lint aot check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
