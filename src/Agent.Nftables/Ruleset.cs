@@ -4,11 +4,11 @@ namespace Agent.Nftables;
 public enum NftFamily : byte
 {
     Inet = 1,
-    Ip = 2,
+    Ipv4 = 2,
     Arp = 3,
     Netdev = 5,
     Bridge = 7,
-    Ip6 = 10,
+    Ipv6 = 10,
 }
 
 /// <summary>What our tables hold, or should hold: a value, equal by content, in one order.</summary>

@@ -49,7 +49,8 @@ internal static class BenchmarkHost
     {
         SecurityGroup group = policy.Groups[GroupId(policy.Groups.Count / 2)];
         ushort port = (ushort)(30_000 + round);
-        GroupRule changed = group.Rules[3] with
+        int at = group.Rules.Length / 2;
+        GroupRule changed = group.Rules[at] with
         {
             Protocol = IpProtocol.Tcp,
             DestinationPorts = new PortRange(port, port),
@@ -57,7 +58,7 @@ internal static class BenchmarkHost
         return policy with
         {
             Revision = policy.Revision + 1,
-            Groups = policy.Groups.SetItem(group.Id, group with { Rules = group.Rules.SetItem(3, changed) }),
+            Groups = policy.Groups.SetItem(group.Id, group with { Rules = group.Rules.SetItem(at, changed) }),
         };
     }
 

@@ -20,7 +20,7 @@ internal sealed class ForeignWatch(Reconciler reconciler, CompilerSettings setti
 
     /// <summary>Where the older interface of iptables lists its tables; it shows no rules to us.</summary>
     private static readonly (NftFamily Family, string File)[] Legacy =
-        [(NftFamily.Ip, "/proc/net/ip_tables_names"), (NftFamily.Ip6, "/proc/net/ip6_tables_names")];
+        [(NftFamily.Ipv4, "/proc/net/ip_tables_names"), (NftFamily.Ipv6, "/proc/net/ip6_tables_names")];
 
     private ImmutableArray<ForeignHook> last = [];
 

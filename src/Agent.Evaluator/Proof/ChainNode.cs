@@ -69,7 +69,7 @@ internal sealed class ChainNode
     private readonly Dictionary<(int Rule, bool LiveBehind), bool> liveness = [];
     private SetNode?[]? markMaps;
 
-    /// <summary>The map of a rule that does nothing but look the packet mark up, and write what it finds there.</summary>
+    /// <summary>The map of a rule that looks the packet mark up, writes what it finds, and does nothing else.</summary>
     public SetNode? MarkMapOf(int rule)
     {
         if (markMaps is null)

@@ -113,7 +113,7 @@ public sealed class ForeignHooks
             yield break;
         }
 
-        if (table.Family is not (NftFamily.Inet or NftFamily.Ip or NftFamily.Ip6) || hook.Hook > NftHook.Postrouting)
+        if (table.Family is not (NftFamily.Inet or NftFamily.Ipv4 or NftFamily.Ipv6) || hook.Hook > NftHook.Postrouting)
         {
             yield return new ForeignHook(table.Family, table.Name, chain.Name, hook, ForeignEffect.Unknown, "",
                 $"chains of the {NftText.FamilyName(table.Family)} family are not looked into");
@@ -174,7 +174,7 @@ public sealed class ForeignHooks
         }
 
         foreach (IpFamily ip in Claims.Families.Where(ip => family == NftFamily.Inet
-            || family == (ip == IpFamily.V4 ? NftFamily.Ip : NftFamily.Ip6)))
+            || family == (ip == IpFamily.V4 ? NftFamily.Ipv4 : NftFamily.Ipv6)))
         {
             foreach ((Situation judged, Situation seen) in Situations)
             {

@@ -7,9 +7,9 @@ namespace Agent.Evaluator.Proof;
 /// <summary>The four judgements of vNICs with the same groups, and which chains are one of them.</summary>
 /// <remarks>
 /// A chain is a judgement if it leads to no verdict map, does not ask for the session, does the same whatever mark the
-/// packet brings, and returns exactly the packets that the form accepts, and drops all others: for every packet that
-/// there is. It may leave another mark behind, so nobody may read it there. Once that is known, neither of the two functions is
-/// needed any more.
+/// packet brings, returns exactly the packets that the form accepts, and drops all others: for every packet that there
+/// is. It may leave another mark behind, so nobody may read it there. Once that is known, neither of the two functions
+/// is needed any more.
 /// </remarks>
 internal sealed class Judgements
 {
@@ -90,22 +90,29 @@ internal sealed class Judgements
 
     private PacketField? Find(ChainNode chain, ChainSource table)
     {
-        PacketFunction?[] accepts = [.. Claims.Families.Select(family => Accepted(chain, table, family))];
-        if (accepts[0] is not PacketFunction v4 || accepts[1] is not PacketFunction v6)
+        try
+        {
+            PacketFunction?[] accepts = [.. Claims.Families.Select(family => Accepted(chain, table, family))];
+            if (accepts[0] is not PacketFunction v4 || accepts[1] is not PacketFunction v6)
+            {
+                return null;
+            }
+
+            for (int i = 0; i < 4; i++)
+            {
+                if (Fields[i] == PacketField.JudgedIn + (byte)i
+                    && IsSame(v4, Sessions[i, 0], IpFamily.V4) && IsSame(v6, Sessions[i, 1], IpFamily.V6))
+                {
+                    return Fields[i];
+                }
+            }
+
+            return null;
+        }
+        catch (TooManyAtomsException)
         {
             return null;
         }
-
-        for (int i = 0; i < 4; i++)
-        {
-            if (Fields[i] == PacketField.JudgedIn + (byte)i
-                && IsSame(v4, Sessions[i, 0], IpFamily.V4) && IsSame(v6, Sessions[i, 1], IpFamily.V6))
-            {
-                return Fields[i];
-            }
-        }
-
-        return null;
     }
 
     // In a new session there are all packets that there are in any.
@@ -125,28 +132,21 @@ internal sealed class Judgements
             Out = Interfaces.Any,
             State = CtState.New,
         }, mentioned);
-        try
+        Summary summary = run.Closed(chain, PacketMark.Original);
+        Outcome returned = Outcome.Start(PacketMark.Of(0)) with { Kind = OutcomeKind.Returned };
+        Outcome dropped = returned with { Kind = OutcomeKind.Dropped };
+        bool plain = summary.Epochs.Count + run.Reached.Count == 0;
+        foreach (uint mark in summary.Marks) // it was looked at; but to no end?
         {
-            Summary summary = run.Closed(chain, PacketMark.Original);
-            Outcome returned = Outcome.Start(PacketMark.Of(0)) with { Kind = OutcomeKind.Returned };
-            Outcome dropped = returned with { Kind = OutcomeKind.Dropped };
-            bool plain = summary.Epochs.Count + run.Reached.Count == 0;
-            foreach (uint mark in summary.Marks) // it was looked at; but to no end?
-            {
-                plain &= run.Closed(chain, PacketMark.Of(mark)).Effect.Same(summary.Effect);
-            }
-
-            foreach (int leaf in summary.Effect.Leaves(cache.Functions.Diagrams, null))
-            {
-                plain &= cache.Outcomes[leaf] == returned || cache.Outcomes[leaf] == dropped;
-            }
-
-            return !plain ? null : cache.Functions.Map(
-                summary.Effect, leaf => cache.Outcomes[leaf].Kind == OutcomeKind.Returned ? 1 : 0);
+            plain &= run.Closed(chain, PacketMark.Of(mark)).Effect.Same(summary.Effect);
         }
-        catch (TooManyAtomsException)
+
+        foreach (int leaf in summary.Effect.Leaves(cache.Functions.Diagrams, null))
         {
-            return null;
+            plain &= cache.Outcomes[leaf] == returned || cache.Outcomes[leaf] == dropped;
         }
+
+        return !plain ? null : cache.Functions.Map(
+            summary.Effect, leaf => cache.Outcomes[leaf].Kind == OutcomeKind.Returned ? 1 : 0);
     }
 }

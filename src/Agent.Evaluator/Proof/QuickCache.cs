@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using Agent.Evaluator.Forms;
+using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Evaluator.Proof;
@@ -46,6 +47,11 @@ internal sealed record QuickEntry(Vnic Vnic, Judgements Judgements, (bool Closed
 {
     /// <summary>Chains that maps name for it, as they are in the table.</summary>
     public Dictionary<string, ChainNode?> Chains { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>What its name was looked up in, and compared with.</summary>
+    public HashSet<SetNode> Sets { get; } = new(ReferenceEqualityComparer.Instance);
+
+    public HashSet<ValueArray<byte>> Bounds { get; } = [];
 
     /// <summary>Null: it has none.</summary>
     public IntKey? Key { get; set; }

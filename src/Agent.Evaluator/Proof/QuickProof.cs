@@ -5,7 +5,8 @@ using Agent.Policy;
 namespace Agent.Evaluator.Proof;
 
 /// <summary>
-/// Proves vNICs with symbols in place of their rules and addresses (<see cref="Symbols"/>), one for all that look alike.
+/// Proves vNICs with symbols in place of their rules and addresses (<see cref="Symbols"/>), one for all that are
+/// alike.
 /// It says "proved", or nothing: then the proof is done without symbols, for that vNIC.
 /// </summary>
 /// <remarks>
@@ -71,13 +72,22 @@ internal sealed class QuickProof
         if (!here.Received.TryGetValue(new IntKey(waiting), out bool receives))
         {
             receives = Attempt(vnic, (at, own) => own.Receives(at), out bool lasting, pairs.StopsIn(vnic.VpcId));
-            if (lasting)
+            if (lasting && Knows(vnic, waiting))
             {
                 here.Received.Add(new IntKey(waiting), receives);
             }
         }
 
         return receives;
+    }
+
+    // Whether the key says all that the rest of the way asks of the receiver's name, wherever its senders stop.
+    private bool Knows(Vnic vnic, int[] waiting)
+    {
+        QuickEntry entry = known.Entries[vnic.Id];
+        return Array.TrueForAll(waiting, number =>
+            cache.Outcomes.StopAt(number / (2 * Situation.All.Length)).Chain.Names is { IsKnown: true } names
+            && names.Sets.All(entry.Sets.Contains) && names.Bounds.All(entry.Bounds.Contains));
     }
 
     /// <summary>Forgets what takes room, and was only needed to find out.</summary>
@@ -259,7 +269,7 @@ internal sealed class QuickProof
         byte[] name = new byte[NameBytes];
         NftElements.PutName(name, entry.Vnic.InterfaceName);
         var nodes = new Queue<ChainNode>(bases);
-        var seen = new HashSet<object>(ReferenceEqualityComparer.Instance);
+        var seen = new HashSet<ChainNode>(ReferenceEqualityComparer.Instance);
         while (nodes.TryDequeue(out ChainNode? node))
         {
             key.Add(known.NumberOf(node));
@@ -275,50 +285,59 @@ internal sealed class QuickProof
 
             foreach (ValueArray<byte> bound in node.Names.Bounds)
             {
+                entry.Bounds.Add(bound);
                 key.Add(Math.Sign(name.AsSpan(0, Math.Min(bound.Count, NameBytes)).SequenceCompareTo(
                     bound.Items.AsSpan())));
             }
 
-            foreach (SetNode set in node.Names.Sets.Where(set => seen.Add(set)))
+            foreach (SetNode set in node.Names.Sets)
             {
-                if (!set.IsReadable || set.Find(name) is var found && found == SetNode.Ambiguous)
+                if (entry.Sets.Add(set) && !AddAnswer(key, entry, view, set, name, nodes))
                 {
                     return false;
-                }
-
-                if (set.Set.Kind != NftSetKind.VerdictMap || found == 0)
-                {
-                    key.Add(set.Set.Kind is NftSetKind.Set or NftSetKind.CounterMap ? Math.Min(found, 1) : found);
-                    continue;
-                }
-
-                NftVerdict verdict = NftElements.GetVerdict(set.DataOf(found));
-                key.Add((int)verdict.Code);
-                if (verdict.Chain is string chain)
-                {
-                    entry.Chains[chain] = table!.ChainOf(chain);
-                    if (view.ChainOf(chain) is not ChainNode target)
-                    {
-                        return false;
-                    }
-
-                    // Others lead there too, and another vNIC may look at it otherwise.
-                    if (Owners[chain].Any(owner => owner != entry.Vnic.InterfaceName))
-                    {
-                        if (!ReferenceEquals(target, entry.Chains[chain]))
-                        {
-                            return false;
-                        }
-
-                        key.Add(known.NumberOf(chain));
-                    }
-
-                    nodes.Enqueue(target);
                 }
             }
         }
 
         return true;
+    }
+
+    private bool AddAnswer(
+        List<int> key, QuickEntry entry, VnicView view, SetNode set, byte[] name, Queue<ChainNode> nodes)
+    {
+        if (!set.IsReadable || set.Find(name) is var found && found == SetNode.Ambiguous)
+        {
+            return false;
+        }
+
+        if (set.Set.Kind != NftSetKind.VerdictMap || found == 0)
+        {
+            key.Add(set.Set.Kind is NftSetKind.Set or NftSetKind.CounterMap ? Math.Min(found, 1) : found);
+            return true;
+        }
+
+        NftVerdict verdict = NftElements.GetVerdict(set.DataOf(found));
+        key.Add((int)verdict.Code);
+        if (verdict.Chain is not string chain)
+        {
+            return true;
+        }
+
+        entry.Chains[chain] = table!.ChainOf(chain);
+        if (view.ChainOf(chain) is not ChainNode target)
+        {
+            return false;
+        }
+
+        nodes.Enqueue(target);
+        if (Owners[chain].All(owner => owner == entry.Vnic.InterfaceName))
+        {
+            return true;
+        }
+
+        // Others lead there too, and another vNIC may look at it otherwise.
+        key.Add(known.NumberOf(chain));
+        return ReferenceEquals(target, entry.Chains[chain]);
     }
 
     /// <summary>Names of interfaces that lead to a chain, by whatever map.</summary>

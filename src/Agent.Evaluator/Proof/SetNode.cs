@@ -95,7 +95,7 @@ internal sealed class SetNode
         return marks.TryGetValue(mark, out uint found) ? found : null;
     }
 
-    /// <summary>Of a map from names of interfaces to verdicts: the chains, each with the names that lead there.</summary>
+    /// <summary>Of a map from names of interfaces to verdicts: each name, and the chain that it leads to.</summary>
     public IEnumerable<(string Name, string Chain)> Targets => targets ??= [.. FindTargets()];
 
     private IEnumerable<(string Name, string Chain)> FindTargets()

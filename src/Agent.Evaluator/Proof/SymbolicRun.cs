@@ -74,7 +74,7 @@ internal sealed partial class SymbolicRun
     }
 
     /// <summary>
-    /// What a closed chain does with packets that bring a mark, whatever the devices; nobody looks at the mark behind it.
+    /// What a closed chain does with packets that bring a mark, whatever the devices, if nobody reads it behind.
     /// </summary>
     public Summary Closed(ChainNode chain, PacketMark mark) =>
         SummaryOf(chain, Outcome.Start(mark), liveBehind: false);

@@ -38,7 +38,7 @@ internal static class Symbols
         functions.Of(functions.Diagrams.Where(
             field, 1, 1, Diagrams.Leaf(holds ? 1 : 0), Diagrams.Leaf(holds ? 0 : 1)));
 
-    /// <summary>A chain that returns what the condition accepts, drops everything else, and overwrites the mark.</summary>
+    /// <summary>A chain that returns what the condition accepts, drops the rest, and overwrites the mark.</summary>
     public static NftChain Judge(PacketField field) => new("judge", Hook: null,
     [
         new NftRule([new NftExpr.Immediate(NftReg.R0, [0, 0, 0, 0]), new NftExpr.MetaSet(NftMetaKey.Mark, NftReg.R0),

@@ -61,9 +61,9 @@ public static class NftText
     public static string FamilyName(NftFamily family) => family switch
     {
         NftFamily.Inet => "inet",
-        NftFamily.Ip => "ip",
+        NftFamily.Ipv4 => "ip",
         NftFamily.Arp => "arp",
-        NftFamily.Ip6 => "ip6",
+        NftFamily.Ipv6 => "ip6",
         NftFamily.Netdev => "netdev",
         NftFamily.Bridge => "bridge",
         _ => throw new ArgumentOutOfRangeException(nameof(family), family, "unknown family"),

@@ -73,7 +73,8 @@ public sealed class CachedProofTests
                     Groups = policy.Groups.SetItem(id, group with
                     {
                         Rules = [.. group.Rules.Skip(1), PolicyBuilder.Rule(
-                            group.Rules[0].Id, $"in {random.Next(1, 9)} accept tcp {random.Next(1, 99)}/200 10.0.0.0/9")],
+                            group.Rules[0].Id,
+                            $"in {random.Next(1, 9)} accept tcp {random.Next(1, 99)}/200 10.0.0.0/9")],
                     }),
                 },
                 2 => policy with

@@ -42,17 +42,53 @@ public sealed class QuickProofTests
                 Policy = request.Policy with { Groups = request.Policy.Groups.SetItem("sg-1", changed) },
             };
             Ruleset ruleset = RulesetCompiler.Compile(next).Ruleset;
+            int runs = cache.Quick.Runs;
             Assert.True(Prove(next, ruleset, cache).IsProved);
-            Assert.Equal(1, cache.Quick.Runs);
+            Assert.Equal(runs, cache.Quick.Runs);
 
             // What was right a moment ago is wrong now, and nothing in the ruleset has changed.
             Assert.NotEmpty(Faulty(Prove(request, ruleset, cache)));
         }
     }
 
+    /// <summary>What a commit pays, in a number that repeats: 30 % above what was measured.</summary>
+    [Fact]
+    public void A_proof_after_a_change_of_one_rule_allocates_little()
+    {
+        const long KibibytesMax = 9_600;
+        CompileRequest request = Host(vnics: 20, profiles: 2, rules: 100);
+        var cache = new ProofCache();
+        long bytes = 0;
+        for (int round = 0; round < 4; round++)
+        {
+            SecurityGroup group = request.Policy.Groups["sg-1"];
+            request = request with
+            {
+                Policy = request.Policy with
+                {
+                    Groups = request.Policy.Groups.SetItem("sg-1", group with
+                    {
+                        Rules = group.Rules.SetItem(7, PolicyBuilder.Rule(
+                            group.Rules[7].Id, $"in 5 accept tcp {round + 100}/300 10.0.0.0/9")),
+                    }),
+                },
+            };
+            CompiledRuleset compiled = RulesetCompiler.Compile(request);
+            ProofFacts facts = ProverTests.FactsOf(compiled);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Assert.True(Prover.Prove(
+                compiled.Ruleset, request.Policy, request.PolicySettings, facts, cache).IsProved);
+            bytes = GC.GetAllocatedBytesForCurrentThread() - before;
+        }
+
+        Assert.True(bytes <= KibibytesMax * 1024, $"{bytes / 1024} KiB, and {KibibytesMax} are allowed");
+        Assert.Equal(1, cache.Quick.Runs);
+    }
+
     public static TheoryData<string> Faults => new(
         "rule gone", "judgements swapped", "another profile", "own address swapped", "row swapped", "row of another",
-        "reply judged as request", "limit always reached", "unreadable", "symbol");
+        "reply judged as request", "limit always reached", "unreadable", "symbol",
+        "another stage");
 
     [Theory]
     [MemberData(nameof(Faults))]
@@ -100,9 +136,35 @@ public sealed class QuickProofTests
                 rule.Comment != "not for an own address" ? rule : Exprs(rule, expr => expr is NftExpr.Cmp cmp
                     && Convert.ToHexString([.. cmp.Data]) == own ? Symbols.Expr(
                         Agent.Evaluator.Forms.PacketField.OwnDestination, holds: false, IpFamily.V4) : expr))]),
+            "another stage" => WithAnotherStage(compiled),
             "row swapped" => InMap(compiled, "vnic_to", rows => (Row(rows, Victim), Row(rows, "eni-0"))),
             _ => InMap(compiled, "vnic_from", rows => (Row(rows, Victim), Row(rows, "eni-0"))),
         };
+    }
+
+    // What one vNIC sends is dispatched by a map of its own, in which two receivers have changed places.
+    private static Ruleset WithAnotherStage(Ruleset ruleset)
+    {
+        NftTable table = ruleset.Tables.First(one => one.Family == NftFamily.Inet);
+        NftChain stage = table.Chains.First(chain => chain.Name.StartsWith("stage_to_", StringComparison.Ordinal));
+        NftSet map = table.Sets.First(set => set.Name.StartsWith("to_", StringComparison.Ordinal));
+        NftChain other = stage with
+        {
+            Name = "stage_x",
+            Rules = stage.Rules.Select(rule => Exprs(rule, expr =>
+                expr is NftExpr.LookupVerdict look && look.Map == map.Name ? look with { Map = "to_x" } : expr))
+                .ToValueArray(),
+        };
+        Ruleset added = InTable(ruleset, one => one with
+        {
+            Chains = one.Chains.Append(other).OrderBy(chain => chain.Name, StringComparer.Ordinal).ToValueArray(),
+            Sets = one.Sets.Append(map with { Name = "to_x" }).OrderBy(set => set.Name, StringComparer.Ordinal)
+                .ToValueArray(),
+        });
+        added = InChain(added, "sent_tap-eni-0", rules => [.. rules.Select(rule => Exprs(rule, expr =>
+            expr is NftExpr.VerdictIs { Verdict: { } verdict } && verdict.Chain == stage.Name
+                ? new NftExpr.VerdictIs(verdict with { Chain = "stage_x" }) : expr))]);
+        return InMap(added, "to_x", rows => (Row(rows, Victim), Row(rows, "eni-0")));
     }
 
     private static byte[] Address(PolicySnapshot policy, string vnic) =>
