@@ -139,6 +139,9 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
                 Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)),
             .. LaterFragments(
                 Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.MarkSet(0), Exprs.Accept()),
+            .. LaterFragments( // the first one was dropped; what lacks its ports must not revive the session
+                Exprs.CtState(CtStates.New | CtStates.Established | CtStates.Related),
+                Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
         ]);
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));

@@ -155,7 +155,8 @@ internal sealed class GuardRun
                     GuardStep.Ask ask => Where(fields, run.diagrams, ask.Test, result, next),
                     GuardStep.End => next,
                     GuardStep.Count count => Changed(
-                        result, outcome => outcome with { Counters = $"{run.KindOf(count.Counter)} {outcome.Counters}" }),
+                        result,
+                        outcome => outcome with { Counters = $"{run.KindOf(count.Counter)} {outcome.Counters}" }),
                     GuardStep.Mark => Changed(result, outcome => outcome with { IsMarked = true }),
                     GuardStep.Give give => Verdict(give.Verdict, next, returned),
                     GuardStep.Unknown unknown => Unknown(unknown.Reason),

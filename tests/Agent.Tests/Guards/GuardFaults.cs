@@ -121,7 +121,8 @@ internal static class GuardFaults
             return text;
         });
 
-    private static (NftTable, string)? InRule(Random random, NftTable table, Func<List<NftExpr>, int, string?> change) =>
+    private static (NftTable, string)? InRule(
+        Random random, NftTable table, Func<List<NftExpr>, int, string?> change) =>
         InChain(random, table, (_, rules) =>
         {
             int at = random.Next(rules.Count);

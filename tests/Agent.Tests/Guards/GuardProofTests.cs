@@ -96,7 +96,8 @@ public sealed class GuardProofTests
                 GuardOutcome observed = cache.Outcomes[cache.Diagrams.At(both!.Observed, Class)];
                 Assert.True(observed == cache.Outcomes[cache.Diagrams.At(both.Expected, Class)], what);
                 Assert.True(observed.Accepted == expected.Passes, $"{shape}: {observed}\n{what}");
-                Assert.Equal(expected.Fault is { } fault ? $"{FrameFaults.PrefixOf(fault)} " : "", observed.Counters);
+                Assert.Equal(
+                    expected.Fault is { } fault ? $"{FrameFaults.PrefixOf(fault)} " : "", observed.Counters);
             }
 
             return expected.Fault?.ToString() ?? "passed";
@@ -124,7 +125,7 @@ public sealed class GuardProofTests
         }
     }
 
-    /// <summary>A proof of what has not changed is a comparison; of another vNIC's guard, mostly what is known.</summary>
+    /// <summary>A proof of what has not changed is a comparison; that of another guard is mostly known.</summary>
     [Fact]
     public void Proofs_are_remembered_by_content()
     {

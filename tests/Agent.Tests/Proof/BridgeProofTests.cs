@@ -5,6 +5,7 @@ using Agent.Evaluator.Proof;
 using Agent.Nftables;
 using Agent.Policy;
 using Agent.Tests.Compiler;
+using Agent.Tests.Evaluator;
 
 namespace Agent.Tests.Proof;
 
@@ -135,6 +136,33 @@ public sealed class BridgeProofTests
                 before.Verdict == after.Verdict && before.CtMark == after.CtMark,
                 $"proved, but not the same: {what}\n{input}\n{before}\n{after}");
         }
+    }
+
+    /// <summary>Without its ports a fragment cannot be judged: it follows its first one, or is dropped.</summary>
+    [Theory]
+    [InlineData(RichPolicy.Epoch << 3, HookVerdict.Drop)]
+    [InlineData(RichPolicy.Epoch, HookVerdict.Accept)]
+    public void A_later_fragment_to_a_port_does_not_revive_a_session(uint mark, HookVerdict expected)
+    {
+        PolicySnapshot policy = new PolicyBuilder().Basic("a", "out 1 drop udp 53/53 0.0.0.0/0")
+            .Nic("one", "10.0.0.8", "a").Build();
+        CompileRequest request = Bridged(RichPolicy.Request() with { Policy = policy });
+        Vnic vnic = policy.Vnics["one"];
+        PacketBytes whole = PacketBytes.Of(
+            PacketTuple.Of("8.8.8.8", "10.0.0.8", IpProtocol.Udp, 53, 4000),
+            new PacketShape { SourceMac = new MacAddress(0x0e00_0000_0001), DestinationMac = vnic.Mac });
+        byte[] bytes = [.. whole.Network];
+        bytes[7] = 3;
+        Trace trace = RulesetEvaluator.Evaluate(RulesetCompiler.Compile(request).Ruleset, new HookInput
+        {
+            Family = NftFamily.Bridge,
+            Hook = NftHook.Output,
+            Packet = whole with { Network = [.. bytes], IsLaterFragment = true },
+            OutInterface = vnic.InterfaceName,
+            OutIndex = 4,
+            Ct = new CtInput(CtState.Established, Reply: true, mark, Status: 8),
+        });
+        Assert.True(trace.Verdict == expected, $"{trace}");
     }
 
     internal static CompileRequest Bridged(CompileRequest request) => request with
