@@ -68,6 +68,14 @@ internal sealed class ChainNode
 
     private readonly Dictionary<(int Rule, bool LiveBehind), bool> liveness = [];
     private SetNode?[]? markMaps;
+    private MarkTest?[]? markTests;
+
+    /// <summary>The test of the packet mark that a rule begins with, if it does.</summary>
+    public MarkTest? MarkTestOf(int rule)
+    {
+        markTests ??= [.. Chain.Rules.Select(one => MarkTest.Of(one))];
+        return markTests[rule];
+    }
 
     /// <summary>The map of a rule that looks the packet mark up, writes what it finds, and does nothing else.</summary>
     public SetNode? MarkMapOf(int rule)
