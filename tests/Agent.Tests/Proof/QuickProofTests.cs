@@ -77,7 +77,8 @@ public sealed class QuickProofTests
             ProofFacts facts = ProverTests.FactsOf(compiled);
             long before = GC.GetAllocatedBytesForCurrentThread();
             Assert.True(Prover.Prove(
-                compiled.Ruleset, request.Policy, request.PolicySettings, facts, cache).IsProved);
+                compiled.Ruleset, request.Policy, request.PolicySettings, facts, cache,
+                cancel: TestContext.Current.CancellationToken).IsProved);
             bytes = GC.GetAllocatedBytesForCurrentThread() - before;
         }
 
