@@ -128,8 +128,8 @@ internal sealed partial class SymbolicRun
                 ? Leaf(state with { Mark = PacketMark.Of(mark) }) : functions.Of(leaf);
         }
 
-        if (chain.MarkTestOf(rule) is MarkTest test && outcomes[leaf] is { Mark: { IsOriginal: false, Value: var value } }
-            && !test.Holds(value))
+        if (chain.MarkTestOf(rule) is MarkTest test
+            && outcomes[leaf] is { Mark: { IsOriginal: false, Value: var value } } && !test.Holds(value))
         {
             return functions.Of(leaf);
         }
