@@ -19,7 +19,7 @@ string report = string.Create(CultureInfo.InvariantCulture, $"""
     | | |
     |---|---|
     | processor | {processor}, {Environment.ProcessorCount} cores |
-    | kernel | {RuntimeInformation.OSDescription} |
+    | kernel | {File.ReadAllText("/proc/sys/kernel/osrelease").Trim()} |
     | runtime | {RuntimeInformation.FrameworkDescription}, JIT, Release, no tiers |
     | commit | {After("--commit") ?? "unknown"} |
     | load when it began | {load} |
