@@ -80,9 +80,9 @@ internal sealed class ForeignWatch(Reconciler reconciler, CompilerSettings setti
             last = found;
             reconciler.Requests.TryWrite(new AgentRequest.ForeignFound(found));
         }
-        catch (Exception e) when (e is Netlink.NetlinkException or IOException)
+        catch (Exception e) when (e is not (OutOfMemoryException or OperationCanceledException))
         {
-            log.ForeignUnread(e.Message);
+            log.ForeignUnread(e.ToString()); // whatever stands in a ruleset of others: we go on
         }
     }
 

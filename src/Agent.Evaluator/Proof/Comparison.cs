@@ -231,7 +231,7 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
 
         UInt128 ceiling = IpPrefix.Ceiling(circumstances.Family);
         UInt128 host = ceiling ^ mask;
-        if ((host & host + 1) != 0 || (!test.IsEquality && (mask != ceiling || xor != 0)))
+        if ((host & unchecked(host + 1)) != 0 || (!test.IsEquality && (mask != ceiling || xor != 0)))
         {
             return new Answer.Unknown("an address under a mask that is no prefix");
         }
