@@ -106,7 +106,7 @@ internal sealed class AgentMetrics
             Verified(result);
         }
 
-        if (report.Proof is { } proof && report.Prove > TimeSpan.Zero)
+        if (report.Proof is { } proof && (report.Prove > TimeSpan.Zero || proof.IsPending))
         {
             Proved(proof);
         }

@@ -19,9 +19,20 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
     private CancellationTokenSource? leisure;
     private int urgent;
 
-    /// <summary>Proves what is about to be committed, or was just now; for as long as the budget allows.</summary>
+    /// <summary>How long the last proof took that came to its end.</summary>
+    private TimeSpan lastTook;
+
+    /// <summary>
+    /// Proves what is about to be committed, or was just now; for as long as the budget allows. Where the last proof
+    /// took longer than that, it is not even tried: nobody waits in vain for each change.
+    /// </summary>
     public ProofResult ProveNow(CompiledRuleset compiled, TimeSpan budget)
     {
+        if (lastTook > budget)
+        {
+            return Pending(compiled, TimeSpan.Zero);
+        }
+
         lock (interrupting)
         {
             urgent++;
@@ -101,7 +112,6 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
         ImmutableSortedDictionary<string, VnicProof> vnics =
             ImmutableSortedDictionary.Create<string, VnicProof>(StringComparer.Ordinal);
         VnicProof? host = null;
-        bool pending = false;
         try
         {
             ProofReport report = Prover.Prove(held, policy, settings, facts, cache, only, cancel);
@@ -120,7 +130,7 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
         }
         catch (OperationCanceledException)
         {
-            pending = true;
+            return Pending(compiled, clock.GetElapsedTime(started));
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -128,11 +138,17 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
             host = new VnicProof.Unknown($"the prover failed: {e}");
         }
 
-        return new ProofResult(compiled, clock.GetUtcNow(), clock.GetElapsedTime(started), vnics, host)
-        {
-            IsPending = pending,
-        };
+        TimeSpan took = clock.GetElapsedTime(started);
+        lastTook = only is null ? took : lastTook;
+        return new ProofResult(compiled, clock.GetUtcNow(), took, vnics, host);
     }
+
+    private ProofResult Pending(CompiledRuleset compiled, TimeSpan took) => new(
+        compiled, clock.GetUtcNow(), took, ImmutableSortedDictionary.Create<string, VnicProof>(StringComparer.Ordinal),
+        Host: null)
+    {
+        IsPending = true,
+    };
 
     // vNICs that were held back have the rules of an older policy, and the addresses of this one.
     private static PolicySnapshot Keeping(PolicySnapshot policy, PolicySnapshot kept, ImmutableHashSet<string> vnics)

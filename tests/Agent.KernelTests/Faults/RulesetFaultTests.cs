@@ -43,12 +43,14 @@ public sealed class RulesetFaultTests : IDisposable
         new TestNetworkOptions { Topology = Topology.Routed }, Spec);
 
     private readonly NftConnection kernel;
+    private readonly HeldTable table;
     private readonly Probe probe;
     private readonly CompiledRuleset compiled = RulesetCompiler.Compile(Request);
 
     public RulesetFaultTests()
     {
         kernel = network.Host.Run(() => new NftConnection());
+        table = new HeldTable(kernel, NftFamily.Inet, Table);
         probe = new Probe(network);
     }
 
@@ -66,12 +68,12 @@ public sealed class RulesetFaultTests : IDisposable
         var random = new Random(seed);
         var cache = new ProofCache();
         int sent = 0;
-        Commit(Judges(compiled.Ruleset));
+        table.Commit(compiled.Ruleset);
         Assert.True(Prove(cache).IsProved); // what the kernel holds of the genuine one
         for (int i = 0; i < 150; i++)
         {
             (Ruleset faulty, string what) = RulesetFaults.Seed(random, compiled.Ruleset);
-            if (!Commit(Judges(faulty)))
+            if (!table.Commit(faulty))
             {
                 continue; // no kernel takes it
             }
@@ -93,37 +95,16 @@ public sealed class RulesetFaultTests : IDisposable
         Assert.True(sent > 15, $"only {sent} packets");
     }
 
-    private static Ruleset Judges(Ruleset ruleset) =>
-        new(ruleset.Tables.Where(table => table.Family == NftFamily.Inet).ToValueArray());
-
-    private Ruleset Held => kernel.ReadRuleset([(NftFamily.Inet, Table)]).Ruleset;
-
-    private bool Commit(Ruleset wanted)
-    {
-        Plan plan = Plan.Between(Held, wanted);
-        foreach (IReadOnlyList<NftOp> ops in (IReadOnlyList<NftOp>[])[plan.Prepare, plan.Switch, plan.Cleanup])
-        {
-            if (ops.Count > 0 && kernel.Commit(ops, kernel.ReadGeneration()) is not CommitOutcome.Committed)
-            {
-                return false;
-            }
-        }
-
-        Assert.Equal(wanted, Held);
-        return true;
-    }
-
     private ProofReport Prove(ProofCache cache)
     {
-        Ruleset held = new(Held.Tables
-            .Concat(compiled.Ruleset.Tables.Where(table => table.Family != NftFamily.Inet)).ToValueArray());
         var facts = new ProofFacts
         {
             EpochMask = Request.Settings.EpochMask,
             Epoch = Request.Epoch,
             ManagedInterfaces = Request.Settings.ManagedInterfaces,
         };
-        return Prover.Prove(held, Request.Policy, Request.PolicySettings, facts, cache);
+        return Prover.Prove(
+            table.Among(compiled.Ruleset), Request.Policy, Request.PolicySettings, facts, cache);
     }
 
     /// <summary>

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Agent.Compiler;
 using Agent.Evaluator;
 using Agent.Evaluator.Proof;
+using Agent.KernelTests.Faults;
 using Agent.Nftables;
 using Agent.Policy;
 using Agent.TestNet;
@@ -29,12 +30,14 @@ public sealed class GuardFaultTests : IDisposable
         new TestNetworkOptions { Topology = Topology.Routed }, Spec);
 
     private readonly NftConnection kernel;
+    private readonly HeldTable table;
     private readonly Guest guest;
 
     public GuardFaultTests()
     {
         guest = network.Guests["one"];
         kernel = network.Host.Run(() => new NftConnection());
+        table = new HeldTable(kernel, NftFamily.Netdev, Table);
         guest.Place.SetSysctl("net/ipv6/conf/all/disable_ipv6", "1");
         guest.Place.IpBatch(["addr flush dev eth0"]);
         network.Host.Nft($$"""
@@ -64,12 +67,12 @@ public sealed class GuardFaultTests : IDisposable
         CompileRequest request = Request(check);
         CompiledRuleset compiled = RulesetCompiler.Compile(request);
         int sent = 0;
-        Commit(Guards(compiled.Ruleset));
+        table.Commit(compiled.Ruleset);
         Assert.Null(Refute(request, compiled)); // what the kernel holds of the genuine one
         for (int i = 0; i < 60; i++)
         {
             (Ruleset faulty, string what) = GuardFaults.Seed(random, compiled.Ruleset);
-            if (!Commit(Guards(faulty)) || Refute(request, compiled) is not { } refuted)
+            if (!table.Commit(faulty) || Refute(request, compiled) is not { } refuted)
             {
                 continue; // no kernel takes it, or it makes no difference
             }
@@ -97,34 +100,13 @@ public sealed class GuardFaultTests : IDisposable
         PolicySettings.Default, CompilerSettings.Default,
         HostFacts.Default with { NetdevHooksByName = false, PresentInterfaces = [Spec.Device] }, 0x00010000);
 
-    private static Ruleset Guards(Ruleset ruleset) =>
-        new(ruleset.Tables.Where(table => table.Family == NftFamily.Netdev).ToValueArray());
-
-    private Ruleset Held => kernel.ReadRuleset([(NftFamily.Netdev, Table)]).Ruleset;
-
-    private bool Commit(Ruleset wanted)
-    {
-        Plan plan = Plan.Between(Held, wanted);
-        foreach (IReadOnlyList<NftOp> ops in (IReadOnlyList<NftOp>[])[plan.Prepare, plan.Switch, plan.Cleanup])
-        {
-            if (ops.Count > 0 && kernel.Commit(ops, kernel.ReadGeneration()) is not CommitOutcome.Committed)
-            {
-                return false;
-            }
-        }
-
-        Assert.Equal(wanted, Held);
-        return true;
-    }
-
     /// <summary>Proves what the kernel holds.</summary>
     private Counterexample? Refute(CompileRequest request, CompiledRuleset compiled)
     {
-        Ruleset held = new(compiled.Ruleset.Tables
-            .Where(table => table.Family != NftFamily.Netdev).Concat(Held.Tables).ToValueArray());
         var facts = new ProofFacts { EpochMask = request.Settings.EpochMask, Epoch = request.Epoch };
         ProofReport report = Prover.Prove(
-            held, request.Policy, request.PolicySettings, facts, only: new HashSet<string> { "one" });
+            table.Among(compiled.Ruleset), request.Policy, request.PolicySettings, facts,
+            only: new HashSet<string> { "one" });
         return (report.Vnics["one"] as VnicProof.Refuted)?.Example;
     }
 

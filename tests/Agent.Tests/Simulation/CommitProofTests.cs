@@ -142,6 +142,19 @@ public sealed class CommitProofTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task Where_proofs_take_longer_than_a_change_may_wait_none_waits()
+    {
+        CompiledRuleset compiled = Compile(new CompileRequest(
+            First, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, 0x00010000));
+        ProofResult done = await verifier.ProveAtLeisureAsync(
+            compiled, compiled.Ruleset, only: null, TestContext.Current.CancellationToken);
+        Assert.Equal(ProofOutcome.Proved, done.Outcome);
+        ProofResult now = verifier.ProveNow(compiled, done.Took - TimeSpan.FromTicks(1));
+        Assert.Equal((ProofOutcome.Pending, TimeSpan.Zero), (now.Outcome, now.Took));
+        Assert.Equal(ProofOutcome.Proved, verifier.ProveNow(compiled, TimeSpan.FromMinutes(1)).Outcome);
+    }
+
     private static PolicySnapshot Policy(ulong revision, int port, int? last = null) => new PolicyBuilder()
         .Basic("web", Verdict.Drop, $"in 1 accept tcp {port}/{last ?? port} 0.0.0.0/0")
         .Basic("data", Verdict.Drop, $"in 1 accept tcp {port}/{last ?? port} 0.0.0.0/0")
