@@ -198,8 +198,8 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     private IEnumerable<NftRule> LinkLocal() => layer is { IsBridge: false, Bridged: true }
         ? ((bool[])[true, false]).Select(incoming => Exprs.CommentedRule(
             "link-local", Exprs.CtState(incoming ? CtStates.Untracked : CtStates.Untracked | CtStates.Invalid),
-            Exprs.Family(IpFamily.V6), Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.InterfaceIn(incoming, BridgeSet),
-            Exprs.Drop()))
+            Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.Family(IpFamily.V6), Exprs.InterfaceIn(incoming, BridgeSet),
+            Exprs.Drop())) // in this order nft lists both
         : [];
 
     // What was judged at a bridge and reached no vNIC here.

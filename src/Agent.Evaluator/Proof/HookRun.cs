@@ -102,6 +102,7 @@ internal sealed class HookRun
         if (!cache.Runs.TryGetValue(key, out var known)
             || !known.Reached.TrueForAll(at => ReferenceEquals(nodes.ChainOf(at.Name), at.Chain)))
         {
+            cache.Cancel.ThrowIfCancellationRequested();
             var inner = new Mentioned();
             SymbolicRun anew = Run(nodes, key.Circumstances, inner);
             PacketFunction whole = anew.Base(key.Chain, key.Rule, key.Start);

@@ -49,6 +49,9 @@ public sealed class ProofCache
         Running = new LeafFilter(leaf => Outcomes[leaf].Kind == OutcomeKind.Running);
     }
 
+    /// <summary>Of the proof that is under way: asked between two questions.</summary>
+    internal CancellationToken Cancel { get; set; }
+
     /// <summary>Gets ready for a policy; forgets all if it has grown too large.</summary>
     internal PolicyOracle Begin(PolicySnapshot snapshot, PolicySettings settings)
     {

@@ -44,6 +44,7 @@ public static class Prover
         ArgumentNullException.ThrowIfNull(settings);
         ArgumentNullException.ThrowIfNull(facts);
         cache ??= new ProofCache();
+        cache.Cancel = cancel;
         ruleset = Bystander.Without(ruleset);
         var claims = new Claims(ruleset, cache.Begin(policy, settings), facts, cache);
         var routes = new Routes(policy, settings, facts, ruleset);

@@ -49,7 +49,8 @@ public sealed class LabTests
     }
 
     /// <summary>
-    /// sg-lab in a process group of its own, so that it can be interrupted as a terminal does it: all of it.
+    /// sg-lab in a process group of its own, so that it can be interrupted as a terminal does it: all of it. A shell's
+    /// background jobs ignore such an interrupt, and so would what they start.
     /// </summary>
     private sealed class LabProcess : IDisposable
     {
@@ -82,11 +83,15 @@ public sealed class LabTests
             }
         }
 
-        public static LabProcess Start() => new(Process.Start(new ProcessStartInfo("setsid", [Program, "run"])
+        public static LabProcess Start()
         {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        })!);
+            var start = new ProcessStartInfo("setsid", ["env", "--default-signal=INT", Program, "run"])
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            };
+            return new LabProcess(Process.Start(start)!);
+        }
 
         public void Interrupt() => SystemCommand.TryRun(
             "kill", null, "-INT", "--", string.Create(CultureInfo.InvariantCulture, $"-{process.Id}"));
