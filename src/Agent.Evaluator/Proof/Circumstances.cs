@@ -91,5 +91,24 @@ internal sealed record Circumstances
     /// <summary>What <c>ct count</c> finds. Null: either, and the answer may not depend on it.</summary>
     public bool? LimitExceeded { get; init; }
 
+    /// <summary>What a situation says, with everything else as if it did not matter.</summary>
+    public static Circumstances Of(
+        NftFamily table, NftHook hook, IpFamily family, Situation situation, ushort zone, ProofFacts facts)
+    {
+        return new Circumstances
+        {
+            Table = table,
+            Hook = hook,
+            Family = family,
+            State = situation.State,
+            Reply = situation.Reply,
+            Confirmed = situation.Confirmed,
+            Zone = zone,
+            EpochMask = facts.EpochMask,
+            LiveEpoch = facts.Epoch,
+            Epoch = situation.IsLive ? facts.Epoch : null,
+        };
+    }
+
     public bool HasEntry => !BeforeConntrack && State is CtState.New or CtState.Established or CtState.Related;
 }

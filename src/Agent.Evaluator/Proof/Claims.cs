@@ -176,23 +176,14 @@ internal sealed class Claims
         return null;
     }
 
-    private Circumstances CircumstancesOf(Route route, Situation situation, IpFamily family) => new()
-    {
-        Table = route.Table,
-        Hook = route.Hook,
-        FrameTo = route.FrameTo,
-        PassedBits = facts.PassedBits,
-        Family = family,
-        In = route.In,
-        Out = route.Out,
-        State = situation.State,
-        Reply = situation.Reply,
-        Confirmed = situation.Confirmed,
-        Zone = route.Zone,
-        EpochMask = facts.EpochMask,
-        LiveEpoch = facts.Epoch,
-        Epoch = situation.IsLive ? facts.Epoch : null,
-    };
+    private Circumstances CircumstancesOf(Route route, Situation situation, IpFamily family) =>
+        Circumstances.Of(route.Table, route.Hook, family, situation, route.Zone, facts) with
+        {
+            FrameTo = route.FrameTo,
+            PassedBits = facts.PassedBits,
+            In = route.In,
+            Out = route.Out,
+        };
 
     private VnicProof? Compare(Question question, HookPart run, Mentioned mentioned, ICollection<Stop>? stopped)
     {

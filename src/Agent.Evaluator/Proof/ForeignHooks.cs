@@ -53,7 +53,6 @@ public sealed class ForeignHooks
     private const int NamedMax = 8;
 
     private const int Untouched = 0;
-    private const int FirstUnknown = 1 << 20;
 
     private static readonly ImmutableArray<(Situation Judged, Situation Seen)> Situations =
     [
@@ -184,8 +183,8 @@ public sealed class ForeignHooks
                     cache.Functions.Of(Untouched), seen, ip).Take(1))
                 {
                     PacketTuple packet = difference.TupleOf(ip, difference.Box.Sample);
-                    yield return difference.Observed >= FirstUnknown
-                        ? (ForeignEffect.Unknown, cache.Outcomes.Text(difference.Observed - FirstUnknown))
+                    yield return difference.Observed >= Differences.Unknown
+                        ? (ForeignEffect.Unknown, cache.Outcomes.Text(difference.Observed - Differences.Unknown))
                         : ((ForeignEffect)(difference.Observed - 1), string.Create(
                             CultureInfo.InvariantCulture, $"{route.Name}, {seen.Name}: {packet}"));
                 }
@@ -208,21 +207,11 @@ public sealed class ForeignHooks
         ProgramNodes.Table nodes, ChainNode chain, NftFamily family, BaseHook hook, Route route, Situation situation,
         IpFamily ip)
     {
-        var circumstances = new Circumstances
+        Circumstances circumstances = Circumstances.Of(family, hook.Hook, ip, situation, route.Zone, facts) with
         {
-            Table = family,
-            Hook = hook.Hook,
-            Family = ip,
             In = hook.Hook is NftHook.Output or NftHook.Postrouting ? Interfaces.None : route.In,
             Out = hook.Hook is NftHook.Prerouting or NftHook.Input ? Interfaces.None : route.Out,
             BeforeConntrack = HookRun.IsBefore(hook.Hook, hook.Priority),
-            State = situation.State,
-            Reply = situation.Reply,
-            Confirmed = situation.Confirmed,
-            Zone = route.Zone,
-            EpochMask = facts.EpochMask,
-            LiveEpoch = facts.Epoch,
-            Epoch = situation.IsLive ? facts.Epoch : null,
         };
         PacketFunction outcomes = new SymbolicRun(
             nodes, cache.Functions, cache.Outcomes, cache.Running, circumstances, new Mentioned())
@@ -235,7 +224,7 @@ public sealed class ForeignHooks
             { Kind: OutcomeKind.Accepted, Mark: { IsOriginal: false, Value: var mark } }
                 when settings.TrustedMarks.Contains(mark) => 1 + (int)ForeignEffect.Exempts,
             { Kind: OutcomeKind.Accepted } => Untouched,
-            _ => FirstUnknown + leaf,
+            _ => Differences.Unknown + leaf,
         });
     }
 }

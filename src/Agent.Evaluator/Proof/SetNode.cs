@@ -118,23 +118,7 @@ internal sealed class SetNode
             return null;
         }
 
-        var builder = new AddressFunction.Builder(family, 2 * dataOfRow.Length + 1);
-        UInt128? before = null;
-        for (int row = 0; row < dataOfRow.Length; row++)
-        {
-            ReadOnlySpan<byte> element = Set.Elements[row];
-            UInt128 first = Number(element[..Set.KeyBytes]);
-            UInt128 last = Set.Interval ? Number(element.Slice(Set.KeyBytes, Set.KeyBytes)) : first;
-            if (last < first || first <= before)
-            {
-                return null;
-            }
-
-            builder.Add(first, last, 1);
-            before = last;
-        }
-
-        return builder.Build();
+        return Addresses(family, _ => 1);
     }
 
     /// <summary>A key whose fields are constants or whole fields of the packet.</summary>
@@ -289,27 +273,38 @@ internal sealed class SetNode
         ref PacketFunction? answer = ref byAddress[source ? 0 : 1];
         if (answer is null)
         {
-            int width = Set.KeyBytes;
-            var builder = new AddressFunction.Builder(family, 2 * dataOfRow.Length + 1);
-            UInt128? before = null;
-            for (int row = 0; row < dataOfRow.Length; row++)
+            if (Addresses(family, row => dataOfRow[row]) is not AddressFunction found)
             {
-                ReadOnlySpan<byte> element = Set.Elements[row];
-                UInt128 first = Number(element[..width]);
-                UInt128 last = Set.Interval ? Number(element.Slice(width, width)) : first;
-                if (last < first || first <= before)
-                {
-                    return SetAnswer.Unknown($"elements of {Set.Name} overlap");
-                }
-
-                builder.Add(first, last, dataOfRow[row]);
-                before = last;
+                return SetAnswer.Unknown($"elements of {Set.Name} overlap");
             }
 
-            answer = functions.Of(builder.Build(), source);
+            answer = functions.Of(found, source);
         }
 
         return answer;
+    }
+
+    /// <summary>A value for the addresses of each row, 0 elsewhere; null: rows overlap.</summary>
+    private AddressFunction? Addresses(IpFamily family, Func<int, int> valueOf)
+    {
+        int width = Set.KeyBytes;
+        var builder = new AddressFunction.Builder(family, 2 * dataOfRow.Length + 1);
+        UInt128? before = null;
+        for (int row = 0; row < dataOfRow.Length; row++)
+        {
+            ReadOnlySpan<byte> element = Set.Elements[row];
+            UInt128 first = Number(element[..width]);
+            UInt128 last = Set.Interval ? Number(element.Slice(width, width)) : first;
+            if (last < first || first <= before)
+            {
+                return null;
+            }
+
+            builder.Add(first, last, valueOf(row));
+            before = last;
+        }
+
+        return builder.Build();
     }
 
     internal static UInt128 Number(ReadOnlySpan<byte> address) => address.Length == 4
