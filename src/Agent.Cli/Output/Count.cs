@@ -1,4 +1,5 @@
 using System.Globalization;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Cli.Output;
 
@@ -16,6 +17,10 @@ internal static class Count
     public static string Time(TimeSpan time) => time.TotalMilliseconds < 1000
         ? string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0.0} ms")
         : string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.00} s");
+
+    /// <summary>"2026-11-24 16:10:00 UTC".</summary>
+    public static string Moment(Timestamp time) =>
+        time.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture) + " UTC";
 
     /// <summary>"2 added, 1 removed"; empty if nothing.</summary>
     public static string Changes(uint added, uint changed, uint removed) => string.Join(", ",

@@ -1,6 +1,4 @@
-using System.Globalization;
 using Agent.V1;
-using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Cli.Output;
 
@@ -12,17 +10,17 @@ internal static class ProofText
     {
         null or "" or "none" => "",
         "pending" => "pending: it takes longer than a commit waits, and goes on",
-        "proved" => $"proved for {Count.Of(proof.ProvedVnics, "vNIC")} in {Milliseconds(proof.Took)}",
+        "proved" => $"proved for {Count.Of(proof.ProvedVnics, "vNIC")} in {Count.Time(proof.Took.ToTimeSpan())}",
         var result => $"{result} for {Count.Of(proof.UnprovedVnics, "vNIC")}: {proof.Detail}",
     };
 
     public static void Print(Screen screen, Drift drift)
     {
-        string when = drift.Time.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);
         screen.Line(
             ("drift: ", Screen.Warning),
-            ($"somebody changed our tables at {when} UTC; "
-                + (drift.Repaired is null ? "not repaired yet" : $"undone in {Milliseconds(drift.Repaired)}"),
+            ($"somebody changed our tables at {Count.Moment(drift.Time)}; "
+                + (drift.Repaired is null ? "not repaired yet"
+                    : $"undone in {Count.Time(drift.Repaired.ToTimeSpan())}"),
                 Screen.Plain));
         foreach (string item in drift.Objects)
         {
@@ -61,7 +59,4 @@ internal static class ProofText
             ($"chain {hook.Chain} ({hook.Hook}, priority {hook.Priority}) {effect}: {whose}{hook.Detail}",
                 Screen.Plain));
     }
-
-    private static string Milliseconds(Duration? time) => string.Create(
-        CultureInfo.InvariantCulture, $"{time?.ToTimeSpan().TotalMilliseconds ?? 0:0.0} ms");
 }

@@ -14,9 +14,8 @@ internal static class StagedText
             return;
         }
 
-        screen.Line(("staged", Screen.Warning), (string.Create(
-            CultureInfo.InvariantCulture,
-            $" revision {report.Revision} since {report.Since.ToDateTime():yyyy-MM-dd HH:mm:ss} UTC; ")
+        screen.Line(("staged", Screen.Warning), (Invariant(
+            $" revision {report.Revision} since {Count.Moment(report.Since)}; ")
             + Invariant($"revision {report.HeldRevision} is enforced"), Screen.Plain));
         if (report.StagedOnRevision != report.HeldRevision)
         {

@@ -17,10 +17,7 @@ internal sealed class ApplyVerb : Verb
 
     private readonly Option<uint> limit = DiffVerb.LimitOption();
 
-    private readonly Option<bool> nextRevision = new("--next-revision")
-    {
-        Description = "Take the agent's next revision, whatever the file says",
-    };
+    private readonly Option<bool> nextRevision = NextRevisionOption();
 
     public ApplyVerb(GlobalOptions options) : base(options, "apply",
         "Replace the agent's desired state by a policy file. A file without a revision gets the next one.")

@@ -11,10 +11,7 @@ internal sealed class StageVerb : Verb
     private readonly Argument<string> file = PolicyArgument();
     private readonly Option<uint> limit = DiffVerb.LimitOption();
 
-    private readonly Option<bool> nextRevision = new("--next-revision")
-    {
-        Description = "Take the agent's next revision, whatever the file says",
-    };
+    private readonly Option<bool> nextRevision = NextRevisionOption();
 
     public StageVerb(GlobalOptions options) : base(options, "stage",
         "Look at a policy file on the live traffic before it is enforced: the kernel counts what it would do.")

@@ -83,15 +83,12 @@ internal sealed class StatusVerb(GlobalOptions options)
         }
 
         string since = status.AppliedAt is null ? ""
-            : " since "
-                + status.AppliedAt.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)
-                + " UTC";
+            : $" since {Count.Moment(status.AppliedAt)}";
         return status.DesiredRevision == status.AppliedRevision ? $"{status.AppliedRevision}, enforced{since}"
             : $"{status.DesiredRevision} desired, {status.AppliedRevision} enforced{since}";
     }
 
     private static string Verified(Verification? last) => last is null || last.Result.Length == 0 ? ""
         : last.Time is null ? last.Result
-        : $"{last.Result} at {last.Time.ToDateTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)} UTC"
-            + (last.Detail.Length > 0 ? $": {last.Detail}" : "");
+        : $"{last.Result} at {Count.Moment(last.Time)}" + (last.Detail.Length > 0 ? $": {last.Detail}" : "");
 }

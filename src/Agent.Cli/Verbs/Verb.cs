@@ -27,6 +27,11 @@ internal abstract class Verb : Command
         Description = "Policy file, JSON or YAML; - is standard input",
     };
 
+    protected static Option<bool> NextRevisionOption() => new("--next-revision")
+    {
+        Description = "Take the agent's next revision, whatever the file says",
+    };
+
     private async Task<int> GuardAsync(ParseResult parsed, CancellationToken cancel)
     {
         Surroundings around = options.Around;

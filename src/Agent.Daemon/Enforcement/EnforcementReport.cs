@@ -17,6 +17,9 @@ internal sealed record EnforcementReport(
     TimeSpan Compile, TimeSpan Prove, TimeSpan Commit, int Messages, long Bytes, int Transactions, bool Revalidated,
     VerificationResult? Verification, ProofResult? Proof, Drift? Drift);
 
+/// <summary>The kernel did not take a change, although everything that could be held back was.</summary>
+internal sealed class EnforcementFailedException(string message) : Exception(message);
+
 /// <summary>An enforcement under way.</summary>
 internal sealed class EnforcementTally
 {

@@ -7,9 +7,6 @@ using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
 
-/// <summary>The kernel did not take a change, although everything that could be held back was.</summary>
-internal sealed class EnforcementFailedException(string message) : Exception(message);
-
 /// <summary>
 /// Brings the kernel to a policy: compile, plan against what the kernel holds, commit if it still holds that.
 /// Holds the observed ruleset; one caller at a time.
@@ -173,9 +170,10 @@ internal sealed class Enforcer(
     public VerificationResult Verify()
     {
         long started = clock.GetTimestamp();
+        string? difference;
         try
         {
-            Read();
+            difference = Read();
         }
         catch (Netlink.NetlinkException e)
         {
@@ -183,7 +181,6 @@ internal sealed class Enforcer(
             return Result(started, VerifyOutcome.Unknown, e.Message);
         }
 
-        string? difference = enforced is null ? "nothing was enforced yet" : DriftFrom(enforced);
         if (difference is null)
         {
             observed = enforced!.Ruleset;
@@ -255,12 +252,12 @@ internal sealed class Enforcer(
 
         bool revalidate = drifted || TakesAway(enforced, next, KeepsSessions) || SealMark.IsOn(observed, settings);
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
-        Plan plan = Plan.Between(observed, final.Ruleset);
         if (Mode == VerifyMode.Enforce && Withholds(final, tally))
         {
             return false;
         }
 
+        Plan plan = Plan.Between(observed, final.Ruleset);
         if (revalidate && plan.EditsIntervals)
         {
             Ruleset unsealed = SealMark.Put(next.Ruleset, settings);
@@ -462,15 +459,19 @@ internal sealed class Enforcer(
         }
     }
 
-    private void Read()
+    /// <returns>In what it differs from what was enforced; null if it does not.</returns>
+    private string? Read()
     {
         (observed, generation) = firewall.Read();
         observedIsKnown = true;
-        if (enforced is not null && DriftFrom(enforced) is not null)
+        string? difference = enforced is null ? "nothing was enforced yet" : DriftFrom(enforced);
+        if (enforced is not null && difference is not null)
         {
             drifted |= HasDriftedFrom(enforced);
             found ??= midway ? null : Drift.Of(clock.GetUtcNow(), observed, enforced);
         }
+
+        return difference;
     }
 
     // Epochs are used in a circle. Before the half of them that the highest bit tells apart is entered again, sessions

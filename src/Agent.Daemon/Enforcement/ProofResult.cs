@@ -51,7 +51,8 @@ internal sealed record ProofResult(
 
     private IEnumerable<VnicProof> All => Host is null ? Vnics.Values : Vnics.Values.Append(Host);
 
-    private static string? ReasonOf(VnicProof proof) => proof switch
+    /// <summary>Why something is not proved; null if it is.</summary>
+    public static string? ReasonOf(VnicProof proof) => proof switch
     {
         VnicProof.Refuted refuted => refuted.Example.ToString(),
         VnicProof.Unknown unknown => unknown.Reason,

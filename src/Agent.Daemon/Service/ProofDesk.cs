@@ -65,11 +65,6 @@ internal sealed class ProofDesk(Reconciler reconciler, Verifier verifier)
         VnicId = id,
         InterfaceName = interfaceName,
         Result = ProofMessages.WordOf(proof),
-        Detail = proof switch
-        {
-            VnicProof.Refuted refuted => refuted.Example.ToString(),
-            VnicProof.Unknown unknown => unknown.Reason,
-            _ => "",
-        },
+        Detail = ProofResult.ReasonOf(proof) ?? "",
     };
 }

@@ -19,9 +19,6 @@ internal sealed class SessionLister(SessionWatch watch, SessionReading read) : I
     /// <summary>Readings at a time: each costs a thread and walks the kernel's whole table.</summary>
     private const int Readers = 2;
 
-    /// <summary>Readings that lost something are begun anew so many times.</summary>
-    private const int Attempts = 3;
-
     private readonly SemaphoreSlim readers = new(Readers, Readers);
 
     /// <exception cref="RpcException">The request is none, or the table cannot be read.</exception>
@@ -71,13 +68,7 @@ internal sealed class SessionLister(SessionWatch watch, SessionReading read) : I
         Exception? failure = null;
         try
         {
-            for (int attempt = 0; attempt < Attempts; attempt++)
-            {
-                if (read(choice.Filter, Show, enough.Token))
-                {
-                    break;
-                }
-            }
+            read.Whole(choice.Filter, () => Show, enough.Token);
         }
         catch (OperationCanceledException)
         {

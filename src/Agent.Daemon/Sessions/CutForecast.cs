@@ -25,9 +25,6 @@ internal sealed record CutForecast(
     /// <summary>Nothing is taken away: nobody is judged again.</summary>
     public static readonly CutForecast Nothing = new(0, [], [], "");
 
-    /// <summary>Readings that lost something are begun anew so many times.</summary>
-    private const int Attempts = 3;
-
     public long Cut => Cuts.Sum(cut => cut.Sessions);
 
     /// <param name="before">By the policy in force.</param>
@@ -43,12 +40,7 @@ internal sealed record CutForecast(
         string gap = "the kernel kept losing answers";
         try
         {
-            for (int attempt = 0; attempt < Attempts && gap.Length > 0; attempt++)
-            {
-                tally = new PassTally(before, after);
-                named.Clear();
-                gap = read(FlowFilter.All, Visit, cancel) ? "" : gap;
-            }
+            gap = read.Whole(FlowFilter.All, Begin, cancel) ? "" : gap;
         }
         catch (NetlinkException e)
         {
@@ -56,6 +48,13 @@ internal sealed record CutForecast(
         }
 
         return new CutForecast(tally.Judged, tally.Cuts, [.. named], gap);
+
+        Action<Flow> Begin()
+        {
+            tally = new PassTally(before, after);
+            named.Clear();
+            return Visit;
+        }
 
         void Visit(Flow flow)
         {

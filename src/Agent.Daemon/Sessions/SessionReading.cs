@@ -13,6 +13,29 @@ internal delegate bool SessionReading(FlowFilter filter, Action<Flow> visit, Can
 /// <summary>The connection tracking table of the namespace that the daemon runs in.</summary>
 internal static class KernelSessions
 {
+    /// <summary>Readings that lost something are begun anew so many times.</summary>
+    private const int Attempts = 3;
+
+    /// <summary>Reads until nothing was missed, a few times at most.</summary>
+    /// <param name="read">Shows the sessions.</param>
+    /// <param name="filter">Which.</param>
+    /// <param name="begin">Asked for each reading: who is shown the sessions.</param>
+    /// <param name="cancel">Breaks off.</param>
+    /// <returns>False if some may have been missed every time.</returns>
+    public static bool Whole(
+        this SessionReading read, FlowFilter filter, Func<Action<Flow>> begin, CancellationToken cancel)
+    {
+        for (int attempt = 0; attempt < Attempts; attempt++)
+        {
+            if (read(filter, begin(), cancel))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>A connection of its own each time: readings are rare, and may be broken off.</summary>
     public static bool Read(FlowFilter filter, Action<Flow> visit, CancellationToken cancel)
     {

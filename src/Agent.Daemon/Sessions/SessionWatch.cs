@@ -26,9 +26,6 @@ internal sealed class SessionWatch(
     /// <summary>200,000 sessions take a second or two; what takes longer than this is reported in part.</summary>
     private static readonly TimeSpan PassTime = TimeSpan.FromMinutes(1);
 
-    /// <summary>Readings that lost something are begun anew so many times.</summary>
-    private const int Attempts = 3;
-
     private AgentState inForce = AgentState.Initial;
     private SessionJudge? previous;
     private volatile SessionJudge? judge;
@@ -114,11 +111,7 @@ internal sealed class SessionWatch(
         bool complete = false;
         try
         {
-            for (int attempt = 0; attempt < Attempts && !complete; attempt++)
-            {
-                tally = new PassTally(before, now);
-                complete = read(FlowFilter.All, flow => tally.Add(flow.Tracked()), either.Token);
-            }
+            complete = read.Whole(FlowFilter.All, Begin, either.Token);
         }
         catch (OperationCanceledException)
         {
@@ -141,5 +134,11 @@ internal sealed class SessionWatch(
         metrics.SessionsCut(report, now.Vnics.ContainsKey);
         log.SessionsJudged(revision, report.Judged, report.Cut, report.Took.TotalMilliseconds, complete,
             string.Join(", ", report.Cuts.Take(3).Select(cut => $"{cut.VnicId} {cut.Reason} {cut.Rule}".TrimEnd())));
+
+        Action<Flow> Begin()
+        {
+            PassTally anew = tally = new PassTally(before, now);
+            return flow => anew.Add(flow.Tracked());
+        }
     }
 }

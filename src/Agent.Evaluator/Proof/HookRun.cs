@@ -91,6 +91,7 @@ internal sealed class HookRun
     // Known from a proof before, if the verdict maps on the way still lead to the same chains.
     private PacketFunction Remembered(ProgramNodes.Table nodes, BaseRun key, Mentioned mentioned)
     {
+        cache.Cancel.ThrowIfCancellationRequested();
         if (view is not null)
         {
             SymbolicRun run = Run(view, key.Circumstances, mentioned);
@@ -102,7 +103,6 @@ internal sealed class HookRun
         if (!cache.Runs.TryGetValue(key, out var known)
             || !known.Reached.TrueForAll(at => ReferenceEquals(nodes.ChainOf(at.Name), at.Chain)))
         {
-            cache.Cancel.ThrowIfCancellationRequested();
             var inner = new Mentioned();
             SymbolicRun anew = Run(nodes, key.Circumstances, inner);
             PacketFunction whole = anew.Base(key.Chain, key.Rule, key.Start);

@@ -46,17 +46,18 @@ public static class Prover
         cache ??= new ProofCache();
         cache.Cancel = cancel;
         ruleset = Bystander.Without(ruleset);
-        var claims = new Claims(ruleset, cache.Begin(policy, settings), facts, cache);
+        PolicyOracle oracle = cache.Begin(policy, settings); // it may begin anew, so once
+        var claims = new Claims(ruleset, oracle, facts, cache);
         var routes = new Routes(policy, settings, facts, ruleset);
         var pairs = new Pairs(claims, routes, policy);
-        var quick = new QuickProof(claims, routes, pairs, cache.Begin(policy, settings), facts, cache);
+        var quick = new QuickProof(claims, routes, pairs, oracle, facts, cache);
         var bridges = new BridgeProofs(claims, routes, policy, facts, ruleset);
         var guards = new GuardProofs(ruleset, cache.Guards);
         ImmutableSortedDictionary<string, VnicProof>.Builder proofs =
             ImmutableSortedDictionary.CreateBuilder<string, VnicProof>(StringComparer.Ordinal);
         foreach (Vnic vnic in policy.Vnics.Values.Where(vnic => only is null || only.Contains(vnic.Id)))
         {
-            cancel.ThrowIfCancellationRequested();
+            cancel.ThrowIfCancellationRequested(); // guards do not ask
             Func<VnicProof?>[] parts =
             [
                 () => facts.Unguarded.Contains(vnic.Id) ? null : guards.Check(vnic),

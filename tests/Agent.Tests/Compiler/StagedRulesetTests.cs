@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using Agent.Compiler;
+using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
 using Agent.Evaluator.Proof;
 using Agent.Nftables;
@@ -165,7 +166,7 @@ public sealed partial class StagedRulesetTests
         static void Proved(Beside pair, CompileRequest request)
         {
             ProofReport report = Prover.Prove(
-                pair.Together, request.Policy, request.PolicySettings, ProverTests.FactsOf(pair.Live));
+                pair.Together, request.Policy, request.PolicySettings, Verifier.FactsOf(pair.Live));
             Assert.True(report.IsProved, ProverTests.Text(report));
         }
     }

@@ -1,4 +1,5 @@
 using Agent.Compiler;
+using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
 using Agent.Evaluator.Forms;
 using Agent.Evaluator.Proof;
@@ -78,7 +79,7 @@ public sealed class BridgeProofTests
         var random = new Random(seed);
         CompileRequest request = Bridged(RichPolicy.Request());
         CompiledRuleset compiled = RulesetCompiler.Compile(request);
-        ProofFacts facts = ProverTests.FactsOf(compiled);
+        ProofFacts facts = Verifier.FactsOf(compiled);
         var cache = new ProofCache();
         int refuted = 0;
         int unknown = 0;
@@ -175,7 +176,7 @@ public sealed class BridgeProofTests
     {
         CompiledRuleset compiled = RulesetCompiler.Compile(request);
         ProofReport report = Prover.Prove(
-            compiled.Ruleset, request.Policy, request.PolicySettings, ProverTests.FactsOf(compiled));
+            compiled.Ruleset, request.Policy, request.PolicySettings, Verifier.FactsOf(compiled));
         Assert.All(report.Vnics.Values.Append(report.Host), proof => Assert.True(
             proof is VnicProof.Proved || proof is VnicProof.Unknown { IsBeyond: true },
             $"{what}: {proof}"));

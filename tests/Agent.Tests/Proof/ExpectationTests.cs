@@ -1,4 +1,5 @@
 using Agent.Compiler;
+using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
 using Agent.Evaluator.Forms;
 using Agent.Evaluator.Proof;
@@ -38,7 +39,7 @@ public sealed class ExpectationTests
     private static int Check(CompileRequest request, Random random)
     {
         CompiledRuleset compiled = RulesetCompiler.Compile(request);
-        ProofFacts facts = ProverTests.FactsOf(compiled);
+        ProofFacts facts = Verifier.FactsOf(compiled);
         var cache = new ProofCache();
         PolicyOracle oracle = cache.Begin(request.Policy, request.PolicySettings);
         var expectation = new Expectation(oracle, facts, cache.Functions, cache.FormOf);

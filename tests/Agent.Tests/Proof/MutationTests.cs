@@ -1,4 +1,5 @@
 using Agent.Compiler;
+using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
 using Agent.Evaluator.Forms;
 using Agent.Evaluator.Proof;
@@ -49,7 +50,7 @@ public sealed class MutationTests
     private static Tally Seed(CompileRequest request, Random random, int faults)
     {
         CompiledRuleset compiled = RulesetCompiler.Compile(request);
-        ProofFacts facts = ProverTests.FactsOf(compiled);
+        ProofFacts facts = Verifier.FactsOf(compiled);
         var cache = new ProofCache();
         var tally = new Tally();
         for (int i = 0; i < faults; i++)

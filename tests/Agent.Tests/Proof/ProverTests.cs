@@ -1,4 +1,5 @@
 using Agent.Compiler;
+using Agent.Daemon.Enforcement;
 using Agent.Evaluator.Proof;
 using Agent.Policy;
 using Agent.Tests.Compiler;
@@ -81,31 +82,11 @@ public sealed class ProverTests
         }
     }
 
-    internal static ProofFacts FactsOf(CompiledRuleset compiled) => new()
-    {
-        EpochMask = compiled.Request.Settings.EpochMask,
-        Epoch = compiled.Request.Epoch,
-        Zones = compiled.Zones,
-        Closed = [.. compiled.Failed.Keys],
-        Unguarded = compiled.Unguarded,
-        Bridge = compiled.Request.Host.Bridge switch
-        {
-            BridgeLayer.Open => BridgeClaim.Open,
-            BridgeLayer.Closed => BridgeClaim.Closed,
-            _ => BridgeClaim.None,
-        },
-        Bridges = [.. compiled.Request.Host.Bridges],
-        PassedBits = compiled.PassedBits,
-        HookMarks = compiled.HookMarks,
-        Adopting = compiled.Request.Settings.AdoptsSessions ? compiled.Request.Adopting : [],
-        ManagedInterfaces = compiled.Request.Settings.ManagedInterfaces,
-    };
-
     internal static void Proved(CompileRequest request, string what)
     {
         CompiledRuleset compiled = RulesetCompiler.Compile(request);
         ProofReport report = Prover.Prove(
-            compiled.Ruleset, request.Policy, request.PolicySettings, FactsOf(compiled));
+            compiled.Ruleset, request.Policy, request.PolicySettings, Verifier.FactsOf(compiled));
         Assert.True(report.IsProved, $"{what}\n{Text(report)}");
     }
 

@@ -1,4 +1,5 @@
 using Agent.Compiler;
+using Agent.Daemon.Enforcement;
 using Agent.Evaluator.Proof;
 using Agent.Nftables;
 using Agent.Policy;
@@ -74,7 +75,7 @@ public sealed class QuickProofTests
                 },
             };
             CompiledRuleset compiled = RulesetCompiler.Compile(request);
-            ProofFacts facts = ProverTests.FactsOf(compiled);
+            ProofFacts facts = Verifier.FactsOf(compiled);
             long before = GC.GetAllocatedBytesForCurrentThread();
             Assert.True(Prover.Prove(
                 compiled.Ruleset, request.Policy, request.PolicySettings, facts, cache,
@@ -224,5 +225,5 @@ public sealed class QuickProofTests
 
     internal static ProofReport Prove(CompileRequest request, Ruleset ruleset, ProofCache? cache = null) =>
         Prover.Prove(ruleset, request.Policy, request.PolicySettings,
-            ProverTests.FactsOf(RulesetCompiler.Compile(request)), cache);
+            Verifier.FactsOf(RulesetCompiler.Compile(request)), cache);
 }

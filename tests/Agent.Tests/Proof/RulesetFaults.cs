@@ -1,80 +1,32 @@
 using Agent.Nftables;
+using static Agent.Tests.Proof.TableFaults;
 
 namespace Agent.Tests.Proof;
 
 /// <summary>Seeds one fault into a ruleset, anywhere in one of its tables.</summary>
 internal static class RulesetFaults
 {
-    private static readonly Func<Random, NftTable, (NftTable, string)?>[] Kinds =
+    private static readonly TableFaults In = new(IsForCounting);
+
+    private static readonly TableFault[] Kinds =
     [
-        DropElement, ChangeKey, ChangeData, SwapDecision, RemoveRule, SwapRules, RemoveExpression, ChangeExpression,
-        ChangeExpression, Retarget,
+        In.DropElement, ChangeKey, ChangeData, SwapDecision, In.RemoveRule, In.SwapRules, RemoveExpression,
+        ChangeExpression, ChangeExpression, Retarget,
     ];
 
     /// <returns>The faulty ruleset, and what was done to it.</returns>
     public static (Ruleset Ruleset, string What) Seed(
-        Random random, Ruleset ruleset, NftFamily family = NftFamily.Inet)
-    {
-        NftTable table = ruleset.Tables.First(table => table.Family == family);
-        while (true)
-        {
-            if (Kinds[random.Next(Kinds.Length)](random, table) is { } fault)
-            {
-                var changed = new Ruleset(ruleset.Tables
-                    .Select(one => ReferenceEquals(one, table) ? fault.Item1 : one).ToValueArray());
-                if (changed != ruleset)
-                {
-                    return (changed, fault.Item2);
-                }
-            }
-        }
-    }
-
-    private static (NftTable, string)? InSet(Random random, NftTable table, Func<NftSet, byte[][], string?> change)
-    {
-        NftSet[] sets = [.. table.Sets.Where(set => set.Elements.Count > 0 && !IsForCounting(set.Name))];
-        if (sets.Length == 0)
-        {
-            return null;
-        }
-
-        NftSet set = sets[random.Next(sets.Length)];
-        byte[][] rows = [.. Enumerable.Range(0, set.Elements.Count).Select(i => set.Elements[i].ToArray())];
-        if (change(set, rows) is not string what)
-        {
-            return null;
-        }
-
-        var builder = new NftElements.Builder(set.Elements.RowBytes);
-        foreach (byte[] row in rows.Where(row => row.Length > 0))
-        {
-            builder.Add(row);
-        }
-
-        NftSet changed = set with { Elements = builder.Build() };
-        return (table with
-        {
-            Sets = table.Sets.Select(one => ReferenceEquals(one, set) ? changed : one).ToValueArray(),
-        }, $"{set.Name}: {what}");
-    }
+        Random random, Ruleset ruleset, NftFamily family = NftFamily.Inet) =>
+        TableFaults.Seed(random, ruleset, family, Kinds);
 
     // Two rules that both drop, of which the first counts: most faults there change nothing.
     private static bool IsForCounting(string name) =>
         name.StartsWith("n_drop_", StringComparison.Ordinal) || name.StartsWith("drop_", StringComparison.Ordinal)
         || name.StartsWith("times_", StringComparison.Ordinal);
 
-    private static (NftTable, string)? DropElement(Random random, NftTable table) =>
-        InSet(random, table, (_, rows) =>
-        {
-            int row = random.Next(rows.Length);
-            string text = Convert.ToHexString(rows[row]);
-            rows[row] = [];
-            return $"element {text} is gone";
-        });
-
     // One bit of a key or of a bound: a port is shifted, a prefix widened or narrowed, a device renamed.
     private static (NftTable, string)? ChangeKey(Random random, NftTable table) =>
-        InSet(random, table, (set, rows) =>
+        In.InSet(random, table, (set, rows) =>
         {
             byte[] row = rows[random.Next(rows.Length)];
             string text = Convert.ToHexString(row);
@@ -84,7 +36,7 @@ internal static class RulesetFaults
         });
 
     private static (NftTable, string)? ChangeData(Random random, NftTable table) =>
-        InSet(random, table, (set, rows) =>
+        In.InSet(random, table, (set, rows) =>
         {
             int length = NftElements.DataLength(set.Kind);
             if (length == 0 || rows.Length < 2)
@@ -101,7 +53,7 @@ internal static class RulesetFaults
 
     // The two bits of Decision that say accept and drop.
     private static (NftTable, string)? SwapDecision(Random random, NftTable table) =>
-        InSet(random, table, (set, rows) =>
+        In.InSet(random, table, (set, rows) =>
         {
             byte[] row = rows[random.Next(rows.Length)];
             if (set.Kind != NftSetKind.MarkMap || (row[^1] & 0xf0) is not (0x10 or 0x20))
@@ -114,81 +66,13 @@ internal static class RulesetFaults
             return $"decision of {text} is the other one";
         });
 
-    private static (NftTable, string)? InChain(
-        Random random, NftTable table, Func<NftChain, List<NftRule>, string?> change)
-    {
-        NftChain[] chains = [.. table.Chains.Where(chain => chain.Rules.Count > 0 && !IsForCounting(chain.Name))];
-        NftChain chain = chains[random.Next(chains.Length)];
-        List<NftRule> rules = [.. chain.Rules];
-        if (change(chain, rules) is not string what)
-        {
-            return null;
-        }
-
-        NftChain changed = chain with { Rules = rules.ToValueArray() };
-        return (table with
-        {
-            Chains = table.Chains.Select(one => ReferenceEquals(one, chain) ? changed : one).ToValueArray(),
-        }, $"{chain.Name}: {what}");
-    }
-
-    private static (NftTable, string)? RemoveRule(Random random, NftTable table) =>
-        InChain(random, table, (_, rules) =>
-        {
-            int at = random.Next(rules.Count);
-            rules.RemoveAt(at);
-            return $"rule {at} is gone";
-        });
-
-    private static (NftTable, string)? SwapRules(Random random, NftTable table) =>
-        InChain(random, table, (_, rules) =>
-        {
-            if (rules.Count < 2)
-            {
-                return null;
-            }
-
-            int at = random.Next(rules.Count - 1);
-            (rules[at], rules[at + 1]) = (rules[at + 1], rules[at]);
-            return $"rules {at} and {at + 1} have changed places";
-        });
-
+    // A load that nothing tests, or a test that nothing loads, is what a kernel would refuse.
     private static (NftTable, string)? RemoveExpression(Random random, NftTable table) =>
-        InChain(random, table, (_, rules) =>
-        {
-            int at = random.Next(rules.Count);
-            List<NftExpr> exprs = [.. rules[at].Exprs];
-            int index = random.Next(exprs.Count);
-            NftExpr gone = exprs[index];
-
-            // A load that nothing tests, or a test that nothing loads, is what a kernel would refuse.
-            if (gone is not (NftExpr.Cmp or NftExpr.Bitwise or NftExpr.VerdictIs or NftExpr.MetaSet or NftExpr.CtSet
-                or NftExpr.ObjectRef or NftExpr.ConnLimit))
-            {
-                return null;
-            }
-
-            exprs.RemoveAt(index);
-            rules[at] = rules[at] with { Exprs = exprs.ToValueArray() };
-            return $"rule {at} has no {gone} any more";
-        });
+        In.RemoveExpression(random, table, gone => gone is NftExpr.Cmp or NftExpr.Bitwise or NftExpr.VerdictIs
+            or NftExpr.MetaSet or NftExpr.CtSet or NftExpr.ObjectRef or NftExpr.ConnLimit);
 
     private static (NftTable, string)? ChangeExpression(Random random, NftTable table) =>
-        InChain(random, table, (_, rules) =>
-        {
-            int at = random.Next(rules.Count);
-            List<NftExpr> exprs = [.. rules[at].Exprs];
-            int index = random.Next(exprs.Count);
-            if (Changed(random, exprs[index]) is not NftExpr changed)
-            {
-                return null;
-            }
-
-            string text = $"rule {at}: {exprs[index]} is now {changed}";
-            exprs[index] = changed;
-            rules[at] = rules[at] with { Exprs = exprs.ToValueArray() };
-            return text;
-        });
+        In.ChangeExpression(random, table, Changed);
 
     private static NftExpr? Changed(Random random, NftExpr expr) => expr switch
     {
@@ -205,22 +89,13 @@ internal static class RulesetFaults
         NftExpr.Payload { Base: NftPayloadBase.Transport, Length: 2 } e => e with { Offset = 2 - e.Offset },
         NftExpr.Payload { Base: NftPayloadBase.Network, Length: 4 } e => e with { Offset = 28 - e.Offset },
         NftExpr.Payload { Base: NftPayloadBase.Network, Length: 16 } e => e with { Offset = 32 - e.Offset },
-        NftExpr.VerdictIs { Verdict.Chain: null } e => new NftExpr.VerdictIs(
-            e.Verdict.Code == NftVerdictCode.Drop
-                ? random.Next(2) == 0 ? NftVerdict.Accept : NftVerdict.Return : NftVerdict.Drop),
+        NftExpr.VerdictIs { Verdict.Chain: null } e => Otherwise(random, e),
         _ => null,
     };
 
-    private static ValueArray<byte> Flipped(Random random, ValueArray<byte> data)
-    {
-        byte[] bytes = [.. data];
-        bytes[random.Next(bytes.Length)] ^= (byte)(1 << random.Next(8));
-        return bytes.ToValueArray();
-    }
-
     // Only forwards in the order of names, or the chains would lead in circles, which no kernel loads.
     private static (NftTable, string)? Retarget(Random random, NftTable table) =>
-        InChain(random, table, (chain, rules) =>
+        In.InChain(random, table, (chain, rules) =>
         {
             int at = random.Next(rules.Count);
             List<NftExpr> exprs = [.. rules[at].Exprs];
