@@ -52,7 +52,7 @@ internal readonly record struct Layer(NftFamily Family, bool Zoned, bool Bridged
 /// <param name="policy">Switches of the semantics.</param>
 /// <param name="epoch">The policy epoch.</param>
 /// <param name="layer">Where it stands.</param>
-internal sealed class Datapath(CompilerSettings settings, PolicySettings policy, uint epoch, Layer layer)
+internal sealed partial class Datapath(CompilerSettings settings, PolicySettings policy, uint epoch, Layer layer)
 {
     public const string FromMap = "vnic_from";
     public const string ToMap = "vnic_to";
@@ -145,21 +145,14 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         ]);
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
-        yield return Regular(DhcpTo,
-        [
-            layer.IsBridge
-                ? Exprs.CommentedRule("this host", Exprs.MarkIs(Decision.HostAnswer), Exprs.Goto(Admit))
-                : Exprs.CommentedRule("this host", Exprs.HasNoIncoming(), Exprs.Goto(Admit)),
-            .. policy.DhcpServers.Select(server => Exprs.Rule(
-                Exprs.Family(server.Family), Exprs.AddressIn(server, source: true), Exprs.Goto(Admit))),
-        ]);
         yield return Regular(Related, [.. IcmpErrors()]);
         foreach (NftChain chain in StateChains(from: true).Concat(StateChains(from: false)))
         {
             yield return chain;
         }
 
-        foreach (NftChain chain in DropChains().Concat(HostChains()).Concat(layer.Zoned ? ZoneChains() : []))
+        foreach (NftChain chain in DropChains().Append(DhcpChain()).Concat(HostChains())
+            .Concat(layer.Zoned ? ZoneChains() : []))
         {
             yield return chain;
         }
@@ -209,22 +202,6 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     private static IEnumerable<NftRule> PassedRule(string next) =>
         [Exprs.Rule(Exprs.MarkMasked(Decision.Passed, Decision.Passed), Exprs.Goto(next))];
 
-    // Behind a bridge nobody can tell an answer of this host from one that it merely routes.
-    private IEnumerable<NftRule> HostAnswers()
-    {
-        foreach (uint mark in layer.Bridged ? policy.TrustedMarks : [])
-        {
-            yield return Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Accept());
-        }
-
-        foreach ((ushort from, ushort to) in layer.Bridged ? ((ushort, ushort)[])[(67, 68), (547, 546)] : [])
-        {
-            yield return Exprs.CommentedRule("DHCP answer of this host", Exprs.L4Proto(IpProtocol.Udp),
-                Exprs.PortIs(source: true, from), Exprs.PortIs(source: false, to),
-                Exprs.InterfaceIn(incoming: false, BridgeSet), Exprs.MarkSet(Decision.HostAnswer));
-        }
-    }
-
     // Only the inet table knows that the host itself answers, only the bridge knows whether it answers a vNIC.
     private static IEnumerable<NftRule> Unserved() =>
     [
@@ -267,10 +244,7 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
     [
         .. LinkRules(CtStates.Untracked, BridgePorts.LinkFrom(vpc)),
         Exprs.Rule(Exprs.Jump("state_from")),
-        Exprs.CommentedRule("DHCP client", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 68),
-            Exprs.PortIs(source: false, 67), Exprs.Goto(next)),
-        Exprs.CommentedRule("DHCPv6 client", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 546),
-            Exprs.PortIs(source: false, 547), Exprs.Goto(next)),
+        .. DhcpClient(Exprs.Goto(next)),
         .. addressed,
         Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)),
         Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)),
@@ -352,55 +326,6 @@ internal sealed class Datapath(CompilerSettings settings, PolicySettings policy,
         }
 
         yield return GateChain(Unlisted, zone: 0);
-    }
-
-    private IEnumerable<NftChain> HostChains()
-    {
-        if (layer.IsBridge)
-        {
-            yield break;
-        }
-
-        yield return Regular(HostGate,
-        [
-            Exprs.CommentedRule("the host asked", Exprs.CtDirection(reply: true), Exprs.Goto(Admit)),
-            .. HostServices(reply: false, Exprs.Goto(Admit)),
-            Exprs.Rule(Exprs.Goto(DropFrom(DropReason.Host))),
-        ]);
-        yield return Regular(HostReplies,
-        [
-            .. policy.TrustedMarks.Select(mark =>
-                Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Return())),
-            .. HostServices(reply: true, Exprs.Return()),
-            Exprs.CommentedRule("of a service that is closed",
-                Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
-            .. layer.Bridged // a session that nobody has judged yet is none to revive either
-                ? [Exprs.Rule(
-                    Exprs.InterfaceIn(incoming: false, BridgeSet), Exprs.MarkSet(Decision.HostUnserved))]
-                : Array.Empty<NftRule>(),
-        ]);
-    }
-
-    // A reply is asked the same with its ends exchanged: a host that goes on talking must not revive what is closed.
-    public IEnumerable<NftRule> HostServices(bool reply, IEnumerable<NftExpr> open)
-    {
-        yield return Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp),
-            Exprs.PortIs(source: !reply, 68), Exprs.PortIs(source: reply, 67), open);
-        yield return Exprs.CommentedRule("DHCPv6 server", Exprs.L4Proto(IpProtocol.Udp),
-            Exprs.PortIs(source: !reply, 546), Exprs.PortIs(source: reply, 547), open);
-        foreach (IpPrefix address in policy.MetadataAddresses)
-        {
-            yield return Exprs.CommentedRule("metadata", Exprs.Family(address.Family),
-                Exprs.AddressIn(address, source: reply), open);
-        }
-
-        foreach (HostService service in policy.HostServices)
-        {
-            IEnumerable<NftExpr> port = service.Port is ushort number ? Exprs.PortIs(source: reply, number) : [];
-            IEnumerable<NftExpr> at = service.Address is IpPrefix address
-                ? [.. Exprs.Family(address.Family), .. Exprs.AddressIn(address, source: reply)] : [];
-            yield return Exprs.CommentedRule("host service", at, Exprs.L4Proto(service.Protocol), port, open);
-        }
     }
 
     // Conntrack calls an expected connection of a helper RELATED too, and it inherits the mark: only ICMP errors pass.

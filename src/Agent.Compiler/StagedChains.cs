@@ -207,8 +207,7 @@ internal sealed class StagedChains(CompiledRuleset staged, StagedPlace place)
         var its = new VnicChains(vnic, staged.Request.Settings, staged.Request.Host);
         yield return Datapath.Regular(Of(vnic, "out"),
         [
-            .. Infrastructure(source: 68, destination: 67, []),
-            .. Infrastructure(source: 546, destination: 547, []),
+            .. datapath.DhcpClient(Exprs.Return()), // no rule's business (datapath.md 5)
             .. its.Addressed(from: true, Instead(from: true, DropReason.Address)),
             Exprs.Rule(Exprs.Jump($"{profile}_out")),
             Exprs.Rule(Exprs.MarkMasked(Decision.DropBit, Decision.DropBit), Exprs.Goto(Count(from: true))),
@@ -236,20 +235,14 @@ internal sealed class StagedChains(CompiledRuleset staged, StagedPlace place)
             Exprs.Goto(Instead(from: false, DropReason.Zone))),
     ];
 
-    // DHCP is no rule's business (datapath.md 5).
-    private static IEnumerable<NftRule> Infrastructure(
-        ushort source, ushort destination, IEnumerable<NftExpr> condition) =>
-    [
-        Exprs.CommentedRule("DHCP", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, source),
-            Exprs.PortIs(source: false, destination), condition, Exprs.Return()),
-    ];
-
     private IEnumerable<NftRule> Servers(IpFamily family, ushort source, ushort destination) =>
         staged.Request.PolicySettings.DhcpServers.Where(server => server.Family == family)
             .Select(server => (IEnumerable<NftExpr>)
                 [.. Exprs.Family(family), .. Exprs.AddressIn(server, source: true)])
             .Append(Exprs.HasNoIncoming())
-            .SelectMany(condition => Infrastructure(source, destination, condition));
+            .Select(condition => Exprs.CommentedRule("DHCP", Exprs.L4Proto(IpProtocol.Udp),
+                Exprs.PortIs(source: true, source), Exprs.PortIs(source: false, destination), condition,
+                Exprs.Return()));
 
     // As Datapath.Stage does, with the sender's decision still in the mark.
     private NftChain Stage(string vpc) => Datapath.Regular(StageName(vpc),

@@ -92,8 +92,8 @@ public sealed record PolicySettings
     public ImmutableArray<uint> TrustedMarks { get; init; } = [];
 
     /// <summary>
-    /// DHCP and DHCPv6 servers (or relays) beyond this host whose answers reach guests whatever their rules say
-    /// (semantics.md 9.5). The host's own always do.
+    /// DHCP and DHCPv6 servers (or relays) beyond this host that guests may ask, and whose answers reach them, whatever
+    /// their rules say (semantics.md 9.5). Broadcasts always may be asked, and so may the host.
     /// </summary>
     public ImmutableArray<IpPrefix> DhcpServers { get; init; } = [];
 

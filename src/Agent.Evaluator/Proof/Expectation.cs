@@ -68,7 +68,7 @@ internal sealed class Expectation(
         PacketFunction judge = Session(route.Sender, situation.Reply ? Direction.Ingress : Direction.Egress,
             situation.Reply, family);
         PacketFunction passes = Stage(
-            Opens(situation, family, facts.Adopting.Contains(route.Sender.Id)), Dhcp(client: true),
+            Opens(situation, family, facts.Adopting.Contains(route.Sender.Id)), DhcpClient(route, family),
             And(Own(route.Sender, family, source: true), judge));
         return Where(passes, Received(route, situation, family), Fate(PacketFate.Dropped));
     }
@@ -242,6 +242,19 @@ internal sealed class Expectation(
     // RFC 2131 and 8415: a client asks from 68 to 67, or from 546 to 547; a server answers the other way round.
     private PacketFunction Dhcp(bool client) => Fixed($"dhcp {client}", () => And(Protocol(IpProtocol.Udp), client
         ? Or(Ports(68, 67), Ports(546, 547)) : Or(Ports(67, 68), Ports(547, 546))));
+
+    // What is asked of everybody, of a server that is named, or of this host; a bridge does not know who that is.
+    private PacketFunction DhcpClient(Route route, IpFamily family) =>
+        Fixed($"client {family} {route.IsToHost}", () =>
+        {
+            PacketFunction asks = And(
+                Protocol(IpProtocol.Udp), family == IpFamily.V4 ? Ports(68, 67) : Ports(546, 547));
+            return route.IsToHost ? asks : And(asks, functions.Of(AddressFunction.Of(
+                family, [.. oracle.Settings.DhcpServers, AllDhcpServers(family)]), source: false));
+        });
+
+    private static IpPrefix AllDhcpServers(IpFamily family) =>
+        IpPrefix.Parse(family == IpFamily.V4 ? "255.255.255.255" : "ff02::1:2");
 
     private PacketFunction DhcpServers(IpFamily family) => Fixed($"servers {family}", () =>
         functions.Of(AddressFunction.Of(family, oracle.Settings.DhcpServers), source: true));

@@ -43,6 +43,10 @@ public sealed record ForeignHook(
 /// host. What passes between two vNICs is covered as far as one of the two devices decides.
 /// </para>
 /// <para>
+/// Packets carry no mark, or one that the chain does not name; what it does to those that somebody else marked for it
+/// is not told.
+/// </para>
+/// <para>
 /// What others do beside the ip families (netdev, bridge, arp), by nat, and with the legacy iptables interface, is not
 /// looked into, and said to be unknown.
 /// </para>
@@ -178,9 +182,9 @@ public sealed class ForeignHooks
             foreach ((Situation judged, Situation seen) in Situations)
             {
                 PacketFunction admitted = expectation.Of(route, judged, ip);
-                foreach (Difference difference in differences.Between(
-                    After(admitted, Effects(nodes, chain, family, hook, route, seen, ip)),
-                    cache.Functions.Of(Untouched), seen, ip).Take(1))
+                foreach (Difference difference in Marked(nodes, chain, family, hook, route, seen, ip).SelectMany(
+                    effects => differences.Between(
+                        After(admitted, effects), cache.Functions.Of(Untouched), seen, ip)).Take(1))
                 {
                     PacketTuple packet = difference.TupleOf(ip, difference.Box.Sample);
                     yield return difference.Observed >= Differences.Unknown
@@ -203,19 +207,34 @@ public sealed class ForeignHooks
         _ => hook == route.Hook,
     };
 
-    private PacketFunction Effects(
+    // With a mark that the chain does not name; and with none at all, if it asks for that.
+    private IEnumerable<PacketFunction> Marked(
         ProgramNodes.Table nodes, ChainNode chain, NftFamily family, BaseHook hook, Route route, Situation situation,
         IpFamily ip)
     {
-        Circumstances circumstances = Circumstances.Of(family, hook.Hook, ip, situation, route.Zone, facts) with
+        var mentioned = new Mentioned();
+        Circumstances circumstances = At(family, hook, route, situation, ip);
+        yield return Effects(nodes, chain, circumstances, PacketMark.Original, mentioned);
+        if (mentioned.Marks.Contains(0))
+        {
+            yield return Effects(nodes, chain, circumstances, PacketMark.Of(0), mentioned);
+        }
+    }
+
+    private Circumstances At(NftFamily family, BaseHook hook, Route route, Situation situation, IpFamily ip) =>
+        Circumstances.Of(family, hook.Hook, ip, situation, route.Zone, facts) with
         {
             In = hook.Hook is NftHook.Output or NftHook.Postrouting ? Interfaces.None : route.In,
             Out = hook.Hook is NftHook.Prerouting or NftHook.Input ? Interfaces.None : route.Out,
             BeforeConntrack = HookRun.IsBefore(hook.Hook, hook.Priority),
         };
+
+    private PacketFunction Effects(
+        ProgramNodes.Table nodes, ChainNode chain, Circumstances circumstances, PacketMark start, Mentioned mentioned)
+    {
         PacketFunction outcomes = new SymbolicRun(
-            nodes, cache.Functions, cache.Outcomes, cache.Running, circumstances, new Mentioned())
-            .Base(chain, 0, Outcome.Start(PacketMark.Original));
+            nodes, cache.Functions, cache.Outcomes, cache.Running, circumstances, mentioned)
+            .Base(chain, 0, Outcome.Start(start));
         return cache.Functions.Map(outcomes, leaf => cache.Outcomes[leaf] switch
         {
             { Kind: OutcomeKind.Dropped } => 1 + (int)ForeignEffect.Drops,

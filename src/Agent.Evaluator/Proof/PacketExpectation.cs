@@ -60,7 +60,7 @@ internal static class PacketExpectation
 
             PolicyVerdict verdict = Judge(
                 oracle, route.Sender, situation, situation.Reply ? Direction.Ingress : Direction.Egress, tuple);
-            bool exempt = IsDhcp(tuple, client: true);
+            bool exempt = AsksForAddress(tuple) && (route.IsToHost || IsForDhcpServers(oracle.Settings, tuple));
             if (!exempt && !Owns(route.Sender, tuple.Family, tuple.Source))
             {
                 return (PacketFate.Dropped, $"{route.Sender.Id}: not one of its addresses");
@@ -184,6 +184,14 @@ internal static class PacketExpectation
             ? (tuple.SourcePort, tuple.DestinationPort) : (tuple.DestinationPort, tuple.SourcePort);
         return tuple.Protocol == IpProtocol.Udp && (source, destination) is (68, 67) or (546, 547);
     }
+
+    private static bool AsksForAddress(PacketTuple tuple) => tuple.Protocol == IpProtocol.Udp
+        && (tuple.SourcePort, tuple.DestinationPort) == (tuple.Family == IpFamily.V4 ? (68, 67) : (546, 547));
+
+    private static bool IsForDhcpServers(PolicySettings settings, PacketTuple tuple) =>
+        (tuple.Family == IpFamily.V4 ? tuple.Destination == uint.MaxValue
+            : tuple.Destination == IpPrefix.Parse("ff02::1:2").First)
+        || settings.DhcpServers.Any(server => server.Contains(tuple.Family, tuple.Destination));
 
     private static bool IsForHost(PolicySettings settings, PacketTuple tuple) =>
         IsDhcp(tuple, client: true)

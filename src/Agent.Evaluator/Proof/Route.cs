@@ -117,4 +117,7 @@ internal sealed record Route(string Name, NftHook Hook, Interfaces In, Interface
     private static Interfaces First(Interfaces devices) => Interfaces.Of(devices.Names[0]);
 
     public bool FromHost => Hook == NftHook.Output;
+
+    /// <summary>Its sender is judged where it is known to be for this host.</summary>
+    public bool IsToHost => Hook == NftHook.Input && Table == NftFamily.Inet && Legs.IsEmpty;
 }

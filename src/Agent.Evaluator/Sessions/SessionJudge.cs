@@ -34,7 +34,7 @@ public enum SessionFate : byte
     /// <summary>Its next packet, and every one after it, is dropped.</summary>
     Cut,
 
-    /// <summary>A vNIC of it does not follow the policy: nobody knows from the policy.</summary>
+    /// <summary>Nobody knows from the policy: a vNIC of it does not follow, or it may be with this host.</summary>
     Unknown,
 }
 
@@ -143,7 +143,10 @@ public sealed class SessionJudge
         SessionAge age = AgeOf(session);
         SessionFate fate = age == SessionAge.Live ? SessionFate.Passes
             : ends.Any(end => facts.Unfollowing.Contains(end.Vnic.Id)) ? SessionFate.Unknown
-            : ends.All(end => end.Accepts) ? SessionFate.Continues : SessionFate.Cut;
+            : ends.All(end => end.Accepts) ? SessionFate.Continues
+            : ends.Length == 1 && SessionOracle.AsksForAddress(session.Original, settings, ofHost: true)
+            ? SessionFate.Unknown // if the server is this host, no rule is asked
+            : SessionFate.Cut;
         return new JudgedSession(ends, age, fate);
     }
 
@@ -152,7 +155,8 @@ public sealed class SessionJudge
         PacketTuple tuple = session.Original;
         if (OwnerOf(session.Zone, tuple.Family, tuple.Source) is { } sender)
         {
-            yield return EndAt(sender, Direction.Egress, tuple, SessionOracle.IsDhcp(tuple, fromClient: true));
+            yield return EndAt(sender, Direction.Egress, tuple,
+                SessionOracle.AsksForAddress(tuple, settings, ofHost: false));
         }
 
         if (OwnerOf(session.Zone, tuple.Family, tuple.Destination) is { } receiver)

@@ -40,6 +40,11 @@ public sealed record HostSettings
 /// <param name="host">What the host adds.</param>
 public sealed class SessionOracle(PolicySnapshot policy, PolicySettings settings, HostSettings host)
 {
+    private static readonly UInt128 Broadcast = uint.MaxValue;
+
+    // RFC 8415 7.1: All_DHCP_Relay_Agents_and_Servers, ff02::1:2.
+    private static readonly UInt128 AllDhcpServers = new(0xff02_0000_0000_0000, 0x0001_0002);
+
     private readonly PolicyOracle oracle = new(policy, settings);
 
     private readonly Dictionary<string, Vnic> vnics =
@@ -94,6 +99,14 @@ public sealed class SessionOracle(PolicySnapshot policy, PolicySettings settings
             ? (68, 67) == (fromClient ? (tuple.SourcePort, tuple.DestinationPort) : Swapped(tuple))
             : (546, 547) == (fromClient ? (tuple.SourcePort, tuple.DestinationPort) : Swapped(tuple)));
 
+    /// <summary>
+    /// Whether a guest asks for its addresses: everybody, a server that is named, or this host. No rule is asked.
+    /// </summary>
+    internal static bool AsksForAddress(PacketTuple tuple, PolicySettings settings, bool ofHost) =>
+        IsDhcp(tuple, fromClient: true) && (ofHost
+            || tuple.Destination == (tuple.Family == IpFamily.V4 ? Broadcast : AllDhcpServers)
+            || settings.DhcpServers.Any(server => server.Contains(tuple.Family, tuple.Destination)));
+
     private static (ushort, ushort) Swapped(PacketTuple tuple) => (tuple.DestinationPort, tuple.SourcePort);
 
     private static SessionAnswer Accept(SessionReason reason) => new(HookVerdict.Accept, reason);
@@ -144,7 +157,7 @@ public sealed class SessionOracle(PolicySnapshot policy, PolicySettings settings
 
         final = question.Seen.State == CtState.Untracked;
         SessionAnswer answer = StateAt(sender, question, sending: true)
-            ?? (IsDhcp(question.Packet.Tuple, fromClient: true)
+            ?? (AsksForAddress(question.Packet.Tuple, settings, ofHost: question.Way.Out.Length == 0)
                 ? Accept(SessionReason.Infrastructure) with { VnicId = sender.Id }
                 : PolicyAt(sender, question, sending: true));
         return !answer.Accepted || final ? answer

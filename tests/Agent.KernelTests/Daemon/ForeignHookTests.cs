@@ -80,6 +80,7 @@ public sealed class ForeignHookTests : IAsyncLifetime
 
     [Theory]
     [InlineData("type filter hook forward priority 10; policy accept; ct mark set 0", "changes_epoch")]
+    [InlineData("type filter hook forward priority 10; policy accept; meta mark 0 udp dport 1000-65535 drop", "drops")]
     [InlineData("type nat hook postrouting priority 100; policy accept; masquerade", "unknown")]
     [InlineData("type filter hook forward priority 10; policy accept; limit rate 10/second drop", "unknown")]
     public async Task What_is_done_to_marks_and_addresses_is_found_or_said_to_be_unknown(string chain, string effect)

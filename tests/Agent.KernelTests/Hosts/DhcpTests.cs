@@ -106,10 +106,6 @@ public sealed class DhcpTests(HostLab lab) : IClassFixture<HostLab>
         // Another guest is no server, whatever anybody says.
         await lab.Volley.DropAsync(lab.E2, lab.E1, "tap-e2 spoof_dhcp",
             Shot("guest", v4 ? lab.E2.V4 : lab.E2.V6, server, own, client));
-        // A client asks a server far away: answered as a session, named or not.
-        int[] ports = [client, server];
-        await lab.Volley.PassAsync(lab.E1, lab.Outsider, Shot("renewal", own, ports[0], stranger, ports[1]));
-        await lab.Volley.PassAsync(lab.Outsider, lab.E1, Shot("answer", stranger, ports[1], own, ports[0]));
 
         lab.Forget();
         Snapshot state = Closed;
@@ -117,6 +113,30 @@ public sealed class DhcpTests(HostLab lab) : IClassFixture<HostLab>
             "x", $"in 1 accept udp {client}/{client} {AddressPlan.Host(stranger.ToString())}").Rules);
         await lab.ApplyAsync(state);
         await lab.Volley.PassAsync(lab.Outsider, lab.E1, Shot("by a rule", stranger, server, own, client));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_client_asks_a_server_far_away_if_it_is_named_or_the_rules_say_so(bool v4)
+    {
+        await lab.ApplyAsync(Closed);
+        (int server, int client) = v4 ? (67, 68) : (547, 546);
+        IPAddress named = IPAddress.Parse(v4 ? HostLab.ServerV4 : HostLab.ServerV6);
+        IPAddress stranger = IPAddress.Parse(v4 ? HostLab.StrangerV4 : HostLab.StrangerV6);
+        IPAddress own = v4 ? lab.E1.V4 : lab.E1.V6;
+        await lab.Volley.PassAsync(lab.E1, lab.Outsider, Shot("renewal", own, client, named, server));
+        await lab.Volley.PassAsync(lab.Outsider, lab.E1, Shot("answer", named, server, own, client));
+        await lab.Volley.DropAsync(lab.E1, lab.Outsider, "tap-e1 from_default",
+            Shot("a way out", own, client, stranger, server));
+
+        lab.Forget();
+        Snapshot state = Closed;
+        state.Groups[0].Rules.Add(States.Isolating(
+            "x", $"out 1 accept udp {server}/{server} {AddressPlan.Host(stranger.ToString())}").Rules);
+        await lab.ApplyAsync(state);
+        await lab.Volley.PassAsync(lab.E1, lab.Outsider, Shot("renewal by a rule", own, client, stranger, server));
+        await lab.Volley.PassAsync(lab.Outsider, lab.E1, Shot("its answer", stranger, server, own, client));
     }
 
     private static Shot Shot(string name, IPAddress from, int source, IPAddress to, int destination) =>

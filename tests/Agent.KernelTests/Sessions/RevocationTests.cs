@@ -111,15 +111,15 @@ public abstract class RevocationContract(SessionLab lab)
         Snapshot allow = SessionLab.CallsInto(AnyV4, AnyV6);
         Snapshot deny = SessionLab.CallsInto();
         await lab.ApplyAsync(allow);
-        using Flood both = SessionLab.StartUdp(lab.E1, lab.E2, v4: true, 3000, FloodDirections.Both);
-        using Flood replies = SessionLab.StartUdp(lab.E1, lab.E2, v4: false, 3000, FloodDirections.Both);
-        using Flood innocent = SessionLab.StartUdp(lab.E1, lab.E3, v4: true, 2000, FloodDirections.Both);
+        using Flood both = SessionLab.StartUdp(lab.E1, lab.E2, v4: true, 1000, FloodDirections.Both);
+        using Flood replies = SessionLab.StartUdp(lab.E1, lab.E2, v4: false, 1000, FloodDirections.Both);
+        using Flood innocent = SessionLab.StartUdp(lab.E1, lab.E3, v4: true, 1000, FloodDirections.Both);
         using TcpStream session = await SessionLab.ConnectAsync(lab.E1, lab.E3, v4: false);
         using Flood writers = Flood.StartTcp(session, 500);
         await DaemonLab.UntilAsync(
             "running floods", () => both.Backward.Received > 50 && replies.Backward.Received > 50);
         int before = DroppedAt(lab.E1) + DroppedAt(lab.E3);
-        await FlipAsync(allow, deny, rounds: 150, [both, replies]);
+        await FlipAsync(allow, deny, rounds: 100, [both, replies]);
         await innocent.StopAsync();
         await writers.StopAsync();
 

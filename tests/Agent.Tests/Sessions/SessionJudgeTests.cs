@@ -65,14 +65,20 @@ public sealed class SessionJudgeTests
         Assert.Equal(2, judge.Judge(Udp("10.0.0.2", "10.0.0.1", 53, Live) with { Zone = 0x8001 })!.Ends.Length);
     }
 
-    [Fact]
-    public void Getting_an_address_is_no_rules_business()
+    [Theory]
+    [InlineData("255.255.255.255", SessionFate.Continues)]
+    [InlineData("198.51.100.9", SessionFate.Continues)] // named
+    [InlineData("198.51.100.7", SessionFate.Unknown)] // this host, perhaps
+    public void Getting_an_address_is_no_rules_business(string server, SessionFate fate)
     {
-        SessionJudge judge = Judge(Policy("out 1 drop all -1/-1 0.0.0.0/0"));
-        var tuple = PacketTuple.Of("10.0.0.1", "198.51.100.7", IpProtocol.Udp, 68, 67);
-        SessionEnd end = Assert.Single(judge.Judge(new TrackedSession(tuple, 0, Older))!.Ends);
-        Assert.Null(end.Verdict);
-        Assert.True(end.Accepts);
+        SessionJudge judge = Judge(
+            Policy("out 1 drop all -1/-1 0.0.0.0/0"),
+            new PolicySettings { DhcpServers = [IpPrefix.Parse("198.51.100.9")] });
+        var tuple = PacketTuple.Of("10.0.0.1", server, IpProtocol.Udp, 68, 67);
+        JudgedSession judged = judge.Judge(new TrackedSession(tuple, 0, Older))!;
+        Assert.Equal((fate, fate == SessionFate.Unknown), (judged.Fate, !judged.IsAllowed));
+        Assert.Equal(SessionFate.Cut, judge.Judge(new TrackedSession(
+            tuple with { SourcePort = 69 }, 0, Older))!.Fate);
     }
 
     /// <summary>The judge of the table and the model of the host say the same of a session's next packet.</summary>
@@ -137,8 +143,9 @@ public sealed class SessionJudgeTests
         Assert.True(cut > 20, $"{cut} sessions were cut");
     }
 
-    internal static SessionJudge Judge(PolicySnapshot policy, string? unfollowing = null) => new(
-        policy, PolicySettings.Default, new SessionJudgeFacts
+    internal static SessionJudge Judge(
+        PolicySnapshot policy, PolicySettings? settings = null, string? unfollowing = null) => new(
+        policy, settings ?? PolicySettings.Default, new SessionJudgeFacts
         {
             Zones = new Dictionary<string, ushort> { [PolicyBuilder.Vpc] = 0x8001 },
             EpochMask = Mask,
