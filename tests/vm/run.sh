@@ -12,7 +12,7 @@ AGENT="$ROOT/artifacts/aot"
 # Seconds until a machine that does not end by itself is a failure.
 LIMIT=${VM_LIMIT:-1200}
 # How many times slower than this machine the tests expect to be.
-SLOW=${SG_TEST_SLOW:-4}
+SLOW=${SG_TEST_SLOW:-6}
 
 MACHINES=()
 

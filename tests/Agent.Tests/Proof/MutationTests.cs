@@ -37,6 +37,16 @@ public sealed class MutationTests
     public void Faults_in_a_ruleset_that_has_everything_are_found(int seed, int faults) =>
         Check(Seed(RichPolicy.Request(), new Random(seed), faults), faults);
 
+    [Theory]
+    [InlineData("acl", 21, 40)]
+    [InlineData("fw", 22, 40)]
+    [InlineData("ipc", 23, 40)]
+    public void Faults_in_rulesets_of_filter_sets_are_found(string family, int seed, int faults)
+    {
+        var random = new Random(seed);
+        Check(Seed(FilterSets.All[family].Request(random, rules: 60), random, faults), faults);
+    }
+
     private static Tally Add(Tally one, Tally other) =>
         new(one.Refuted + other.Refuted, one.Harmless + other.Harmless, one.Unknown + other.Unknown);
 

@@ -24,6 +24,18 @@ public sealed class ProverTests
         }
     }
 
+    [Theory]
+    [InlineData("acl")]
+    [InlineData("fw")]
+    [InlineData("ipc")]
+    public void Filter_sets_are_proved(string family)
+    {
+        for (int seed = 0; seed < 3; seed++)
+        {
+            Proved(FilterSets.All[family].Request(new Random(seed), rules: 160), $"{family} {seed}");
+        }
+    }
+
     [Fact]
     public void A_policy_that_uses_everything_is_proved() => Proved(RichPolicy.Request(), "rich");
 
