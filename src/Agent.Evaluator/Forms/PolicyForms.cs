@@ -10,6 +10,8 @@ internal sealed class PolicyForms
 {
     private readonly ConditionalWeakTable<object, AddressFunction?[]> functions = [];
 
+    private readonly PortVerdicts verdicts = new();
+
     public Diagrams Diagrams { get; } = new();
 
     /// <summary>The form of a vNIC's judgement.</summary>
@@ -17,16 +19,20 @@ internal sealed class PolicyForms
     /// <param name="vnic">A vNIC; of its groups, only those in the policy.</param>
     /// <param name="direction">The direction of sessions.</param>
     /// <param name="family">The family of packets.</param>
-    public PolicyForm Of(PolicyOracle oracle, Vnic vnic, Direction direction, IpFamily family) =>
-        Of(oracle, PolicyRow.Of(oracle, vnic, direction, family), direction, family);
+    /// <param name="on">A cut that the atoms of remote addresses shall be finer than; null: as coarse as can be.</param>
+    public PolicyForm Of(
+        PolicyOracle oracle, Vnic vnic, Direction direction, IpFamily family, AddressCut? on = null) =>
+        Of(oracle, PolicyRow.Of(oracle, vnic, direction, family), direction, family, on);
 
     /// <summary>The form of a list of rows: a policy's own, or one with a row more or less.</summary>
     /// <param name="oracle">Where the rows' groups and lists are.</param>
     /// <param name="rows">Strongest first; the last matches every packet.</param>
     /// <param name="direction">The direction of sessions.</param>
     /// <param name="family">The family of packets; of all rows.</param>
+    /// <param name="on">A cut that the atoms of remote addresses shall be finer than; null: as coarse as can be.</param>
     public PolicyForm Of(
-        PolicyOracle oracle, ImmutableArray<PolicyRow> rows, Direction direction, IpFamily family)
+        PolicyOracle oracle, ImmutableArray<PolicyRow> rows, Direction direction, IpFamily family,
+        AddressCut? on = null)
     {
         var remote = new AddressRows.Builder(family, rows.Length);
         var own = new AddressRows.Builder(family, rows.Length);
@@ -43,7 +49,7 @@ internal sealed class PolicyForms
             }
         }
 
-        return new PolicyForm(direction, family, rows, remote.Build(), own.Build(), Diagrams);
+        return new PolicyForm(direction, family, rows, remote.Build(on), own.Build(), Diagrams, verdicts);
     }
 
     private void AddRemote(

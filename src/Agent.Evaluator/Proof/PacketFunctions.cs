@@ -29,6 +29,8 @@ internal sealed class PacketFunctions(Diagrams diagrams)
 
     public Diagrams Diagrams => diagrams;
 
+    public DiagramMirror Mirror { get; } = new(diagrams);
+
     /// <summary>Forgets cuts of addresses if there are many: they are found again.</summary>
     public void Trim()
     {
@@ -329,11 +331,13 @@ internal sealed class PacketFunctions(Diagrams diagrams)
         return placements[index];
     }
 
-    private int[] Inclusion(AddressCut fine, AddressCut coarse)
+    /// <summary>The atom of a coarser cut, or of the same one, in which each atom lies.</summary>
+    public int[] Inclusion(AddressCut fine, AddressCut coarse)
     {
         if (!inclusions.TryGetValue((fine, coarse), out int[]? atoms))
         {
-            inclusions.Add((fine, coarse), atoms = fine.AtomsIn(coarse));
+            atoms = ReferenceEquals(fine, coarse) ? [.. Enumerable.Range(0, fine.Count)] : fine.AtomsIn(coarse);
+            inclusions.Add((fine, coarse), atoms);
         }
 
         return atoms;

@@ -78,7 +78,8 @@ internal sealed class VnicView(ProgramNodes.Table table, ProgramNodes nodes, Jud
             rules[i] = new NftRule(exprs.ToValueArray());
         }
 
-        foreach (string target in chainNames.Keys)
+        // What looks most up is likely to be a judgement, and the first one says how forms are best cut.
+        foreach (string target in chainNames.Keys.OrderByDescending(name => node.Chains[name]?.Sets.Count ?? 0))
         {
             changed |= !ReferenceEquals(ChainOf(target), node.Chains[target]);
         }
