@@ -31,6 +31,13 @@ internal sealed class PacketFunctions(Diagrams diagrams)
 
     public DiagramMirror Mirror { get; } = new(diagrams);
 
+    public DataNumbers Data { get; } = new();
+
+    public SweptRows Swept { get; } = new();
+
+    /// <summary>Where a header is that long, if there is a session, by bytes and family.</summary>
+    public Dictionary<(int Bytes, Policy.IpFamily), Diagram> Transports { get; } = [];
+
     /// <summary>Forgets cuts of addresses if there are many: they are found again.</summary>
     public void Trim()
     {
@@ -48,7 +55,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     public Dictionary<string, PacketFunction> Conditions { get; } = new(StringComparer.Ordinal);
 
     /// <summary>Entries of the memos: what a cache's owner watches.</summary>
-    public int Size => diagrams.Count + joints.Count + substitutions.Count;
+    public int Size => diagrams.Count + joints.Count + substitutions.Count + Data.Count;
 
     /// <summary>The same diagram for all addresses: one object for each.</summary>
     public PacketFunction Of(Diagram diagram)

@@ -97,7 +97,8 @@ internal sealed class VnicView(ProgramNodes.Table table, ProgramNodes nodes, Jud
             set => sets[set], chain => chains[chain], item => node.Objects.GetValueOrDefault(item));
     }
 
-    private static NftExpr Renamed(
+    /// <summary>The expression with numbers in place of names, which it adds as they come.</summary>
+    internal static NftExpr Renamed(
         NftExpr expr, Dictionary<string, string> chainNames, Dictionary<string, string> setNames)
     {
         switch (expr)
