@@ -10,16 +10,16 @@ internal sealed class PolicyForms
 {
     private readonly ConditionalWeakTable<object, AddressFunction?[]> functions = [];
 
-    private readonly PortVerdicts verdicts = new();
-
     public Diagrams Diagrams { get; } = new();
+
+    public PortVerdicts Verdicts { get; } = new();
 
     /// <summary>The form of a vNIC's judgement.</summary>
     /// <param name="oracle">The policy. vNICs with the same groups have equal forms.</param>
     /// <param name="vnic">A vNIC; of its groups, only those in the policy.</param>
     /// <param name="direction">The direction of sessions.</param>
     /// <param name="family">The family of packets.</param>
-    /// <param name="on">A cut that the atoms of remote addresses shall be finer than; null: as coarse as can be.</param>
+    /// <param name="on">A cut that remote addresses are cut by as well; null: as coarse as can be.</param>
     public PolicyForm Of(
         PolicyOracle oracle, Vnic vnic, Direction direction, IpFamily family, AddressCut? on = null) =>
         Of(oracle, PolicyRow.Of(oracle, vnic, direction, family), direction, family, on);
@@ -29,7 +29,7 @@ internal sealed class PolicyForms
     /// <param name="rows">Strongest first; the last matches every packet.</param>
     /// <param name="direction">The direction of sessions.</param>
     /// <param name="family">The family of packets; of all rows.</param>
-    /// <param name="on">A cut that the atoms of remote addresses shall be finer than; null: as coarse as can be.</param>
+    /// <param name="on">A cut that remote addresses are cut by as well; null: as coarse as can be.</param>
     public PolicyForm Of(
         PolicyOracle oracle, ImmutableArray<PolicyRow> rows, Direction direction, IpFamily family,
         AddressCut? on = null)
@@ -49,7 +49,7 @@ internal sealed class PolicyForms
             }
         }
 
-        return new PolicyForm(direction, family, rows, remote.Build(on), own.Build(), Diagrams, verdicts);
+        return new PolicyForm(direction, family, rows, remote.Build(on), own.Build(), Diagrams, Verdicts);
     }
 
     private void AddRemote(

@@ -12,6 +12,7 @@ namespace Agent.Evaluator.Proof;
 /// <param name="diagrams">The diagram of each class; all different.</param>
 internal sealed class PacketFunction(AddressCut sources, AddressCut destinations, int[] classes, Diagram[] diagrams)
 {
+    private (PacketFunction[] Results, PacketFunction Bound)? first; // most have no other
     private Dictionary<PacketFunction[], PacketFunction>? derived;
     private int[]? leaves;
     private int[]? running;
@@ -55,10 +56,21 @@ internal sealed class PacketFunction(AddressCut sources, AddressCut destinations
     }
 
     /// <summary>What this function became before, when each of its leaves was replaced by the same function.</summary>
-    public PacketFunction? Derived(PacketFunction[] results) => derived?.GetValueOrDefault(results);
+    public PacketFunction? Derived(PacketFunction[] results) =>
+        first is { } one && SameObjects.Instance.Equals(one.Results, results) ? one.Bound
+            : derived?.GetValueOrDefault(results);
 
-    public void Derive(PacketFunction[] results, PacketFunction bound) =>
-        (derived ??= new(SameObjects.Instance)).Add(results, bound);
+    public void Derive(PacketFunction[] results, PacketFunction bound)
+    {
+        if (first is null)
+        {
+            first = (results, bound);
+        }
+        else
+        {
+            (derived ??= new(SameObjects.Instance)).Add(results, bound);
+        }
+    }
 
     /// <summary>Equal for all packets, as far as can be seen without cutting further.</summary>
     public bool Same(PacketFunction other) =>
