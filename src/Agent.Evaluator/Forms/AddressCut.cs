@@ -11,6 +11,8 @@ internal sealed class AddressCut
 {
     private const int TableMax = 1 << 20;
 
+    private Dictionary<AddressFunction, int[]?>? known;
+
     private AddressCut(UInt128[] starts, int[] atoms, UInt128[] samples)
     {
         Starts = starts;
@@ -60,6 +62,46 @@ internal sealed class AddressCut
         for (int atom = 0; atom < values.Length; atom++)
         {
             values[atom] = function.At(Samples[atom]);
+        }
+
+        return values;
+    }
+
+    /// <summary>The same; null: it is not constant at every atom. Remembered as long as the cut lives.</summary>
+    public int[]? ConstantsOf(AddressFunction function)
+    {
+        known ??= [];
+        if (!known.TryGetValue(function, out int[]? values))
+        {
+            known.Add(function, values = FindConstants(function));
+        }
+
+        return values;
+    }
+
+    /// <summary>One walk along the pieces of both; nothing is made but the answer.</summary>
+    public int[]? FindConstants(AddressFunction function)
+    {
+        int[] values = new int[Count];
+        bool[] seen = new bool[Count];
+        UInt128[] others = function.Starts;
+        int other = 0;
+        for (int piece = 0; piece < Starts.Length; piece++)
+        {
+            for (; other + 1 < others.Length && others[other + 1] <= Starts[piece]; other++)
+            {
+            }
+
+            int atom = Atoms[piece];
+            int value = function.Values[other];
+            bool isCut = other + 1 < others.Length
+                && (piece + 1 == Starts.Length || others[other + 1] < Starts[piece + 1]);
+            if (isCut || (seen[atom] && values[atom] != value))
+            {
+                return null;
+            }
+
+            (seen[atom], values[atom]) = (true, value);
         }
 
         return values;

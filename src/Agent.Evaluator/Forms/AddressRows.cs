@@ -9,15 +9,19 @@ namespace Agent.Evaluator.Forms;
 /// </remarks>
 internal sealed class AddressRows
 {
-    private AddressRows(AddressCut cut, RowSet[] sets)
+    private AddressRows(AddressCut cut, int[] kinds, RowSet[] sets)
     {
         Cut = cut;
+        Kinds = kinds;
         Sets = sets;
     }
 
     public AddressCut Cut { get; }
 
-    /// <summary>Rows of each atom.</summary>
+    /// <summary>For each atom, which of <see cref="Sets"/>.</summary>
+    public int[] Kinds { get; }
+
+    /// <summary>Rows that an address satisfies; all different.</summary>
     public RowSet[] Sets { get; }
 
     /// <summary>Sorts rows by what they ask of an address.</summary>
@@ -39,32 +43,74 @@ internal sealed class AddressRows
 
         public void Where(AddressFunction function, int row) => Of(functions, function).Add(row);
 
-        public AddressRows Build()
+        /// <param name="on">Cuts at least like this, which is likely to do; null: no more than it takes.</param>
+        public AddressRows Build(AddressCut? on = null)
         {
             (AddressFunction nest, List<RowSet> nested) = Nest();
-            AddressFunction[] all = [nest, .. functions.Keys];
-            RowSet[] whose = [.. functions.Values];
-            AddressCut cut = AddressCut.Of(all);
-            int[][] values = [.. all.Select(cut.ValuesOf)];
-            var sets = new RowSet[cut.Count];
-            var known = new Dictionary<RowSet, RowSet>();
-            for (int atom = 0; atom < sets.Length; atom++)
+            AddressCut cut = on ?? AddressCut.Of([nest, .. functions.Keys]);
+            int[]? outer = cut.FindConstants(nest);
+            foreach (AddressFunction function in functions.Keys)
             {
-                var set = new RowSet(rows);
-                set.AddAll(nested[values[0][atom]]);
-                for (int i = 0; i < whose.Length; i++)
+                cut = on is not null && cut.ConstantsOf(function) is null ? cut.Refine(function) : cut;
+            }
+
+            cut = outer is null ? cut.Refine(nest) : cut;
+            int[] kinds = outer is not null && outer.Length == cut.Count ? outer : cut.ValuesOf(nest);
+            List<RowSet> sets = nested;
+            foreach ((AddressFunction function, RowSet whose) in functions)
+            {
+                Split(kinds, sets, (on is null ? null : cut.ConstantsOf(function)) ?? cut.ValuesOf(function), whose);
+            }
+
+            return Distinct(cut, kinds, sets);
+        }
+
+        // Each kind of atoms of which some satisfy more rows becomes two.
+        private void Split(int[] kinds, List<RowSet> sets, int[] values, RowSet more)
+        {
+            var split = new Dictionary<int, int>();
+            for (int atom = 0; atom < kinds.Length; atom++)
+            {
+                if (values[atom] == 0)
                 {
-                    if (values[i + 1][atom] != 0)
+                    continue;
+                }
+
+                if (!split.TryGetValue(kinds[atom], out int kind))
+                {
+                    split.Add(kinds[atom], kind = sets.Count);
+                    var set = new RowSet(rows);
+                    set.AddAll(sets[kinds[atom]]);
+                    set.AddAll(more);
+                    sets.Add(set);
+                }
+
+                kinds[atom] = kind;
+            }
+        }
+
+        private static AddressRows Distinct(AddressCut cut, int[] kinds, List<RowSet> sets)
+        {
+            int[] numbers = new int[sets.Count];
+            var known = new Dictionary<RowSet, int>();
+            var distinct = new List<RowSet>();
+            for (int atom = 0; atom < kinds.Length; atom++)
+            {
+                ref int number = ref numbers[kinds[atom]]; // from 1 on
+                if (number == 0)
+                {
+                    RowSet set = sets[kinds[atom]];
+                    if (!known.TryGetValue(set, out number))
                     {
-                        set.AddAll(whose[i]);
+                        distinct.Add(set);
+                        known.Add(set, number = distinct.Count);
                     }
                 }
 
-                known.TryAdd(set, set);
-                sets[atom] = known[set];
+                kinds[atom] = number - 1;
             }
 
-            return new AddressRows(cut, sets);
+            return new AddressRows(cut, kinds, [.. distinct]);
         }
 
         private RowSet Of<TKey>(IDictionary<TKey, RowSet> sets, TKey key)

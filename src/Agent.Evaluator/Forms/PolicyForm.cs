@@ -17,12 +17,16 @@ internal sealed class PolicyForm
     private readonly AddressRows remote;
     private readonly AddressRows own;
     private readonly PortRows ports;
-    private readonly DiagramMap verdicts;
-    private readonly Dictionary<(RowSet, RowSet), Diagram> known = [];
+    private readonly PortRows portVerdicts;
+    private readonly DiagramMap verdictOf;
+    private readonly PortVerdicts known;
+    private readonly int[] conditions;
+    private readonly Diagram?[] deciders;
+    private readonly Diagram?[] verdicts;
 
     internal PolicyForm(
         Direction direction, IpFamily family, ImmutableArray<PolicyRow> rows, AddressRows remote, AddressRows own,
-        Diagrams diagrams)
+        Diagrams diagrams, PortVerdicts known)
     {
         Direction = direction;
         Family = family;
@@ -30,8 +34,13 @@ internal sealed class PolicyForm
         this.remote = remote;
         this.own = own;
         Diagrams = diagrams;
-        ports = new PortRows(diagrams, rows);
-        verdicts = new DiagramMap(diagrams, row => rows[row].Accepts ? 1 : 0);
+        this.known = known;
+        ports = new PortRows(diagrams, rows, row => row);
+        portVerdicts = new PortRows(diagrams, rows, row => rows[row].Accepts ? 1 : 0);
+        verdictOf = new DiagramMap(diagrams, row => rows[row].Accepts ? 1 : 0);
+        conditions = [.. rows.Select(known.NumberOf)];
+        deciders = new Diagram?[remote.Sets.Length * own.Sets.Length];
+        verdicts = new Diagram?[deciders.Length];
     }
 
     public Direction Direction { get; }
@@ -49,30 +58,35 @@ internal sealed class PolicyForm
     /// <summary>Atoms of the guest's own address.</summary>
     public AddressCut Own => own.Cut;
 
+    /// <summary>Kinds of remote addresses: of one kind, all verdicts are the same. One for each atom.</summary>
+    public int[] RemoteKinds => remote.Kinds;
+
+    public int[] OwnKinds => own.Kinds;
+
     /// <summary>The rank of the deciding row, over protocol and ports.</summary>
     public Diagram Deciders(int remoteAtom, int ownAtom)
     {
-        (RowSet, RowSet) key = (remote.Sets[remoteAtom], own.Sets[ownAtom]);
-        if (!known.TryGetValue(key, out Diagram found))
-        {
-            known.Add(key, found = ports.Of(key.Item1.And(key.Item2)));
-        }
-
-        return found;
+        (int one, int other) = (remote.Kinds[remoteAtom], own.Kinds[ownAtom]);
+        return deciders[one * own.Sets.Length + other] ??= ports.Of(remote.Sets[one].And(own.Sets[other]));
     }
 
     /// <summary>1 where the packet is accepted, 0 where it is dropped, over protocol and ports.</summary>
-    public Diagram Verdicts(int remoteAtom, int ownAtom) => verdicts.Of(Deciders(remoteAtom, ownAtom));
+    public Diagram Verdicts(int remoteAtom, int ownAtom) =>
+        VerdictsOfKinds(remote.Kinds[remoteAtom], own.Kinds[ownAtom]);
+
+    /// <summary>The same for kinds of addresses.</summary>
+    public Diagram VerdictsOfKinds(int remoteKind, int ownKind) =>
+        verdicts[remoteKind * own.Sets.Length + ownKind] ??= known.Of(
+            portVerdicts, conditions, remote.Sets[remoteKind].And(own.Sets[ownKind]));
 
     /// <summary>The rows that a pair of addresses matches; of all pairs, each set once.</summary>
-    public IEnumerable<RowSet> Cells => remote.Sets.Distinct()
-        .SelectMany(one => own.Sets.Distinct().Select(one.And)).Distinct();
+    public IEnumerable<RowSet> Cells => remote.Sets.SelectMany(one => own.Sets.Select(one.And)).Distinct();
 
     /// <summary>The rank of the deciding row, if just these match by their addresses.</summary>
     public Diagram Deciders(RowSet addressed) => ports.Of(addressed);
 
     /// <summary>Ranks of rows as 1 for those that accept, 0 for those that drop.</summary>
-    public Diagram VerdictsOf(Diagram deciders) => verdicts.Of(deciders);
+    public Diagram VerdictsOf(Diagram deciders) => verdictOf.Of(deciders);
 
     /// <summary>The row that decides a packet of the form's family in its session's direction.</summary>
     public PolicyRow At(PacketTuple packet) => Rows[Diagrams.At(

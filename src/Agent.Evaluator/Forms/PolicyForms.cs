@@ -12,21 +12,27 @@ internal sealed class PolicyForms
 
     public Diagrams Diagrams { get; } = new();
 
+    public PortVerdicts Verdicts { get; } = new();
+
     /// <summary>The form of a vNIC's judgement.</summary>
     /// <param name="oracle">The policy. vNICs with the same groups have equal forms.</param>
     /// <param name="vnic">A vNIC; of its groups, only those in the policy.</param>
     /// <param name="direction">The direction of sessions.</param>
     /// <param name="family">The family of packets.</param>
-    public PolicyForm Of(PolicyOracle oracle, Vnic vnic, Direction direction, IpFamily family) =>
-        Of(oracle, PolicyRow.Of(oracle, vnic, direction, family), direction, family);
+    /// <param name="on">A cut that remote addresses are cut by as well; null: as coarse as can be.</param>
+    public PolicyForm Of(
+        PolicyOracle oracle, Vnic vnic, Direction direction, IpFamily family, AddressCut? on = null) =>
+        Of(oracle, PolicyRow.Of(oracle, vnic, direction, family), direction, family, on);
 
     /// <summary>The form of a list of rows: a policy's own, or one with a row more or less.</summary>
     /// <param name="oracle">Where the rows' groups and lists are.</param>
     /// <param name="rows">Strongest first; the last matches every packet.</param>
     /// <param name="direction">The direction of sessions.</param>
     /// <param name="family">The family of packets; of all rows.</param>
+    /// <param name="on">A cut that remote addresses are cut by as well; null: as coarse as can be.</param>
     public PolicyForm Of(
-        PolicyOracle oracle, ImmutableArray<PolicyRow> rows, Direction direction, IpFamily family)
+        PolicyOracle oracle, ImmutableArray<PolicyRow> rows, Direction direction, IpFamily family,
+        AddressCut? on = null)
     {
         var remote = new AddressRows.Builder(family, rows.Length);
         var own = new AddressRows.Builder(family, rows.Length);
@@ -43,7 +49,7 @@ internal sealed class PolicyForms
             }
         }
 
-        return new PolicyForm(direction, family, rows, remote.Build(), own.Build(), Diagrams);
+        return new PolicyForm(direction, family, rows, remote.Build(on), own.Build(), Diagrams, Verdicts);
     }
 
     private void AddRemote(

@@ -1,52 +1,49 @@
+using System.Collections.Immutable;
 using Agent.Policy;
 
 namespace Agent.Evaluator.Forms;
 
 /// <summary>
-/// Finds the deciding row of every protocol and port, for any set of rows whose addresses match: one bit set per
-/// elementary interval of destination ports, so that a cell costs one "first common bit".
+/// Finds the deciding row of every protocol and port, for any set of rows whose addresses match: the strongest row
+/// takes its ports first, and each weaker one what is left.
 /// </summary>
-internal sealed class PortRows
+/// <param name="diagrams">Where the results live.</param>
+/// <param name="rows">All rows, strongest first; the last matches every packet.</param>
+/// <param name="leafOf">The value where a row (by rank) decides.</param>
+internal sealed class PortRows(Diagrams diagrams, IReadOnlyList<PolicyRow> rows, Func<int, int> leafOf)
 {
-    private readonly Diagrams diagrams;
-    private readonly IReadOnlyList<PolicyRow> rows;
-    private readonly List<(byte Protocol, RowSet Rows)> named = [];
-    private readonly RowSet unnamed;
-    private readonly Dictionary<byte, (ushort[] Ends, RowSet[] Rows)> cells = [];
+    private static readonly ImmutableArray<PortRange> AllPorts = [PortRange.All];
+
     private readonly Dictionary<RowSet, Diagram> known = [];
+    private readonly List<int> starts = [];
 
-    /// <param name="diagrams">Where the results live.</param>
-    /// <param name="rows">All rows; the last matches every packet.</param>
-    public PortRows(Diagrams diagrams, IReadOnlyList<PolicyRow> rows)
-    {
-        this.diagrams = diagrams;
-        this.rows = rows;
-        unnamed = Matching(row => row.Protocol is null);
-        IEnumerable<byte> protocols = rows.Select(row => row.Protocol).OfType<byte>()
-            .Append(IpProtocol.Tcp).Append(IpProtocol.Udp);
-        foreach (byte protocol in protocols.Distinct().Order())
-        {
-            named.Add((protocol, Matching(row => row.Protocol is null || row.Protocol == protocol)));
-            if (IpProtocol.HasPorts(protocol))
-            {
-                cells.Add(protocol, CellsOf(named[^1].Rows));
-            }
-        }
-    }
-
-    /// <summary>The deciding row's rank at each packet.</summary>
-    /// <param name="addressed">Rows whose address conditions hold.</param>
+    /// <summary>The value of the deciding row at each packet.</summary>
+    /// <param name="addressed">Rows whose address conditions hold; the last row is one of them.</param>
     public Diagram Of(RowSet addressed)
     {
-        if (known.TryGetValue(addressed, out Diagram result))
+        if (!known.TryGetValue(addressed, out Diagram result))
         {
-            return result;
+            known.Add(addressed, result = Find(addressed));
         }
 
-        Diagram rest = Diagrams.Leaf(unnamed.FirstIn(addressed));
+        return result;
+    }
+
+    private Diagram Find(RowSet addressed)
+    {
+        var protocols = new SortedSet<byte> { IpProtocol.Tcp, IpProtocol.Udp };
+        for (int row = addressed.Next(0); row >= 0; row = addressed.Next(row + 1))
+        {
+            if (rows[row].Protocol is byte named)
+            {
+                protocols.Add(named);
+            }
+        }
+
+        Diagram rest = Diagrams.Leaf(leafOf(FirstOf(addressed, null)));
         var ends = new List<ushort>();
         var children = new List<Diagram>();
-        foreach ((byte protocol, RowSet matching) in named)
+        foreach (byte protocol in protocols)
         {
             if (protocol > 0 && (ends.Count == 0 || ends[^1] < protocol - 1))
             {
@@ -55,8 +52,8 @@ internal sealed class PortRows
             }
 
             ends.Add(protocol);
-            children.Add(cells.ContainsKey(protocol)
-                ? Ports(protocol, addressed) : Diagrams.Leaf(matching.FirstIn(addressed)));
+            children.Add(IpProtocol.HasPorts(protocol)
+                ? Ports(protocol, addressed) : Diagrams.Leaf(leafOf(FirstOf(addressed, protocol))));
         }
 
         if (ends[^1] < 255)
@@ -65,92 +62,117 @@ internal sealed class PortRows
             children.Add(rest);
         }
 
-        result = diagrams.Node(PacketField.Protocol, [.. ends], [.. children]);
-        known.Add(addressed, result);
-        return result;
+        return diagrams.Node(PacketField.Protocol, [.. ends], [.. children]);
     }
 
-    private RowSet Matching(Func<PolicyRow, bool> condition)
+    private int FirstOf(RowSet addressed, byte? protocol)
     {
-        var set = new RowSet(rows.Count);
-        for (int row = 0; row < rows.Count; row++)
+        int row = addressed.Next(0);
+        for (; rows[row].Protocol is byte named && named != protocol; row = addressed.Next(row + 1))
         {
-            if (condition(rows[row]))
+        }
+
+        return row;
+    }
+
+    private Diagram Ports(byte protocol, RowSet addressed)
+    {
+        int[] first = StartsOf(protocol, addressed);
+        int[] deciders = new int[first.Length];
+        int[] open = new int[first.Length + 1]; // the next cell, from each one on, that no row has taken
+        for (int cell = 0; cell < open.Length; cell++)
+        {
+            open[cell] = cell;
+        }
+
+        List<int>?[] sources = new List<int>?[first.Length];
+        for (int row = addressed.Next(0); row >= 0 && Open(open, 0) < first.Length; row = addressed.Next(row + 1))
+        {
+            foreach (PortRange range in RangesOf(row, protocol))
             {
-                set.Add(row);
+                int cell = Open(open, Array.BinarySearch(first, range.First));
+                for (; cell < first.Length && first[cell] <= range.Last; cell = Open(open, cell + 1))
+                {
+                    if (rows[row].Source is null)
+                    {
+                        (deciders[cell], open[cell]) = (row, cell + 1);
+                    }
+                    else
+                    {
+                        (sources[cell] ??= []).Add(row);
+                    }
+                }
             }
         }
 
-        return set;
+        var ends = new ushort[first.Length];
+        var children = new Diagram[first.Length];
+        for (int cell = 0; cell < first.Length; cell++)
+        {
+            ends[cell] = cell + 1 < first.Length ? (ushort)(first[cell + 1] - 1) : ushort.MaxValue;
+            children[cell] = Sources(sources[cell], deciders[cell]);
+        }
+
+        return diagrams.Node(PacketField.Destination, ends, children);
     }
 
-    private (ushort[] Ends, RowSet[] Rows) CellsOf(RowSet matching)
+    private static int Open(int[] open, int cell)
     {
-        var starts = new SortedSet<int> { 0 };
-        for (int row = 0; row < rows.Count; row++)
+        int found = cell;
+        while (open[found] != found)
         {
-            foreach (PortRange range in matching.Contains(row) ? rows[row].Destination ?? [] : [])
+            found = open[found];
+        }
+
+        for (int at = cell; at != found;)
+        {
+            (at, open[at]) = (open[at], found);
+        }
+
+        return found;
+    }
+
+    private ImmutableArray<PortRange> RangesOf(int row, byte protocol) =>
+        rows[row].Protocol is byte named && named != protocol ? [] : rows[row].Destination ?? AllPorts;
+
+    private int[] StartsOf(byte protocol, RowSet addressed)
+    {
+        starts.Clear();
+        starts.Add(0);
+        for (int row = addressed.Next(0); row >= 0; row = addressed.Next(row + 1))
+        {
+            foreach (PortRange range in RangesOf(row, protocol))
             {
                 starts.Add(range.First);
                 starts.Add(range.Last + 1);
             }
         }
 
-        starts.Remove(ushort.MaxValue + 1);
-        int[] first = [.. starts];
-        ushort[] ends = [.. first.Skip(1).Select(start => (ushort)(start - 1)), ushort.MaxValue];
-        RowSet[] sets = [.. first.Select(_ => new RowSet(rows.Count))];
-        for (int row = 0; row < rows.Count; row++)
+        starts.Sort();
+        int[] first = new int[starts.Count];
+        int count = 0;
+        foreach (int start in starts)
         {
-            if (!matching.Contains(row))
+            if (start <= ushort.MaxValue && (count == 0 || first[count - 1] != start))
             {
-                continue;
-            }
-
-            foreach (PortRange range in rows[row].Destination ?? [PortRange.All])
-            {
-                int cell = Array.BinarySearch(first, range.First);
-                for (; cell < first.Length && first[cell] <= range.Last; cell++)
-                {
-                    sets[cell].Add(row);
-                }
+                first[count++] = start;
             }
         }
 
-        return (ends, sets);
+        return first[..count];
     }
 
-    private Diagram Ports(byte protocol, RowSet addressed)
+    // Rows that also ask for source ports, strongest first, above one that does not: painted from the weakest upwards.
+    private Diagram Sources(List<int>? above, int last)
     {
-        (ushort[] ends, RowSet[] sets) = cells[protocol];
-        var children = new Diagram[ends.Length];
-        for (int cell = 0; cell < ends.Length; cell++)
+        Diagram result = Diagrams.Leaf(leafOf(last));
+        for (int i = (above?.Count ?? 0) - 1; i >= 0; i--)
         {
-            int row = sets[cell].FirstIn(addressed);
-            children[cell] = rows[row].Source is null
-                ? Diagrams.Leaf(row) : Sources(sets[cell], addressed, row);
-        }
-
-        return diagrams.Node(PacketField.Destination, ends, children);
-    }
-
-    // Rows that also ask for source ports, up to the first one that does not; painted from the weakest upwards.
-    private Diagram Sources(RowSet cell, RowSet addressed, int strongest)
-    {
-        var painted = new Stack<int>();
-        int row = strongest;
-        for (; rows[row].Source is not null; row = cell.FirstIn(addressed, row + 1))
-        {
-            painted.Push(row);
-        }
-
-        Diagram result = Diagrams.Leaf(row);
-        while (painted.TryPop(out int above))
-        {
-            PortRange source = rows[above].Source!.Value;
+            int row = above![i];
+            PortRange source = rows[row].Source!.Value;
             Diagram inside = diagrams.Where(
                 PacketField.Source, source.First, source.Last, Diagrams.Leaf(1), Diagrams.Leaf(0));
-            var paint = new DiagramMerge(diagrams, (mask, below) => mask == 1 ? above : below);
+            var paint = new DiagramMerge(diagrams, (mask, below) => mask == 1 ? leafOf(row) : below);
             result = paint.Of(inside, result);
         }
 

@@ -28,6 +28,9 @@ internal sealed class RowSet(int rows) : IEquatable<RowSet>
         }
     }
 
+    /// <returns>The strongest row from <paramref name="from"/> on; -1 if there is none.</returns>
+    public int Next(int from) => FirstIn(this, from);
+
     public bool Contains(int row) => (words[row / 64] >> row % 64 & 1) != 0;
 
     public RowSet And(RowSet other)

@@ -63,6 +63,12 @@ internal sealed class ChainNode
     /// <remarks>The keys are numbers of an outcome, and of circumstances as far as the rule asks for them.</remarks>
     public Dictionary<(int Rule, int Start, bool LiveBehind, int Circumstances), Summary> RuleSummaries { get; } = [];
 
+    /// <summary>Null: nothing that is looked up goes on to be worth it.</summary>
+    public Tails? Tails { get; init; }
+
+    /// <summary>A rule that costs nothing to run for each of many marks.</summary>
+    public bool IsPlain(int rule) => MarkMapOf(rule) is not null || MarkTestOf(rule) is not null;
+
     /// <summary>What each rule asks for; null: it leads to a chain that is not closed.</summary>
     public required Reads?[] RuleReads { get; init; }
 

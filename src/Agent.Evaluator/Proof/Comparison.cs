@@ -128,12 +128,16 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
     private static byte[] Evaluate(SymbolicByte[] bytes, ReadOnlySpan<byte> source)
     {
         byte[] value = new byte[bytes.Length];
+        Evaluate(bytes, source, value);
+        return value;
+    }
+
+    private static void Evaluate(SymbolicByte[] bytes, ReadOnlySpan<byte> source, Span<byte> value)
+    {
         for (int i = 0; i < value.Length; i++)
         {
             value[i] = bytes[i].IsConstant ? bytes[i].Xor : bytes[i].At(source[bytes[i].Index]);
         }
-
-        return value;
     }
 
     private static bool IsWhole(SymbolicByte[] bytes, int length)
@@ -178,28 +182,25 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
     private PacketFunction ByTrial(SymbolicByte[] bytes, PacketField field, int length, Test test)
     {
         int max = Diagrams.MaxOf(field);
+        bool isLowAsked = length == 1 || Array.Exists(bytes, one => !one.IsConstant && one.Index == 1);
+        int step = isLowAsked ? 1 : 1 << 8; // of an ICMP type and code often only the type is asked for
         var ends = new List<ushort>();
         var children = new List<Diagram>();
-        byte[] source = new byte[length];
-        for (int value = 0; value <= max; value++)
+        Span<byte> source = stackalloc byte[sizeof(ushort)];
+        Span<byte> tried = stackalloc byte[bytes.Length];
+        for (int value = 0; value <= max; value += step)
         {
-            if (length == 1)
-            {
-                source[0] = (byte)value;
-            }
-            else
-            {
-                BinaryPrimitives.WriteUInt16BigEndian(source, (ushort)value);
-            }
-
-            Diagram child = Diagrams.Leaf(test.Holds(Evaluate(bytes, source)) ? 1 : 0);
+            BinaryPrimitives.WriteUInt16BigEndian(source, (ushort)(length == 1 ? value << 8 : value));
+            Evaluate(bytes, source, tried);
+            Diagram child = Diagrams.Leaf(test.Holds(tried) ? 1 : 0);
+            ushort end = (ushort)(value + step - 1);
             if (children.Count > 0 && children[^1] == child)
             {
-                ends[^1] = (ushort)value;
+                ends[^1] = end;
                 continue;
             }
 
-            ends.Add((ushort)value);
+            ends.Add(end);
             children.Add(child);
         }
 

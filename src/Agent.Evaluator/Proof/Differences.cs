@@ -29,20 +29,28 @@ internal sealed class Differences(PacketFunctions functions)
 
         AddressCut sources = functions.Joint(observed.Sources, expected.Sources);
         AddressCut destinations = functions.Joint(observed.Destinations, expected.Destinations);
-        int[] one = functions.Pull(observed, sources, destinations);
-        int[] other = functions.Pull(expected, sources, destinations);
+        var one = new Finer(functions, observed, sources, destinations);
+        var other = new Finer(functions, expected, sources, destinations);
         var seen = new HashSet<(int, int)>();
         int differing = 0;
-        for (int pair = 0; pair < one.Length; pair++)
+        for (long pair = 0; pair < (long)sources.Count * destinations.Count; pair++)
         {
-            Diagram left = observed.Diagrams[one[pair]];
-            Diagram right = expected.Diagrams[other[pair]];
-            if (left == right || !seen.Add((one[pair], other[pair])))
+            // Nothing is laid out before it is looked at: most often the first pair already differs, or the two
+            // functions ask for the same few addresses.
+            if (pair == PacketFunctions.PairsMax)
+            {
+                throw new TooManyAtomsException();
+            }
+
+            (int source, int destination) = Math.DivRem((int)pair, destinations.Count);
+            (int before, int after) = (one.ClassAt(source, destination), other.ClassAt(source, destination));
+            Diagram left = observed.Diagrams[before];
+            Diagram right = expected.Diagrams[after];
+            if (left == right || !seen.Add((before, after)))
             {
                 continue;
             }
 
-            (int source, int destination) = Math.DivRem(pair, destinations.Count);
             int found = 0;
             foreach (Difference difference in Of(left, right, situation, family))
             {
@@ -60,6 +68,17 @@ internal sealed class Differences(PacketFunctions functions)
                 yield break;
             }
         }
+    }
+
+    /// <summary>A function by the atoms of finer cuts.</summary>
+    private readonly struct Finer(
+        PacketFunctions functions, PacketFunction function, AddressCut sources, AddressCut destinations)
+    {
+        private readonly int[] rows = functions.Inclusion(sources, function.Sources);
+        private readonly int[] columns = functions.Inclusion(destinations, function.Destinations);
+
+        public int ClassAt(int source, int destination) =>
+            function.Classes[rows[source] * function.Destinations.Count + columns[destination]];
     }
 
     private IEnumerable<Difference> Of(Diagram left, Diagram right, Situation situation, IpFamily family)

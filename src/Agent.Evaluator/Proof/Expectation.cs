@@ -13,7 +13,7 @@ namespace Agent.Evaluator.Proof;
 /// </remarks>
 internal sealed class Expectation(
     PolicyOracle oracle, ProofFacts facts, PacketFunctions functions,
-    Func<Vnic, Direction, IpFamily, PolicyForm> formOf, Subject? subject = null)
+    Func<Vnic, Direction, IpFamily, AddressCut?, PolicyForm> formOf, Subject? subject = null)
 {
     /// <summary>Besides <see cref="PacketFate"/>s: the sender's part is done, and the receiver judges.</summary>
     public const int ReachesReceiver = 100;
@@ -27,7 +27,6 @@ internal sealed class Expectation(
         new(new ByReference());
 
     private readonly Dictionary<string, PacketFunction> fixedOnes = new(StringComparer.Ordinal);
-    private readonly DiagramMirror mirror = new(functions.Diagrams);
 
     /// <returns>Leaves are <see cref="PacketFate"/>s.</returns>
     public PacketFunction Of(Route route, Situation situation, IpFamily family)
@@ -120,14 +119,20 @@ internal sealed class Expectation(
     }
 
     /// <summary>1 where a vNIC's rules accept a session, by its packets in one direction.</summary>
-    public PacketFunction Session(Vnic vnic, Direction direction, bool mirrored, IpFamily family)
+    /// <param name="vnic">The vNIC.</param>
+    /// <param name="direction">Of the session.</param>
+    /// <param name="mirrored">The packets are against it.</param>
+    /// <param name="family">Of the packets.</param>
+    /// <param name="on">How the program cuts remote addresses: functions on one cut compare at once.</param>
+    public PacketFunction Session(
+        Vnic vnic, Direction direction, bool mirrored, IpFamily family, AddressCut? on = null)
     {
         if (subject is not null)
         {
             return subject.Judge(vnic, direction, mirrored);
         }
 
-        PolicyForm form = formOf(vnic, direction, family);
+        PolicyForm form = formOf(vnic, direction, family, on);
         if (verdicts.TryGetValue((form, mirrored), out PacketFunction? known))
         {
             return known;
@@ -137,19 +142,27 @@ internal sealed class Expectation(
         AddressCut sources = ownIsSource ? form.Own : form.Remote;
         AddressCut destinations = ownIsSource ? form.Remote : form.Own;
         var numbers = new Dictionary<Diagram, int>();
+        int[] owns = form.OwnKinds;
+        int[] remotes = form.RemoteKinds;
+        int[,] ofKinds = new int[remotes.Max() + 1, owns.Max() + 1]; // from 1 on
         int[] classes = new int[sources.Count * destinations.Count];
         for (int pair = 0; pair < classes.Length; pair++)
         {
             (int source, int destination) = Math.DivRem(pair, destinations.Count);
-            Diagram verdict = ownIsSource
-                ? form.Verdicts(destination, source) : form.Verdicts(source, destination);
-            verdict = mirrored ? mirror.Of(verdict) : verdict;
-            if (!numbers.TryGetValue(verdict, out int number))
+            (int remote, int own) = ownIsSource
+                ? (remotes[destination], owns[source]) : (remotes[source], owns[destination]);
+            ref int number = ref ofKinds[remote, own];
+            if (number == 0)
             {
-                numbers.Add(verdict, number = numbers.Count);
+                Diagram verdict = form.VerdictsOfKinds(remote, own);
+                verdict = mirrored ? functions.Mirror.Of(verdict) : verdict;
+                if (!numbers.TryGetValue(verdict, out number))
+                {
+                    numbers.Add(verdict, number = numbers.Count + 1);
+                }
             }
 
-            classes[pair] = number;
+            classes[pair] = number - 1;
         }
 
         PacketFunction result = numbers.Count == 1 ? functions.Of(numbers.Keys.First())

@@ -17,6 +17,7 @@ internal sealed class Judgements
 
     private readonly Dictionary<ChainNode, PacketField?> known = new(ReferenceEqualityComparer.Instance);
     private readonly ProofCache cache;
+    private AddressCut[] cuts = [AddressCut.Whole, AddressCut.Whole];
     private PacketField[]? fields;
     private PacketFunction[,]? sessions;
     private Func<PacketFunction[,]> find = () => throw new NotQuickException();
@@ -45,7 +46,7 @@ internal sealed class Judgements
                 for (int family = 0; family < 2; family++)
                 {
                     found[IndexOf(direction, mirrored), family] =
-                        expectation.Session(vnic, direction, mirrored, Claims.Families[family]);
+                        expectation.Session(vnic, direction, mirrored, Claims.Families[family], cuts[family]);
                 }
             }
         }
@@ -98,6 +99,8 @@ internal sealed class Judgements
                 return null;
             }
 
+            cuts = [.. accepts.OfType<PacketFunction>().Select(accepted =>
+                accepted.Sources.Count > accepted.Destinations.Count ? accepted.Sources : accepted.Destinations)];
             for (int i = 0; i < 4; i++)
             {
                 if (Fields[i] == PacketField.JudgedIn + (byte)i

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Agent.Evaluator.Forms;
 
 namespace Agent.Evaluator.Proof;
@@ -11,7 +12,8 @@ namespace Agent.Evaluator.Proof;
 /// <param name="diagrams">The diagram of each class; all different.</param>
 internal sealed class PacketFunction(AddressCut sources, AddressCut destinations, int[] classes, Diagram[] diagrams)
 {
-    private List<(PacketFunction[] Results, PacketFunction Bound)>? derived;
+    private (PacketFunction[] Results, PacketFunction Bound)? first; // most have no other
+    private Dictionary<PacketFunction[], PacketFunction>? derived;
     private int[]? leaves;
     private int[]? running;
 
@@ -54,20 +56,21 @@ internal sealed class PacketFunction(AddressCut sources, AddressCut destinations
     }
 
     /// <summary>What this function became before, when each of its leaves was replaced by the same function.</summary>
-    public PacketFunction? Derived(PacketFunction[] results)
+    public PacketFunction? Derived(PacketFunction[] results) =>
+        first is { } one && SameObjects.Instance.Equals(one.Results, results) ? one.Bound
+            : derived?.GetValueOrDefault(results);
+
+    public void Derive(PacketFunction[] results, PacketFunction bound)
     {
-        foreach ((PacketFunction[] known, PacketFunction bound) in derived ?? [])
+        if (first is null)
         {
-            if (known.AsSpan().SequenceEqual(results))
-            {
-                return bound;
-            }
+            first = (results, bound);
         }
-
-        return null;
+        else
+        {
+            (derived ??= new(SameObjects.Instance)).Add(results, bound);
+        }
     }
-
-    public void Derive(PacketFunction[] results, PacketFunction bound) => (derived ??= []).Add((results, bound));
 
     /// <summary>Equal for all packets, as far as can be seen without cutting further.</summary>
     public bool Same(PacketFunction other) =>
@@ -75,4 +78,23 @@ internal sealed class PacketFunction(AddressCut sources, AddressCut destinations
         || (IsUnaddressed && other.IsUnaddressed && diagrams[0] == other.Diagrams[0])
         || (ReferenceEquals(sources, other.Sources) && ReferenceEquals(destinations, other.Destinations)
             && diagrams.AsSpan().SequenceEqual(other.Diagrams) && classes.AsSpan().SequenceEqual(other.Classes));
+}
+
+/// <summary>Lists of functions are equal if they are the same objects in the same order.</summary>
+internal sealed class SameObjects : IEqualityComparer<PacketFunction[]>
+{
+    public static readonly SameObjects Instance = new();
+
+    public bool Equals(PacketFunction[]? x, PacketFunction[]? y) => x.AsSpan().SequenceEqual(y);
+
+    public int GetHashCode(PacketFunction[] functions)
+    {
+        int hash = functions.Length;
+        foreach (PacketFunction one in functions)
+        {
+            hash = unchecked(hash * 0x5bd1e995 + RuntimeHelpers.GetHashCode(one));
+        }
+
+        return hash;
+    }
 }

@@ -29,6 +29,15 @@ internal sealed class PacketFunctions(Diagrams diagrams)
 
     public Diagrams Diagrams => diagrams;
 
+    public DiagramMirror Mirror { get; } = new(diagrams);
+
+    public DataNumbers Data { get; } = new();
+
+    public SweptRows Swept { get; } = new();
+
+    /// <summary>Where a header is that long, if there is a session, by bytes and family.</summary>
+    public Dictionary<(int Bytes, Policy.IpFamily), Diagram> Transports { get; } = [];
+
     /// <summary>Forgets cuts of addresses if there are many: they are found again.</summary>
     public void Trim()
     {
@@ -46,7 +55,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     public Dictionary<string, PacketFunction> Conditions { get; } = new(StringComparer.Ordinal);
 
     /// <summary>Entries of the memos: what a cache's owner watches.</summary>
-    public int Size => diagrams.Count + joints.Count + substitutions.Count;
+    public int Size => diagrams.Count + joints.Count + substitutions.Count + Data.Count;
 
     /// <summary>The same diagram for all addresses: one object for each.</summary>
     public PacketFunction Of(Diagram diagram)
@@ -329,11 +338,13 @@ internal sealed class PacketFunctions(Diagrams diagrams)
         return placements[index];
     }
 
-    private int[] Inclusion(AddressCut fine, AddressCut coarse)
+    /// <summary>The atom of a coarser cut, or of the same one, in which each atom lies.</summary>
+    public int[] Inclusion(AddressCut fine, AddressCut coarse)
     {
         if (!inclusions.TryGetValue((fine, coarse), out int[]? atoms))
         {
-            inclusions.Add((fine, coarse), atoms = fine.AtomsIn(coarse));
+            atoms = ReferenceEquals(fine, coarse) ? [.. Enumerable.Range(0, fine.Count)] : fine.AtomsIn(coarse);
+            inclusions.Add((fine, coarse), atoms);
         }
 
         return atoms;

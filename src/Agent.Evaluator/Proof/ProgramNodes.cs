@@ -17,6 +17,11 @@ internal sealed class ProgramNodes
     private readonly Dictionary<NftChain, List<ChainNode>> chains = [];
     private readonly Dictionary<NftChain, List<ChainNode>> templates = [];
 
+    private readonly Dictionary<NftChain, List<Tails>> tails = [];
+
+    /// <summary>Rests of chains that are remembered: some 300 bytes each.</summary>
+    private const int TailsMax = 300_000;
+
     /// <summary>Objects that may be kept although no ruleset has them any more.</summary>
     private const int SpareMax = 64;
 
@@ -101,7 +106,7 @@ internal sealed class ProgramNodes
         }
 
         private ChainNode NodeOf(NftChain chain) =>
-            ProgramNodes.NodeOf(all.Candidates(chain), chain, SetOf, ChainOf, ObjectOf, isTemplate: false);
+            all.NodeOf(all.Candidates(chain), chain, SetOf, ChainOf, ObjectOf, isTemplate: false);
 
         public NftObject? ObjectOf(string name) => objects.GetValueOrDefault(name);
     }
@@ -109,6 +114,11 @@ internal sealed class ProgramNodes
     /// <summary>Forgets what is not in a ruleset, once that is the larger part.</summary>
     public void Keep(Ruleset ruleset)
     {
+        if (tails.Values.Sum(shape => shape.Sum(one => (long)one.Count)) > TailsMax)
+        {
+            tails.Clear();
+        }
+
         HashSet<object> held = new(ReferenceEqualityComparer.Instance);
         foreach (NftTable table in ruleset.Tables)
         {
@@ -161,7 +171,7 @@ internal sealed class ProgramNodes
         return NodeOf(candidates, chain, setOf, chainOf, objectOf, isTemplate: true);
     }
 
-    private static ChainNode NodeOf(
+    private ChainNode NodeOf(
         List<ChainNode> candidates, NftChain chain, Func<string, SetNode?> setOf, Func<string, ChainNode?> chainOf,
         Func<string, NftObject?> objectOf, bool isTemplate)
     {
@@ -185,7 +195,7 @@ internal sealed class ProgramNodes
         return node;
     }
 
-    private static ChainNode Build(
+    private ChainNode Build(
         NftChain chain, Func<string, SetNode?> setOf, Func<string, ChainNode?> chainOf,
         Func<string, NftObject?> objectOf, bool isTemplate)
     {
@@ -225,12 +235,29 @@ internal sealed class ProgramNodes
             IsClosed = closed,
             IsTemplate = isTemplate,
             IsJudge = isTemplate && Symbols.IsJudge(chain),
+            Tails = closed && !isTemplate && named.Count > 0 ? TailsOf(chain, named, targets, used) : null,
             Reads = closed ? reads : Reads.All,
             RuleReads = [.. chain.Rules.Select(rule => ReadsOf(rule, targets))],
             Names = NameTests.Of(chain, named, targets),
         };
         node.FindWhetherItNeedsView();
         return node;
+    }
+
+    private Tails TailsOf(
+        NftChain chain, Dictionary<string, SetNode?> sets, Dictionary<string, ChainNode?> targets,
+        Dictionary<string, NftObject?> objects)
+    {
+        var chainNames = new Dictionary<string, string>(StringComparer.Ordinal);
+        var setNames = new Dictionary<string, string>(StringComparer.Ordinal);
+        NftChain shape = Tails.ShapeOf(chain, chainNames, setNames);
+        if (!tails.TryGetValue(shape, out List<Tails>? candidates))
+        {
+            tails.Add(shape, candidates = []);
+        }
+
+        return Tails.Of(candidates, [.. objects.Values], [.. chainNames.Keys.Select(name => targets[name])],
+            [.. setNames.Keys.Select(name => sets[name])]);
     }
 
     /// <summary>The set or map that an expression names.</summary>

@@ -98,12 +98,16 @@ public sealed class ProofCache
         : string.Join('|', vnic.GroupIds.Order(StringComparer.Ordinal));
 
     /// <summary>The form of a vNIC; vNICs with the same groups share it.</summary>
-    internal PolicyForm FormOf(Vnic vnic, Direction direction, IpFamily family)
+    /// <param name="vnic">One of them.</param>
+    /// <param name="direction">Of sessions.</param>
+    /// <param name="family">Of packets.</param>
+    /// <param name="on">How remote addresses are cut at least, unless the form is there already.</param>
+    internal PolicyForm FormOf(Vnic vnic, Direction direction, IpFamily family, AddressCut? on)
     {
         var key = (GroupsOf(vnic), direction, family);
         if (!forms.TryGetValue(key, out PolicyForm? form))
         {
-            forms.Add(key, form = Forms.Of(policy!.Value.Oracle, vnic, direction, family));
+            forms.Add(key, form = Forms.Of(policy!.Value.Oracle, vnic, direction, family, on));
         }
 
         return form;

@@ -231,8 +231,9 @@ internal sealed class QuickProof
             vnic.SourceDestinationCheck ? 1 : 0, view.HasOwn.V4 ? 1 : 0, view.HasOwn.V6 ? 1 : 0,
             state.Closed ? 1 : 0, state.Adopting ? 1 : 0, known.NumberOf(vnic.VpcId),
         };
-        key.AddRange(judges.Fields.Select(field => (int)field));
-        entry.Key = AddAnswers(key, entry, view) ? new IntKey([.. key]) : null;
+        bool isComplete = AddAnswers(key, entry, view);
+        key.AddRange(judges.Fields.Select(field => (int)field)); // by now it is known how the program cuts addresses
+        entry.Key = isComplete ? new IntKey([.. key]) : null;
         known.Entries[vnic.Id] = entry;
         return Renewed(entry, vnic);
     }

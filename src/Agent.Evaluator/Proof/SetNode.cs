@@ -27,7 +27,6 @@ internal sealed class SetNode
     private const int ConstantBytesMax = 16;
 
     private readonly PacketFunctions functions;
-    private readonly List<byte[]> data = [];
     private readonly int[] dataOfRow;
     private readonly Dictionary<(SymbolKind, SymbolKind, SymbolKind, SymbolKind, UInt128), SetAnswer> known = [];
     private readonly Dictionary<int, RowIndex> indexes = [];
@@ -40,10 +39,9 @@ internal sealed class SetNode
         Set = set;
         this.functions = functions;
         dataOfRow = new int[set.Unexpected is null ? set.Elements.Count : 0];
-        var numbers = new Dictionary<string, int>(StringComparer.Ordinal);
         for (int row = 0; row < dataOfRow.Length; row++)
         {
-            dataOfRow[row] = Number(row, numbers);
+            dataOfRow[row] = functions.Data.Of(SetSearch.DataOf(Set, row));
         }
     }
 
@@ -52,7 +50,7 @@ internal sealed class SetNode
     public bool IsReadable => Set.Unexpected is null && SetSearch.IsReadable(Set);
 
     /// <param name="answer">From 1 on.</param>
-    public ReadOnlySpan<byte> DataOf(int answer) => data[answer - 1];
+    public ReadOnlySpan<byte> DataOf(int answer) => functions.Data[answer];
 
     /// <summary>One key.</summary>
     public int Find(ReadOnlySpan<byte> key)
@@ -167,27 +165,6 @@ internal sealed class SetNode
         return answer;
     }
 
-    private int Number(int row, Dictionary<string, int> numbers)
-    {
-        ReadOnlySpan<byte> bytes = SetSearch.DataOf(Set, row);
-        Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> known =
-            numbers.GetAlternateLookup<ReadOnlySpan<char>>();
-        Span<char> text = stackalloc char[NftElements.DataLength(NftSetKind.VerdictMap)];
-        for (int i = 0; i < bytes.Length; i++)
-        {
-            text[i] = (char)bytes[i];
-        }
-
-        if (!known.TryGetValue(text[..bytes.Length], out int number))
-        {
-            data.Add(bytes.ToArray());
-            number = data.Count;
-            known[text[..bytes.Length]] = number;
-        }
-
-        return number;
-    }
-
     // Constant, a field of the packet in its whole, or null. What pads a field is zero.
     private static SymbolKind? WholeField(ReadOnlySpan<SymbolicByte> bytes, int length, IpFamily family)
     {
@@ -247,7 +224,9 @@ internal sealed class SetNode
             indexes.Add(pattern, index = new RowIndex(Set, pattern));
         }
 
-        return new RowBoxes(Set, dataOfRow, functions, family).Of(index.RowsFor(constants), fields);
+        List<int> rows = index.RowsFor(constants);
+        return functions.Swept.Of(Set, rows, fields, family,
+            () => new RowBoxes(Set, dataOfRow, functions, family).Of(rows, fields));
     }
 
     private List<byte> ConstantsOf(ReadOnlySpan<SymbolKind> kinds, ReadOnlySpan<SymbolicByte> key)

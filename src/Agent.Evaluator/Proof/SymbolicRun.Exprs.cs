@@ -151,6 +151,7 @@ internal sealed partial class SymbolicRun
         SetNode? set = site.Chain.Sets.GetValueOrDefault(name);
         if (set is null || !set.IsReadable)
         {
+            asked?.Add(new AskedOfSet(site.Rule, index, set, null, null));
             return Unknown(set is null ? $"set {name} does not exist" : $"set {name} cannot be read");
         }
 
@@ -163,6 +164,7 @@ internal sealed partial class SymbolicRun
         if (key[0].Kind is SymbolKind.InName or SymbolKind.OutName && set.Set.Key is [NftType.IfName]
             && !set.Set.Interval)
         {
+            asked?.Add(new AskedOfSet(site.Rule, index, set, null, null));
             if (key[0].Kind == SymbolKind.OutName && OnEach(site, index, set, state) is PacketFunction alike)
             {
                 return alike;
@@ -174,6 +176,7 @@ internal sealed partial class SymbolicRun
         }
 
         SetAnswer answer = set.Find(key, circumstances.Family);
+        asked?.Add(new AskedOfSet(site.Rule, index, set, key.ToArray(), answer.Rows));
         return answer.Rows is null ? Unknown(answer.Reason!)
             : answer.Rows.IsConstant ? Checked(answer.Rows.Diagrams[0].Value)
             : functions.Bind(answer.Rows, null, Checked);

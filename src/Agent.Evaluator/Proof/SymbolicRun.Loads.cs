@@ -117,7 +117,12 @@ internal sealed partial class SymbolicRun
             return asked;
         }
 
-        Diagram result = asked;
+        if (functions.Transports.TryGetValue((bytes, circumstances.Family), out Diagram result))
+        {
+            return result;
+        }
+
+        result = asked;
         foreach ((byte protocol, int header) in SituationPackets.WholeHeaders(circumstances.Family))
         {
             Diagram here = bytes <= header ? Diagrams.Leaf(1) : asked;
@@ -126,6 +131,7 @@ internal sealed partial class SymbolicRun
                 PacketField.Protocol, protocol, protocol, here, Diagrams.Leaf(2)), result);
         }
 
+        functions.Transports.Add((bytes, circumstances.Family), result);
         return result;
     }
 

@@ -24,6 +24,7 @@ internal sealed partial class SymbolicRun
     private readonly int?[] contexts = new int?[(int)Reads.All + 1];
     private Comparison comparison;
     private Mentioned mentioned;
+    private List<AskedOfSet>? asked;
     private int depth;
 
     /// <summary>Chains that verdict maps led to, by name: a result depends on them, besides where it began.</summary>
@@ -91,11 +92,46 @@ internal sealed partial class SymbolicRun
         for (; rule < chain.Chain.Rules.Count && IsRunning(state); rule++)
         {
             int at = rule;
+            if (IsForTails(chain, rule, state))
+            {
+                state = functions.Bind(state, running, leaf => Tail(chain, at, leaf, liveBehind));
+                break;
+            }
+
             state = functions.Bind(state, running, leaf => Rule(chain, at, leaf, liveBehind));
         }
 
         depth--;
         return functions.Bind(state, running, leaf => Returned(outcomes[leaf], liveBehind));
+    }
+
+    // The kinds of addresses that a policy tells apart go their own ways from here on.
+    private bool IsForTails(ChainNode chain, int rule, PacketFunction state) => chain.Tails is not null
+        && depth < DepthMax / 4 && !chain.IsPlain(rule)
+        && state.Leaves(functions.Diagrams, running).Length >= Tails.OutcomesMin;
+
+    private PacketFunction Tail(ChainNode chain, int rule, int leaf, bool liveBehind)
+    {
+        int context = outcomes.NumberOf(circumstances);
+        Tail? tail = chain.Tails!.Find(rule, leaf, liveBehind, context, chain, circumstances.Family);
+        if (tail is null)
+        {
+            (Mentioned before, mentioned) = (mentioned, new Mentioned());
+            (List<AskedOfSet>? askedBefore, asked) = (asked, []);
+            comparison = new Comparison(functions, circumstances, mentioned);
+            PacketFunction effect = Chain(chain, rule, outcomes[leaf], liveBehind);
+            tail = new Tail(new Summary(effect, mentioned.Marks, mentioned.Epochs), asked);
+            (mentioned, asked) = (before, askedBefore);
+            comparison = new Comparison(functions, circumstances, mentioned);
+            if (!HasStops(effect)) // a stop names the chain itself
+            {
+                chain.Tails.Keep(rule, leaf, liveBehind, context, tail);
+            }
+        }
+
+        mentioned.Add(tail.Summary);
+        asked?.AddRange(tail.Asked);
+        return tail.Summary.Effect;
     }
 
     // A mark that nobody reads any more is one mark: otherwise each rule of a policy would be an outcome of its own.
@@ -132,6 +168,7 @@ internal sealed partial class SymbolicRun
         // There are as many marks as kinds of addresses: this rule is run once for each.
         if (chain.MarkMapOf(rule) is SetNode map && outcomes[leaf] is { Mark.IsOriginal: false } state)
         {
+            asked?.Add(AskedForMark(rule, map, state.Mark.Value));
             return map.MarkOf(state.Mark.Value) is uint mark
                 ? Leaf(state with { Mark = PacketMark.Of(mark) }) : functions.Of(leaf);
         }
@@ -163,6 +200,12 @@ internal sealed partial class SymbolicRun
 
         PacketFunction Anew() =>
             From(new Site(chain, rule, outcomes[leaf], liveBehind), 0, new SymbolicRegisters(), outcomes[leaf]);
+    }
+
+    private AskedOfSet AskedForMark(int rule, SetNode map, uint mark)
+    {
+        SymbolicByte[] key = Constants(BitConverter.GetBytes(mark));
+        return new AskedOfSet(rule, 1, map, key, map.Find(key, circumstances.Family).Rows);
     }
 
     private PacketFunction Verdict(Site site, NftVerdict verdict, Outcome state)

@@ -78,7 +78,8 @@ internal sealed class VnicView(ProgramNodes.Table table, ProgramNodes nodes, Jud
             rules[i] = new NftRule(exprs.ToValueArray());
         }
 
-        foreach (string target in chainNames.Keys)
+        // What looks most up is likely to be a judgement, and the first one says how forms are best cut.
+        foreach (string target in chainNames.Keys.OrderByDescending(name => node.Chains[name]?.Sets.Count ?? 0))
         {
             changed |= !ReferenceEquals(ChainOf(target), node.Chains[target]);
         }
@@ -96,7 +97,8 @@ internal sealed class VnicView(ProgramNodes.Table table, ProgramNodes nodes, Jud
             set => sets[set], chain => chains[chain], item => node.Objects.GetValueOrDefault(item));
     }
 
-    private static NftExpr Renamed(
+    /// <summary>The expression with numbers in place of names, which it adds as they come.</summary>
+    internal static NftExpr Renamed(
         NftExpr expr, Dictionary<string, string> chainNames, Dictionary<string, string> setNames)
     {
         switch (expr)

@@ -51,6 +51,50 @@ public sealed class CachedProofTests
         Assert.InRange(different, steps / 5, steps * 4 / 5);
     }
 
+    /// <summary>
+    /// The same where policies have many kinds of addresses, so that what is remembered of one kind serves others.
+    /// </summary>
+    [Theory]
+    [InlineData(31, 120)]
+    [InlineData(32, 120)]
+    public void Answers_of_a_warm_cache_are_those_of_a_cold_one(int seed, int steps)
+    {
+        var random = new Random(seed);
+        CompileRequest request = QuickProofTests.Host(vnics: 3, profiles: 3, rules: 30);
+        Ruleset compiled = RulesetCompiler.Compile(request).Ruleset;
+        Ruleset held = compiled;
+        var warm = new ProofCache();
+        long swept = 0;
+        int different = 0;
+        for (int step = 0; step < steps; step++)
+        {
+            if (random.Next(3) > 0)
+            {
+                request = Changed(request, random);
+                compiled = RulesetCompiler.Compile(request).Ruleset;
+                held = random.Next(4) > 0 ? compiled : held;
+            }
+
+            string what = "the policy";
+            if (random.Next(3) == 0)
+            {
+                (held, what) = RulesetFaults.Seed(random, held);
+            }
+
+            string[] cached = QuickProofTests.Faulty(QuickProofTests.Prove(request, held, warm));
+            var cold = new ProofCache();
+            string[] anew = QuickProofTests.Faulty(QuickProofTests.Prove(request, held, cold));
+            Assert.True(cached.SequenceEqual(anew), $"step {step}, after a change of {what}: "
+                + $"[{string.Join(' ', cached)}] are not proved, but of a cold cache [{string.Join(' ', anew)}]");
+            different += anew.Length > 0 ? 1 : 0;
+            swept += cold.Functions.Swept.Count;
+        }
+
+        Assert.InRange(different, steps / 5, steps * 4 / 5);
+        Assert.True(warm.Functions.Swept.Count * 4 < swept,
+            $"{warm.Functions.Swept.Count} rows were swept, and {swept} without a cache: nothing was remembered");
+    }
+
     private static CompileRequest Changed(CompileRequest request, Random random)
     {
         PolicySnapshot policy = request.Policy;

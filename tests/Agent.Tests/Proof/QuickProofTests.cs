@@ -87,6 +87,47 @@ public sealed class QuickProofTests
         Assert.Equal(1, cache.Quick.Runs);
     }
 
+    /// <summary>How often rows of sets were swept, and the verdicts of rows found: numbers that repeat.</summary>
+    [Fact]
+    public void A_change_is_proved_by_what_it_concerns()
+    {
+        CompileRequest request = Host(vnics: 2, profiles: 2, rules: 150);
+        SecurityGroup group = request.Policy.Groups["sg-1"] with { Members = [IpPrefix.Parse("10.99.0.1")] };
+        PolicySnapshot policy = request.Policy with { Groups = request.Policy.Groups.SetItem("sg-1", group) };
+        var cache = new ProofCache();
+        (int cold, int verdicts) = Work(policy);
+        Assert.True(cold > 400 && verdicts > 100, $"{cold} sweeps and {verdicts} verdicts: too few to tell");
+
+        // A narrow prefix: few addresses know the rule.
+        int narrow = Enumerable.Range(0, group.Rules.Length).First(
+            i => group.Rules[i].Remote is Remote.Cidr { Prefix.Length: >= 22 });
+        GroupRule changed = group.Rules[narrow] with { DestinationPorts = new PortRange(61_000, 61_001) };
+        (int swept, int found) = Work(policy = policy with
+        {
+            Groups = policy.Groups.SetItem("sg-1", group = group with { Rules = group.Rules.SetItem(narrow, changed) }),
+        });
+        Assert.True(swept <= 16 && found <= 8, $"one rule: {swept} sweeps and {found} verdicts, of {cold}");
+
+        // Another member like the one that is there: no kind of addresses is new.
+        (swept, found) = Work(policy = policy with
+        {
+            Groups = policy.Groups.SetItem("sg-1", group with
+            {
+                Members = group.Members.Add(IpPrefix.Parse("10.99.0.2")),
+            }),
+        });
+        Assert.Equal((0, 0), (swept, found));
+
+        (int Swept, int Verdicts) Work(PolicySnapshot next)
+        {
+            int before = cache.Functions.Swept.Count;
+            int known = cache.Forms.Verdicts.Computed;
+            CompileRequest now = request with { Policy = next };
+            Assert.True(Prove(now, RulesetCompiler.Compile(now).Ruleset, cache).IsProved);
+            return (cache.Functions.Swept.Count - before, cache.Forms.Verdicts.Computed - known);
+        }
+    }
+
     public static TheoryData<string> Faults => new(
         "rule gone", "judgements swapped", "another profile", "own address swapped", "row swapped", "row of another",
         "reply judged as request", "limit always reached", "unreadable", "symbol",
