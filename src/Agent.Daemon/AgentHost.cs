@@ -2,6 +2,7 @@ using System.Net;
 using System.Threading.Channels;
 using Agent.Compiler;
 using Agent.Daemon.Config;
+using Agent.Daemon.Counting;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
@@ -37,13 +38,18 @@ internal static class AgentHost
 
         NftFeatures features = NftFeatures.Probe();
         string kernel = features.KernelRelease;
+        Reconciler? reconciler = null;
         using var firewall = new KernelFirewall(
             config.Compiler.Table,
             config.ProtectTables && features.OwnerPersist.Available
                 ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
-        var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
+        using var counts = new KernelCounts(config.Compiler);
+        AgentState Current() => reconciler?.State ?? AgentState.Initial;
+        var book = new CounterBook(
+            counts.Read, Current, new LedgerFile(config.StateDirectory), TimeProvider.System, log);
+        var enforcer = new Enforcer(new CountingFirewall(firewall, book), config.Compiler, config.Semantics, TimeProvider.System, log)
         {
             Kernel = KernelFacts(features, config),
             KeepsSessions = config.OnChange == OnChange.Keep,
@@ -53,7 +59,8 @@ internal static class AgentHost
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         ConntrackMetrics.Add(metrics.Registry);
-        var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
+        VnicMetrics.Add(metrics.Registry, book);
+        reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);

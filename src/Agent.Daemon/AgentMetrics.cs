@@ -7,7 +7,7 @@ namespace Agent.Daemon;
 /// <summary>Every series that the daemon exports; README's table of metrics is this file.</summary>
 internal sealed class AgentMetrics
 {
-    private static readonly double[] DurationBuckets =
+    public static readonly double[] DurationBuckets =
         [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 
     private readonly Histogram compile;
