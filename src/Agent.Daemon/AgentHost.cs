@@ -77,20 +77,22 @@ internal static class AgentHost
         var proofs = new ProofDesk(reconciler, verifier);
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, proofs, staged, metrics, version, features,
-            stopping.Token);
+            builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book), metrics, version,
+            features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
-        UnixSocket.Open(config.Grpc);
+        UnixSocket.Open(config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
+        UnixSocket.Open(config.Metrics.Socket, config.Metrics.SocketGroup, config.Metrics.SocketMode);
         Task loop = reconciler.RunAsync(stopping.Token);
         Task following = FollowLinksAsync(links.Reader, reconciler, stopping.Token);
         Task auditing = AuditAsync(reconciler, stopping.Token);
         Task watching = sessions.RunAsync(stopping.Token);
+        Task counting = book.RunAsync(config.Compiler.RuleHits.IsEmpty, stopping.Token);
         Task proving = new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token);
         Task looking = new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log)
             .RunAsync(stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(loop, following, auditing, watching, proving, looking).ConfigureAwait(false);
+        await Task.WhenAll(loop, following, auditing, watching, proving, looking, counting).ConfigureAwait(false);
         return 0;
     }
 
@@ -158,7 +160,7 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, StagedDesk staged, AgentMetrics metrics, string version,
+        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, AgentMetrics metrics, string version,
         NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
@@ -185,6 +187,7 @@ internal static class AgentHost
             lister,
             proofs,
             staged,
+            rules,
             config,
             stopping));
         WebApplication app = builder.Build();
@@ -192,7 +195,7 @@ internal static class AgentHost
         app.MapGrpcService<HealthServiceImpl>();
         app.MapGrpcService<ReflectionServiceImpl>();
         app.MapGrpcService<ReflectionV1ServiceImpl>();
-        if (config.Metrics.Listen.Length > 0)
+        if (config.Metrics.IsServed)
         {
             app.MapMetrics("/metrics", metrics.Registry);
         }
@@ -219,7 +222,20 @@ internal static class AgentHost
 
         if (config.Metrics.Listen.Length > 0)
         {
-            kestrel.Listen(IPEndPoint.Parse(config.Metrics.Listen), options => options.Protocols = HttpProtocols.Http1);
+            kestrel.Listen(IPEndPoint.Parse(config.Metrics.Listen), options =>
+            {
+                options.Protocols = HttpProtocols.Http1;
+                if (config.Metrics.Tls is { } tls)
+                {
+                    options.UseHttps(MutualTls.Options(tls));
+                }
+            });
+        }
+
+        if (config.Metrics.Socket.Length > 0)
+        {
+            UnixSocket.Prepare(config.Metrics.Socket);
+            kestrel.ListenUnixSocket(config.Metrics.Socket, options => options.Protocols = HttpProtocols.Http1);
         }
     }
 

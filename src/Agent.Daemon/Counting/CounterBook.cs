@@ -40,6 +40,11 @@ internal sealed class CounterBook(
     /// <summary>Who asks again within this is told the same.</summary>
     private static readonly TimeSpan MinimumAge = TimeSpan.FromSeconds(1);
 
+    /// <summary>Between two readings where rules are counted: how exactly the time of a last hit is known.</summary>
+    public static readonly TimeSpan Often = TimeSpan.FromSeconds(10);
+
+    private static readonly TimeSpan Seldom = TimeSpan.FromMinutes(1);
+
     /// <summary>Link-layer header of a frame, which drops do not count.</summary>
     private const ulong FrameHeaderBytes = 14;
 
@@ -69,6 +74,26 @@ internal sealed class CounterBook(
 
             return wasRead && clock.GetElapsedTime(readAt) < MinimumAge
                 ? Task.CompletedTask : flight = Task.Run(Read);
+        }
+    }
+
+    /// <summary>
+    /// Reads now and then, also if nobody asks: so is known when a rule was hit last, and what is lost at most if
+    /// somebody else deletes our tables. Reads once more when it is cancelled.
+    /// </summary>
+    public async Task RunAsync(bool seldom, CancellationToken cancel)
+    {
+        using var timer = new PeriodicTimer(seldom ? Seldom : Often, clock);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))
+            {
+                await ReadAsync().ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            Read();
         }
     }
 

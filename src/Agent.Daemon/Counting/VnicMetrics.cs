@@ -1,4 +1,3 @@
-using Agent.Compiler;
 using Agent.Policy;
 using Prometheus;
 
@@ -12,7 +11,7 @@ namespace Agent.Daemon.Counting;
 internal sealed class VnicMetrics
 {
     private static readonly string[] VnicLabels = ["vnic", "direction", "verdict", "reason"];
-    private static readonly string[] RuleLabels = ["vnic", "direction", "verdict", "rule"];
+    private static readonly string[] RuleLabels = ["vnic", "direction", "rule"];
 
     private readonly Lock gate = new();
     private readonly Family packets;
@@ -81,13 +80,11 @@ internal sealed class VnicMetrics
                         packets.Set(key, Labels, state.Total.Packets);
                         bytes.Set(key, Labels, state.Total.Bytes);
                         break;
-                    case CountKind.Rule when names.Rules.TryGetValue(key, out EffectiveRule? rule):
+                    case CountKind.Rule when names.Rules.ContainsKey(key):
                         seen.Add(key);
-                        string[] Labelled(CountKey of) =>
-                            [of.VnicId, Way(of.Direction), Word(rule.Verdict), of.Name];
-                        rulePackets.Set(key, Labelled, state.Total.Packets);
-                        ruleBytes.Set(key, Labelled, state.Total.Bytes);
-                        SetLastHit(key, Labelled, state.LastHit);
+                        rulePackets.Set(key, RuleLabelsOf, state.Total.Packets);
+                        ruleBytes.Set(key, RuleLabelsOf, state.Total.Bytes);
+                        SetLastHit(key, state.LastHit);
                         break;
                 }
             }
@@ -99,11 +96,11 @@ internal sealed class VnicMetrics
         }
     }
 
-    private void SetLastHit(CountKey key, Func<CountKey, string[]> labelled, DateTimeOffset? time)
+    private void SetLastHit(CountKey key, DateTimeOffset? time)
     {
         if (!lastHits.TryGetValue(key, out string[]? labels))
         {
-            lastHits.Add(key, labels = labelled(key));
+            lastHits.Add(key, labels = RuleLabelsOf(key));
         }
 
         lastHit.WithLabels(labels).Set((time?.ToUnixTimeMilliseconds() ?? 0) / 1000.0);
@@ -129,7 +126,7 @@ internal sealed class VnicMetrics
 
     private static string Way(Direction direction) => direction == Direction.Egress ? "egress" : "ingress";
 
-    private static string Word(Verdict verdict) => verdict == Verdict.Accept ? "accept" : "drop";
+    private static string[] RuleLabelsOf(CountKey key) => [key.VnicId, Way(key.Direction), key.Name];
 
     /// <summary>The series of one counter, by what they are of.</summary>
     private sealed class Family(Counter counter)
