@@ -161,6 +161,7 @@ public sealed unsafe partial class NetlinkSocket : IDisposable
             if (sender == 0)
             {
                 receivedBytes = (int)length;
+                NetlinkTally.Received(receivedBytes);
                 return ReceiveResult.Datagram;
             }
         }
