@@ -60,6 +60,8 @@ internal static class AgentHost
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         ConntrackMetrics.Add(metrics.Registry);
         VnicMetrics.Add(metrics.Registry, book);
+        HostMetrics.Add(metrics.Registry, Current);
+        SessionMetrics.Add(metrics.Registry, Current, KernelSessions.Read, TimeProvider.System);
         reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);

@@ -38,7 +38,8 @@ internal sealed class CountNames
         foreach (string id in enforced?.CountedVnics ?? [])
         {
             Vnic vnic = enforced!.Request.Policy.Vnics[id];
-            foreach (EffectiveRule rule in vnics.ContainsKey(id) ? enforced.RulesOf(vnic) : [])
+            foreach (EffectiveRule rule in vnics.ContainsKey(id)
+                ? enforced.RulesOf(vnic).Where(one => !one.Marks.IsEmpty) : [])
             {
                 var key = new CountKey(id, rule.Direction, CountKind.Rule, rule.Key);
                 known[key] = rule;

@@ -110,7 +110,8 @@ public sealed class RuleHitTests
             await File.WriteAllTextAsync(
                 lab.Daemon.ConfigurationPath, config.ToJsonString(), TestContext.Current.CancellationToken);
             await lab.Daemon.LaunchAsync();
-            Assert.Equal(hits.Length > 0, lab.Listing().Contains("hits_in", StringComparison.Ordinal));
+            await DaemonLab.UntilAsync("the sets that count", () =>
+                hits.Length > 0 == lab.Listing().Contains("hits_in", StringComparison.Ordinal));
             Assert.Equal(0, await lab.MetricAsync("sg_agent_session_revalidations_total"));
             // Not one packet of the live session was judged again.
             Assert.All((await RulesAsync(lab, "eni-e2", _ => true)).Rules.Where(rule => rule.Rule == "sg-b/r1"),
