@@ -10,7 +10,7 @@ namespace Agent.Compiler;
 /// "sg-web/sgr-1", "inner:sg-web", "metadata:...", "platform:..."; "default" for the last one.
 /// </param>
 /// <param name="Verdict">What it decides.</param>
-/// <param name="Marks">Packet marks that say that it decided; none where drops by default are counted elsewhere.</param>
+/// <param name="Marks">Packet marks that say that it decided; none: drops by default are counted elsewhere.</param>
 internal sealed record EffectiveRule(Direction Direction, string Key, Verdict Verdict, ImmutableArray<uint> Marks);
 
 /// <summary>

@@ -49,19 +49,8 @@ internal static class AgentHost
         AgentState Current() => reconciler?.State ?? AgentState.Initial;
         var book = new CounterBook(
             counts.Read, Current, new LedgerFile(config.StateDirectory), TimeProvider.System, log);
-        var enforcer = new Enforcer(new CountingFirewall(firewall, book), config.Compiler, config.Semantics, TimeProvider.System, log)
-        {
-            Kernel = KernelFacts(features, config),
-            KeepsSessions = config.OnChange == OnChange.Keep,
-            Verifier = verifier,
-            Mode = config.Verify,
-            VerifyBudget = config.VerifyBudget,
-        };
-        var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
-        ConntrackMetrics.Add(metrics.Registry);
-        VnicMetrics.Add(metrics.Registry, book);
-        HostMetrics.Add(metrics.Registry, Current);
-        SessionMetrics.Add(metrics.Registry, Current, KernelSessions.Read, TimeProvider.System);
+        Enforcer enforcer = EnforcerOf(new CountingFirewall(firewall, book), features, config, verifier, log);
+        AgentMetrics metrics = MetricsOf(version, kernel, book, Current);
         reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
@@ -96,6 +85,28 @@ internal static class AgentHost
         await app.WaitForShutdownAsync().ConfigureAwait(false);
         await Task.WhenAll(loop, following, auditing, watching, proving, looking, counting).ConfigureAwait(false);
         return 0;
+    }
+
+    private static Enforcer EnforcerOf(
+        IFirewall firewall, NftFeatures features, DaemonConfig config, Verifier verifier, ILogger log) =>
+        new(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
+        {
+            Kernel = KernelFacts(features, config),
+            KeepsSessions = config.OnChange == OnChange.Keep,
+            Verifier = verifier,
+            Mode = config.Verify,
+            VerifyBudget = config.VerifyBudget,
+        };
+
+    private static AgentMetrics MetricsOf(
+        string version, string kernel, CounterBook book, Func<AgentState> current)
+    {
+        var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
+        ConntrackMetrics.Add(metrics.Registry);
+        VnicMetrics.Add(metrics.Registry, book);
+        HostMetrics.Add(metrics.Registry, current);
+        SessionMetrics.Add(metrics.Registry, current, KernelSessions.Read, TimeProvider.System);
+        return metrics;
     }
 
     private static HostFacts KernelFacts(NftFeatures features, DaemonConfig config) => HostFacts.Default with

@@ -83,7 +83,8 @@ public sealed partial class ReadmeTests
     // An unknown key in each section makes the reader say which keys it knows there.
     private static IEnumerable<string> KnownSettings()
     {
-        string[] sections = ["grpc", "grpc.tls", "metrics", "metrics.tls", "semantics", "limits", "conntrack", "sessions"];
+        string[] sections =
+            ["grpc", "grpc.tls", "metrics", "metrics.tls", "semantics", "limits", "conntrack", "sessions"];
         const string Text = """
             {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0,"tls":{"?":0}},"semantics":{"?":0},"limits":{"?":0},
             "conntrack":{"?":0},"sessions":{"?":0}}

@@ -7,8 +7,8 @@ using Agent.Policy;
 namespace Agent.Daemon.Counting;
 
 /// <summary>
-/// The numbers of all vNICs: reads the kernel's counters when somebody asks, once for all who ask at a time, and carries
-/// totals over what ends counters.
+/// The numbers of all vNICs: reads the kernel's counters when somebody asks, once for all who ask at a time, and
+/// carries totals over what ends counters.
 /// </summary>
 /// <remarks>
 /// What is exact, and why:
@@ -62,7 +62,7 @@ internal sealed class CounterBook(
     /// <summary>Readings so far, failed ones too.</summary>
     public long Readings { get; private set; }
 
-    /// <summary>Reads the kernel, unless that was done a moment ago. Those who ask at a time share one reading.</summary>
+    /// <summary>Reads the kernel, unless that was done just now. Those who ask at a time share one reading.</summary>
     public Task ReadAsync()
     {
         lock (asking)

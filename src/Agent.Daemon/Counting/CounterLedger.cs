@@ -117,7 +117,7 @@ internal sealed class CounterLedger
     public bool Holds(CountKey key, CountPlace place) =>
         entries.TryGetValue((key, place), out CounterEntry? entry) && entry.Last != default;
 
-    /// <summary>The counter was made anew just now, after a reading: whatever it says next is of another life.</summary>
+    /// <summary>The counter was made anew, after a reading: whatever it says next is of another life.</summary>
     public void Renew(CountKey key, CountPlace place)
     {
         if (entries.TryGetValue((key, place), out CounterEntry? entry))

@@ -41,7 +41,7 @@ internal sealed class VnicMetrics
             "Rules that should be counted one by one and are not, because of metrics.max_rule_hits.");
     }
 
-    /// <summary>Adds the series. Scrapes that come together share one reading, and so do those within a second.</summary>
+    /// <summary>Adds the series. Scrapes that come together, or within a second, share one reading.</summary>
     /// <param name="registry">Where to.</param>
     /// <param name="book">The numbers.</param>
     public static void Add(CollectorRegistry registry, CounterBook book)

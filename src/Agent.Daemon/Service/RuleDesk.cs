@@ -77,8 +77,8 @@ internal sealed class RuleDesk(CounterBook book)
     {
         int colon = key.IndexOf(':', StringComparison.Ordinal);
         return key == RuleHits.Default ? (key, "")
-            : key.StartsWith("inner:", StringComparison.Ordinal) || key.StartsWith("metadata:", StringComparison.Ordinal)
-                || key.StartsWith("platform:", StringComparison.Ordinal) ? (key[..colon], key[(colon + 1)..])
+            : colon > 0 && key[..colon] is "inner" or "metadata" or "platform"
+                ? (key[..colon], key[(colon + 1)..])
             : ("rule", key);
     }
 }

@@ -7,9 +7,9 @@ using Prometheus;
 namespace Agent.Daemon.Sessions;
 
 /// <summary>
-/// How many sessions each vNIC has. The kernel keeps no such number, so its table is walked: at most once a minute, only
-/// if somebody scrapes, beside the scrape, which shows what the last walk found. A walk takes a second of one processor
-/// for 100,000 to 200,000 sessions.
+/// How many sessions each vNIC has. The kernel keeps no such number, so its table is walked: at most once a minute,
+/// only if somebody scrapes, beside the scrape, which shows what the last walk found. A walk takes a second of one
+/// processor for 100,000 to 200,000 sessions.
 /// </summary>
 internal sealed class SessionMetrics
 {

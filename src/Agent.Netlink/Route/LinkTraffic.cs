@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace Agent.Netlink.Route;
 
-/// <summary>What a device has carried since it was made. Bytes are those of frames, with their link-layer header.</summary>
+/// <summary>What a device has carried since it was made. Bytes are of frames, link-layer header included.</summary>
 /// <param name="Index">ifindex.</param>
 /// <param name="RxPackets">Received by this host: what the guest behind a tap or veth has sent.</param>
 /// <param name="TxPackets">Sent by this host: what was delivered to the guest.</param>
@@ -12,7 +12,8 @@ namespace Agent.Netlink.Route;
 public readonly record struct LinkCount(
     int Index, ulong RxPackets, ulong TxPackets, ulong RxBytes, ulong TxBytes);
 
-/// <summary>The kernel's own statistics of the devices of this network namespace: one dump, 220 bytes a device.</summary>
+/// <summary>The kernel's statistics of the devices of this network namespace: one dump, 220 bytes a device.
+/// </summary>
 /// <remarks>
 /// <code>
 /// if_stats_msg (12, host order)  family u8 | pad u8 | pad u16 | ifindex u32 | filter_mask u32
@@ -22,8 +23,7 @@ public readonly record struct LinkCount(
 /// </remarks>
 public static class LinkTraffic
 {
-    private const int HeaderBytes = 12;
-    private const int CountBytes = 4 * sizeof(ulong);
+    private static int HeaderBytes => 3 * sizeof(uint);
 
     /// <summary>Every device.</summary>
     /// <exception cref="NetlinkException">The kernel refused, or the list kept changing under the read.</exception>
@@ -73,7 +73,7 @@ public static class LinkTraffic
         int index = MemoryMarshal.Read<int>(message.Payload[4..]);
         foreach (NlAttr attr in attrs)
         {
-            if (attr.Type == IflaStats.Link64 && attr.Payload.Length >= CountBytes)
+            if (attr.Type == IflaStats.Link64 && attr.Payload.Length >= 4 * sizeof(ulong))
             {
                 ReadOnlySpan<byte> values = attr.Payload;
                 counts.Add(new LinkCount(index, At(values, 0), At(values, 1), At(values, 2), At(values, 3)));

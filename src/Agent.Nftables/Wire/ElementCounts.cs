@@ -2,7 +2,7 @@ using Agent.Netlink;
 
 namespace Agent.Nftables.Wire;
 
-/// <summary>Keys and counters of the elements of hash sets: what a reading of counters needs, and nothing else.</summary>
+/// <summary>Keys and counters of the elements of hash sets: all that a reading of counters needs.</summary>
 internal static class ElementCounts
 {
     /// <summary>Reads the element list of one NEWSETELEM. An element without a counter is left out.</summary>

@@ -24,7 +24,8 @@ public sealed class CarriedCounterTests(ITestOutputHelper output)
 
         for (int round = 0; round < 3; round++)
         {
-            state.Groups[1] = Isolating("sg-b", "in 1 accept udp 1/65535 sg-a", $"in 2 accept tcp {80 + round}/90 sg-a");
+            state.Groups[1] = Isolating(
+                "sg-b", "in 1 accept udp 1/65535 sg-a", $"in 2 accept tcp {80 + round}/90 sg-a");
             await lab.ApplyAsync(state); // allows
             state.Groups[1] = Isolating("sg-b", "in 1 accept udp 1/65535 sg-a");
             await lab.ApplyAsync(state); // forbids: another epoch

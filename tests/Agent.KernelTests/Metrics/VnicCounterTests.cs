@@ -35,7 +35,8 @@ public sealed class VnicCounterTests
         ExpositionPage after = await ExpositionPage.ReadAsync(lab);
         Assert.Equal(
             expected.Select(one => $"{one.Key} {one.Value}"),
-            Series(after).Where(key => key.Reason != "passed" && Moved(after, key) > 0).Order().Select(key => $"{key} {Moved(after, key)}"));
+            Series(after).Where(key => key.Reason != "passed" && Moved(after, key) > 0).Order()
+                .Select(key => $"{key} {Moved(after, key)}"));
 
         long Moved(ExpositionPage now, (string Vnic, string Way, string Reason) at) =>
             now.Packets($"eni-{at.Vnic}", at.Way, at.Reason) - before.Packets($"eni-{at.Vnic}", at.Way, at.Reason);
