@@ -62,6 +62,9 @@ internal sealed class AgentConnection : IDisposable
     public Task<VerifyResponse> VerifyAsync(VerifyRequest request, CancellationToken cancel) =>
         AskAsync(client.VerifyAsync(request, cancellationToken: cancel), cancel);
 
+    public Task<VnicRules> ListRulesAsync(string vnic, CancellationToken cancel) => AskAsync(client.ListRulesAsync(
+        new ListRulesRequest { Vnic = vnic }, deadline: Deadline(), cancellationToken: cancel), cancel);
+
     /// <summary>Shows sessions as they come. A table may take a while to read: only the caller ends it.</summary>
     public async Task ListSessionsAsync(
         ListSessionsRequest request, Action<SessionStatus> show, CancellationToken cancel)

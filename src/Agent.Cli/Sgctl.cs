@@ -52,6 +52,7 @@ internal static class Sgctl
             new ExplainVerb(options),
             new GetVerb(options),
             new GroupsVerb(options),
+            new RulesVerb(options),
             new SessionsVerb(options),
             new StageVerb(options),
             new StagedVerb(options),

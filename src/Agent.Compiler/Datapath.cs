@@ -239,14 +239,15 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
 
     /// <summary>Guest to anywhere.</summary>
     public NftChain VnicOut(
-        string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> addressed, string next) =>
-        Regular(name,
+        string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> addressed, string next,
+        bool counted) => Regular(name,
     [
         .. LinkRules(CtStates.Untracked, BridgePorts.LinkFrom(vpc)),
         Exprs.Rule(Exprs.Jump("state_from")),
         .. DhcpClient(Exprs.Goto(next)),
         .. addressed,
         Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)),
+        .. RuleHits.Judged(from: true, counted),
         Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)),
         Exprs.Rule(Exprs.Goto(next)),
     ]);
@@ -257,7 +258,7 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
     /// <summary>Anywhere to guest.</summary>
     public NftChain VnicIn(
         string name, string vpc, string judge, string judgeReply,
-        IEnumerable<NftRule> addressed, IEnumerable<NftRule> opening)
+        IEnumerable<NftRule> addressed, IEnumerable<NftRule> opening, bool counted)
     {
         var rules = new List<NftRule>();
         if (layer.Bridged)
@@ -278,7 +279,8 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
         rules.Add(Exprs.CommentedRule("DHCPv6 server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 547),
             Exprs.PortIs(source: false, 546), Exprs.Jump(DhcpTo)));
         rules.AddRange(addressed);
-        rules.Add(Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)));
+        rules.AddRange([Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)),
+            .. RuleHits.Judged(from: false, counted)]);
         rules.Add(Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(judgeReply)));
         rules.AddRange(opening);
         rules.Add(Exprs.Rule(Exprs.Goto(Admit)));
@@ -391,10 +393,10 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
     }
 
     // A class that no rule speaks of is decided where it is looked up, like one that a rule drops.
-    private static NftRule[] NoRule(string dropDefault) =>
-        [Exprs.Rule(Exprs.MarkIs(Decision.Of(Verdict.Drop, 0)), Exprs.Goto(dropDefault))];
+    private NftRule[] NoRule(string otherwise, bool from) => [Exprs.Rule(
+        Exprs.MarkIs(Decision.Of(Verdict.Drop, 0)), Exprs.Goto(otherwise)), .. RuleHits.Dropped(from, settings)];
 
-    private static IEnumerable<NftChain> DropChains()
+    private IEnumerable<NftChain> DropChains()
     {
         foreach (bool from in (bool[])[true, false])
         {
@@ -403,7 +405,7 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
             {
                 yield return Regular(chain,
                 [
-                    .. chain == drop(DropReason.Rule) ? NoRule(drop(DropReason.Default)) : Array.Empty<NftRule>(),
+                    .. chain == drop(DropReason.Rule) ? NoRule(drop(DropReason.Default), from) : Array.Empty<NftRule>(),
                     Exprs.Rule(Exprs.InterfaceIn(incoming: from, CountSet(chain)), Exprs.Drop()),
                     Exprs.Rule(Exprs.Drop()),
                 ]);

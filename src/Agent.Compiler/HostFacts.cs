@@ -82,6 +82,18 @@ public sealed record CompilerSettings
     public int MaxSessionsPerVnic { get; init; } = 16_384;
 
     /// <summary>
+    /// Whose rules are counted one by one (<see cref="RuleHits"/>): ids of vNICs and of groups, or "all"; empty:
+    /// nobody's.
+    /// </summary>
+    public ImmutableArray<string> RuleHits { get; init; } = [];
+
+    /// <summary>
+    /// Rules, over all vNICs, that are counted one by one: each is an element in the kernel, 100 bytes or so, and three
+    /// series of metrics.
+    /// </summary>
+    public int MaxRuleHits { get; init; } = 10_000;
+
+    /// <summary>
     /// Ports that a range may span and still be written as single ports (a hash lookup instead of a range's).
     /// </summary>
     public int ExpandedPorts { get; init; } = 8;

@@ -46,6 +46,9 @@ internal sealed class PolicyProgram
     /// <summary>The policy class, also where the table is constant.</summary>
     public uint NumberOf(string key) => policyClasses[key];
 
+    /// <summary>Marks that a packet may have when nothing decided: numbers of all policy classes, sorted.</summary>
+    public IEnumerable<uint> ClassNumbers => policyClasses.Values.Distinct().Order();
+
     /// <summary>A class of remote addresses.</summary>
     /// <param name="Key">Names it within the program.</param>
     /// <param name="Family">Family.</param>

@@ -34,6 +34,14 @@ public sealed class CompiledRuleset
     /// <summary>Conntrack zones of the listed VPCs, by VPC id.</summary>
     public required ImmutableSortedDictionary<string, ushort> Zones { get; init; }
 
+    /// <summary>vNICs (by id) whose rules are counted one by one.</summary>
+    public ImmutableSortedSet<string> CountedVnics { get; init; } =
+        ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
+
+    /// <summary>Rules that opted in and are not counted, because of <see cref="CompilerSettings.MaxRuleHits"/>.
+    /// </summary>
+    public int UncountedRules { get; init; }
+
     /// <summary>vNICs (by id) without a guard: no such device yet, or the kernel refused something of theirs.</summary>
     public ImmutableHashSet<string> Unguarded => [.. Request.Policy.Vnics.Keys.Where(id => !Guards.ContainsKey(id))];
 
@@ -74,8 +82,15 @@ public sealed class CompiledRuleset
             Failed = Failed,
             Closed = Closed,
             Zones = Zones,
+            CountedVnics = CountedVnics,
+            UncountedRules = UncountedRules,
         };
     }
+
+    /// <summary>A vNIC's rules, egress first, in the order in which they are looked at; none if it is closed.</summary>
+    internal IEnumerable<EffectiveRule> RulesOf(Vnic vnic) =>
+        Closed.Contains(vnic.Id) || !Profiles.TryGetValue(ProfileOf(vnic), out CompiledProfile? profile) ? []
+            : RuleHits.Of(profile, Direction.Egress).Concat(RuleHits.Of(profile, Direction.Ingress));
 
     private static ValueArray<NftChain> Renewed(NftTable table, Datapath datapath)
     {
@@ -175,6 +190,8 @@ public static class RulesetCompiler
         /// <summary>Profiles, classes, timeouts: alike in every table that judges.</summary>
         private readonly Parts shared = new();
         private readonly HashSet<string> open = new(StringComparer.Ordinal);
+        private ImmutableSortedSet<string> counted = [];
+        private int uncounted;
 
         public CompiledRuleset Run()
         {
@@ -191,6 +208,9 @@ public static class RulesetCompiler
                 Open(vnic);
             }
 
+            counted = RuleHits.Chosen(policy, request.Settings, RulesOf, out uncounted);
+            shared.Sets.AddRange(RuleHits.Sets(
+                request.Settings, policy.Vnics.Values.Where(vnic => counted.Contains(vnic.Id)), RulesOf));
             Dictionary<string, VnicGuard> guards = Guards();
             NftTable[] tables = [JudgingTable(NftFamily.Inet), GuardTable(guards.Values), .. BridgeTable()];
             return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), compiled, classes, guards)
@@ -198,8 +218,14 @@ public static class RulesetCompiler
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
                 Closed = [.. policy.Vnics.Keys.Where(id => !open.Contains(id))],
                 Zones = zones,
+                CountedVnics = counted,
+                UncountedRules = uncounted,
             };
         }
+
+        private IEnumerable<EffectiveRule> RulesOf(Vnic vnic) => !open.Contains(vnic.Id) ? []
+            : ((Direction[])[Direction.Egress, Direction.Ingress])
+                .SelectMany(way => RuleHits.Of(compiled[CompiledRuleset.ProfileOf(vnic)], way));
 
         private AddressClasses AddVpc(string vpcId, Profile[] profiles)
         {
@@ -352,7 +378,8 @@ public static class RulesetCompiler
                 foreach (Vnic vnic in vpc)
                 {
                     string profile = CompiledRuleset.ProfileOf(vnic);
-                    var its = new VnicChains(vnic, request.Settings, request.Host);
+                    var its = new VnicChains(
+                        vnic, request.Settings, request.Host, counted.Contains(vnic.Id));
                     bool isOpen = open.Contains(vnic.Id);
                     parts.Chains.AddRange(isOpen ? its.Chains(datapath, profile) : []);
                     parts.Sets.AddRange(isOpen ? its.Sets : []);

@@ -17,7 +17,8 @@ namespace Agent.Compiler;
 /// <param name="vnic">The vNIC.</param>
 /// <param name="settings">Switches of the layout.</param>
 /// <param name="host">What the kernel has: no object that it would refuse is written.</param>
-internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts host)
+/// <param name="counted">Its rules are counted one by one.</param>
+internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts host, bool counted = false)
 {
     private readonly string name = Names.OfInterface(vnic.InterfaceName);
 
@@ -52,10 +53,10 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         yield return datapath.VnicOut(
             Out, vpc, $"{profile}_out", $"{profile}_in_reply",
             Addressed(from: true, Datapath.DropFrom(DropReason.Address)),
-            opening.Length > 0 ? Sent : stage);
+            opening.Length > 0 ? Sent : stage, counted);
         yield return datapath.VnicIn(
             In, vpc, $"{profile}_in", $"{profile}_out_reply",
-            Addressed(from: false, Datapath.DropTo(DropReason.Address)), opening);
+            Addressed(from: false, Datapath.DropTo(DropReason.Address)), opening, counted);
         if (opening.Length > 0)
         {
             yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);

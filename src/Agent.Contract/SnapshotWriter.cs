@@ -35,7 +35,8 @@ public static class SnapshotWriter
         return message;
     }
 
-    private static V1.Rule Rule(GroupRule rule)
+    /// <summary>One rule, as a snapshot has it.</summary>
+    public static V1.Rule Rule(GroupRule rule)
     {
         var message = new V1.Rule
         {

@@ -2,6 +2,7 @@ using System.Net;
 using System.Threading.Channels;
 using Agent.Compiler;
 using Agent.Daemon.Config;
+using Agent.Daemon.Counting;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
@@ -37,23 +38,20 @@ internal static class AgentHost
 
         NftFeatures features = NftFeatures.Probe();
         string kernel = features.KernelRelease;
+        Reconciler? reconciler = null;
         using var firewall = new KernelFirewall(
             config.Compiler.Table,
             config.ProtectTables && features.OwnerPersist.Available
                 ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
-        var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
-        {
-            Kernel = KernelFacts(features, config),
-            KeepsSessions = config.OnChange == OnChange.Keep,
-            Verifier = verifier,
-            Mode = config.Verify,
-            VerifyBudget = config.VerifyBudget,
-        };
-        var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
-        ConntrackMetrics.Add(metrics.Registry);
-        var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
+        using var counts = new KernelCounts(config.Compiler);
+        AgentState Current() => reconciler?.State ?? AgentState.Initial;
+        var book = new CounterBook(
+            counts.Read, Current, new LedgerFile(config.StateDirectory), TimeProvider.System, log);
+        Enforcer enforcer = EnforcerOf(new CountingFirewall(firewall, book), features, config, verifier, log);
+        AgentMetrics metrics = MetricsOf(version, kernel, book, Current);
+        reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
@@ -70,21 +68,45 @@ internal static class AgentHost
         var proofs = new ProofDesk(reconciler, verifier);
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, proofs, staged, metrics, version, features,
-            stopping.Token);
+            builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book), metrics, version,
+            features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
-        UnixSocket.Open(config.Grpc);
+        UnixSocket.Open(config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
+        UnixSocket.Open(config.Metrics.Socket, config.Metrics.SocketGroup, config.Metrics.SocketMode);
         Task loop = reconciler.RunAsync(stopping.Token);
         Task following = FollowLinksAsync(links.Reader, reconciler, stopping.Token);
         Task auditing = AuditAsync(reconciler, stopping.Token);
         Task watching = sessions.RunAsync(stopping.Token);
+        Task counting = book.RunAsync(config.Compiler.RuleHits.IsEmpty, stopping.Token);
         Task proving = new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token);
         Task looking = new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log)
             .RunAsync(stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(loop, following, auditing, watching, proving, looking).ConfigureAwait(false);
+        await Task.WhenAll(loop, following, auditing, watching, proving, looking, counting).ConfigureAwait(false);
         return 0;
+    }
+
+    private static Enforcer EnforcerOf(
+        IFirewall firewall, NftFeatures features, DaemonConfig config, Verifier verifier, ILogger log) =>
+        new(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
+        {
+            Kernel = KernelFacts(features, config),
+            KeepsSessions = config.OnChange == OnChange.Keep,
+            Verifier = verifier,
+            Mode = config.Verify,
+            VerifyBudget = config.VerifyBudget,
+        };
+
+    private static AgentMetrics MetricsOf(
+        string version, string kernel, CounterBook book, Func<AgentState> current)
+    {
+        var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
+        ConntrackMetrics.Add(metrics.Registry);
+        VnicMetrics.Add(metrics.Registry, book);
+        HostMetrics.Add(metrics.Registry, current);
+        SessionMetrics.Add(metrics.Registry, current, KernelSessions.Read, TimeProvider.System);
+        return metrics;
     }
 
     private static HostFacts KernelFacts(NftFeatures features, DaemonConfig config) => HostFacts.Default with
@@ -151,7 +173,7 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, StagedDesk staged, AgentMetrics metrics, string version,
+        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, AgentMetrics metrics, string version,
         NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
@@ -178,6 +200,7 @@ internal static class AgentHost
             lister,
             proofs,
             staged,
+            rules,
             config,
             stopping));
         WebApplication app = builder.Build();
@@ -185,7 +208,7 @@ internal static class AgentHost
         app.MapGrpcService<HealthServiceImpl>();
         app.MapGrpcService<ReflectionServiceImpl>();
         app.MapGrpcService<ReflectionV1ServiceImpl>();
-        if (config.Metrics.Listen.Length > 0)
+        if (config.Metrics.IsServed)
         {
             app.MapMetrics("/metrics", metrics.Registry);
         }
@@ -212,7 +235,20 @@ internal static class AgentHost
 
         if (config.Metrics.Listen.Length > 0)
         {
-            kestrel.Listen(IPEndPoint.Parse(config.Metrics.Listen), options => options.Protocols = HttpProtocols.Http1);
+            kestrel.Listen(IPEndPoint.Parse(config.Metrics.Listen), options =>
+            {
+                options.Protocols = HttpProtocols.Http1;
+                if (config.Metrics.Tls is { } tls)
+                {
+                    options.UseHttps(MutualTls.Options(tls));
+                }
+            });
+        }
+
+        if (config.Metrics.Socket.Length > 0)
+        {
+            UnixSocket.Prepare(config.Metrics.Socket);
+            kestrel.ListenUnixSocket(config.Metrics.Socket, options => options.Protocols = HttpProtocols.Http1);
         }
     }
 

@@ -7,7 +7,7 @@ namespace Agent.Daemon;
 /// <summary>Every series that the daemon exports; README's table of metrics is this file.</summary>
 internal sealed class AgentMetrics
 {
-    private static readonly double[] DurationBuckets =
+    public static readonly double[] DurationBuckets =
         [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 
     private readonly Histogram compile;
@@ -21,6 +21,10 @@ internal sealed class AgentMetrics
     private readonly Counter bytes;
     private readonly Counter transactions;
     private readonly Counter revalidations;
+    private readonly Histogram commitMessages;
+    private readonly Histogram commitBytes;
+    private readonly Gauge desiredSince;
+    private readonly Gauge appliedSince;
     private readonly Gauge desiredRevision;
     private readonly Gauge appliedRevision;
     private readonly Gauge vnics;
@@ -53,6 +57,16 @@ internal sealed class AgentMetrics
         revalidations = make.CreateCounter(
             "sg_agent_session_revalidations_total",
             "Commits that took something away, so that live sessions are judged again.");
+        commitMessages = make.CreateHistogram("sg_agent_commit_messages", "Netlink messages of a change, all steps.",
+            new HistogramConfiguration { Buckets = Histogram.ExponentialBuckets(1, 4, 9) });
+        commitBytes = make.CreateHistogram("sg_agent_commit_bytes", "Netlink bytes of a change, all steps.",
+            new HistogramConfiguration { Buckets = Histogram.ExponentialBuckets(256, 4, 10) });
+        desiredSince = make.CreateGauge("sg_agent_desired_timestamp_seconds",
+            "When the desired revision was accepted, in seconds since 1970; 0: there is none.");
+        appliedSince = make.CreateGauge("sg_agent_applied_timestamp_seconds",
+            "When the ruleset was last brought to the desired revision, in seconds since 1970; 0: never yet.");
+        DriftFound = make.CreateCounter("sg_agent_drift_found_total",
+            "Times that the kernel held something else than what had been committed.");
         desiredRevision = make.CreateGauge("sg_agent_desired_revision", "Revision last accepted and persisted.");
         appliedRevision = make.CreateGauge("sg_agent_applied_revision", "Revision in force.");
         vnics = make.CreateGauge("sg_agent_vnics", "vNICs in the desired state.");
@@ -89,6 +103,11 @@ internal sealed class AgentMetrics
 
     public Counter DriftRepairs { get; }
 
+    public Counter DriftFound { get; }
+
+    /// <param name="time">When the desired state was accepted; null: there is none.</param>
+    public void Accepted(DateTimeOffset? time) => desiredSince.Set(Seconds(time));
+
     public void Enforced(EnforcementReport report, AgentState state)
     {
         compile.Observe(report.Compile.TotalSeconds);
@@ -96,6 +115,13 @@ internal sealed class AgentMetrics
         messages.Inc(report.Messages);
         bytes.Inc(report.Bytes);
         transactions.Inc(report.Transactions);
+        if (report.Messages > 0)
+        {
+            commitMessages.Observe(report.Messages);
+            commitBytes.Observe(report.Bytes);
+        }
+
+        appliedSince.Set(Seconds(state.AppliedAt));
         revalidations.Inc(report.Revalidated ? 1 : 0);
         desiredRevision.Set(state.Desired.Revision);
         appliedRevision.Set(state.AppliedRevision);
@@ -148,6 +174,8 @@ internal sealed class AgentMetrics
             }
         }
     }
+
+    private static double Seconds(DateTimeOffset? time) => (time?.ToUnixTimeMilliseconds() ?? 0) / 1000.0;
 
     private static Histogram Duration(MetricFactory make, string name, string help) =>
         make.CreateHistogram(name, help, new HistogramConfiguration { Buckets = DurationBuckets });

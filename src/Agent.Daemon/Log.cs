@@ -93,6 +93,12 @@ internal static partial class Log
     [LoggerMessage(305, LogLevel.Warning, "what others hooked cannot be read: {Reason}")]
     public static partial void ForeignUnread(this ILogger log, string reason);
 
+    [LoggerMessage(306, LogLevel.Warning, "counters are as they were last read: {Reason}")]
+    public static partial void CountersUnread(this ILogger log, string reason);
+
+    [LoggerMessage(307, LogLevel.Warning, "counters are not saved, and would begin again after a reboot: {Reason}")]
+    public static partial void CountersUnsaved(this ILogger log, string reason);
+
     [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]
     public static partial void LoopFailed(this ILogger log, string step, Exception exception);
 }

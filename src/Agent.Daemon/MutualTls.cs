@@ -5,9 +5,19 @@ using Microsoft.AspNetCore.Server.Kestrel.Https;
 
 namespace Agent.Daemon;
 
-/// <summary>TCP is for clients that our own authority signed, and for nobody else.</summary>
+/// <summary>TCP is for clients that our own authority signed, and for nobody else; metrics may be for others.
+/// </summary>
 internal static class MutualTls
 {
+    /// <summary>For those who only read: without an authority, whoever connects.</summary>
+    public static HttpsConnectionAdapterOptions Options(MetricsTlsConfig tls) => tls.ClientCa is string authority
+        ? Options(new TlsConfig(tls.Certificate, tls.Key, authority))
+        : new HttpsConnectionAdapterOptions
+        {
+            ServerCertificate = X509Certificate2.CreateFromPemFile(tls.Certificate, tls.Key),
+            SslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
+        };
+
     public static HttpsConnectionAdapterOptions Options(TlsConfig tls)
     {
         X509Certificate2Collection authorities = [];

@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using Agent.Daemon.Config;
 
 namespace Agent.Daemon;
 
@@ -28,22 +27,25 @@ internal static class UnixSocket
             return;
         }
 
-        throw new IOException($"{path} is served by another process; stop it, or set grpc.socket");
+        throw new IOException($"{path} is served by another process; stop it, or choose another socket");
     }
 
     /// <summary>Sets owner group and mode.</summary>
-    public static void Open(GrpcConfig config)
+    /// <param name="path">The socket; empty: none.</param>
+    /// <param name="group">Its group; empty: as it is.</param>
+    /// <param name="mode">Its permission bits.</param>
+    public static void Open(string path, string group, UnixFileMode mode)
     {
-        if (config.Socket.Length == 0)
+        if (path.Length == 0)
         {
             return;
         }
 
-        if (config.SocketGroup.Length > 0)
+        if (group.Length > 0)
         {
-            Netlink.HostFile.SetGroup(config.Socket, config.SocketGroup);
+            Netlink.HostFile.SetGroup(path, group);
         }
 
-        File.SetUnixFileMode(config.Socket, config.SocketMode);
+        File.SetUnixFileMode(path, mode);
     }
 }

@@ -50,6 +50,8 @@ public sealed record KernelError(int Errno, string? Text = null, uint? Offset = 
             return null;
         }
 
+        NetlinkTally.Error(unchecked(-errno));
+
         string? text = null;
         uint? offset = null;
         if (message.Flags.HasFlag(NlmFAck.AckTlvs))

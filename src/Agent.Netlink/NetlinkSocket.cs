@@ -109,6 +109,7 @@ public sealed unsafe partial class NetlinkSocket : IDisposable
             int errno = Marshal.GetLastPInvokeError();
             if (errno != KernelError.Eintr)
             {
+                NetlinkTally.Error(errno);
                 return new KernelError(errno, "send");
             }
         }
@@ -145,7 +146,9 @@ public sealed unsafe partial class NetlinkSocket : IDisposable
                 {
                     case KernelError.Eagain when timeout == TimeSpan.Zero: return ReceiveResult.Timeout;
                     case KernelError.Eagain or KernelError.Eintr: continue;
-                    case KernelError.Enobufs: return ReceiveResult.Overrun;
+                    case KernelError.Enobufs:
+                        NetlinkTally.Overrun();
+                        return ReceiveResult.Overrun;
                     default: throw new NetlinkException("recvfrom", new KernelError(unchecked((int)-length)));
                 }
             }
@@ -158,6 +161,7 @@ public sealed unsafe partial class NetlinkSocket : IDisposable
             if (sender == 0)
             {
                 receivedBytes = (int)length;
+                NetlinkTally.Received(receivedBytes);
                 return ReceiveResult.Datagram;
             }
         }

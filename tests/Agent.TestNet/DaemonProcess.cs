@@ -171,11 +171,12 @@ public sealed class DaemonProcess : IAsyncDisposable
     }
 
     /// <summary>The lines of /metrics that carry a value.</summary>
-    public async Task<IReadOnlyList<string>> ReadMetricsAsync()
-    {
-        string page = await metrics.GetStringAsync(new Uri($"http://127.0.0.1:{options.MetricsPort}/metrics"));
-        return [.. page.Split('\n').Where(l => l.Length > 0 && l[0] != '#')];
-    }
+    public async Task<IReadOnlyList<string>> ReadMetricsAsync() =>
+        [.. (await ReadPageAsync()).Split('\n').Where(l => l.Length > 0 && l[0] != '#')];
+
+    /// <summary>/metrics, as it comes.</summary>
+    public Task<string> ReadPageAsync() =>
+        metrics.GetStringAsync(new Uri($"http://127.0.0.1:{options.MetricsPort}/metrics"));
 
     /// <summary>Leaves the daemon running on its own.</summary>
     public void Abandon()

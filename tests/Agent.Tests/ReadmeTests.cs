@@ -3,7 +3,12 @@ using System.Text.RegularExpressions;
 using Agent.Cli;
 using Agent.Daemon;
 using Agent.Daemon.Config;
+using Agent.Daemon.Counting;
+using Agent.Daemon.Enforcement;
+using Agent.Daemon.Sessions;
+using Agent.Nftables;
 using Agent.Policy;
+using Microsoft.Extensions.Logging.Abstractions;
 using Prometheus;
 
 namespace Agent.Tests;
@@ -31,6 +36,11 @@ public sealed partial class ReadmeTests
     {
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "0", "0");
         ConntrackMetrics.Add(metrics.Registry);
+        VnicMetrics.Add(metrics.Registry, new CounterBook(
+            () => new RawCounts(new Dictionary<NftFamily, ulong>(), [], [], [], 1), () => AgentState.Initial,
+            file: null, TimeProvider.System, NullLogger.Instance));
+        HostMetrics.Add(metrics.Registry, () => AgentState.Initial);
+        SessionMetrics.Add(metrics.Registry, () => AgentState.Initial, (_, _, _) => true, TimeProvider.System);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =
@@ -73,9 +83,10 @@ public sealed partial class ReadmeTests
     // An unknown key in each section makes the reader say which keys it knows there.
     private static IEnumerable<string> KnownSettings()
     {
-        string[] sections = ["grpc", "grpc.tls", "metrics", "semantics", "limits", "conntrack", "sessions"];
+        string[] sections =
+            ["grpc", "grpc.tls", "metrics", "metrics.tls", "semantics", "limits", "conntrack", "sessions"];
         const string Text = """
-            {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0},"semantics":{"?":0},"limits":{"?":0},
+            {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0,"tls":{"?":0}},"semantics":{"?":0},"limits":{"?":0},
             "conntrack":{"?":0},"sessions":{"?":0}}
             """;
         foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))

@@ -76,12 +76,13 @@ internal static class ConfigReader
         int adoptionSeconds = root.Number("adoption_window_seconds", 0, least: 0);
         Section conntrack = root.Child("conntrack");
         Section sessions = root.Child("sessions");
+        Section metrics = root.Child("metrics");
         (ushort zoneFirst, ushort zoneLast) = ReadZones(conntrack, defaults.Compiler);
         var config = new DaemonConfig
         {
             StateDirectory = root.Path("state_directory", defaults.StateDirectory),
             Grpc = ReadGrpc(root.Child("grpc"), defaults.Grpc),
-            Metrics = ReadMetrics(root.Child("metrics"), defaults.Metrics),
+            Metrics = ReadMetrics(metrics, defaults.Metrics),
             Compiler = new CompilerSettings
             {
                 Table = root.Name("table", defaults.Compiler.Table),
@@ -92,6 +93,8 @@ internal static class ConfigReader
                 ZoneLast = zoneLast,
                 MaxSessionsPerVnic = sessions.NumberOrZero(
                     "max_per_vnic", defaults.Compiler.MaxSessionsPerVnic, PolicyLimits.MaxSessionsPerVnic),
+                RuleHits = metrics.Texts("rule_hits", defaults.Compiler.RuleHits),
+                MaxRuleHits = metrics.NumberOrZero("max_rule_hits", defaults.Compiler.MaxRuleHits, max: 1_000_000),
             },
             Semantics = ReadSemantics(root.Child("semantics")) with
             {
@@ -114,6 +117,7 @@ internal static class ConfigReader
         };
         conntrack.Finish();
         sessions.Finish();
+        metrics.Finish();
         root.Finish();
         return config;
     }
@@ -147,12 +151,7 @@ internal static class ConfigReader
             section.Fault("socket", "neither a socket nor an address to listen on", "Set grpc.socket or grpc.listen.");
         }
 
-        if (Encoding.UTF8.GetByteCount(config.Socket) > 107)
-        {
-            section.Fault(
-                "socket", "longer than the 107 bytes that a Unix socket path may have", "Choose a shorter path.");
-        }
-
+        CheckSocket(section, config.Socket);
         if (config.Listen.Length > 0 && config.Tls is null)
         {
             section.Fault("tls", "TCP without mutual TLS", "Set grpc.tls.certificate, .key and .client_ca.");
@@ -172,9 +171,35 @@ internal static class ConfigReader
 
     private static MetricsConfig ReadMetrics(Section section, MetricsConfig defaults)
     {
-        var config = new MetricsConfig { Listen = section.EndPoint("listen", defaults.Listen) };
-        section.Finish();
+        var config = new MetricsConfig
+        {
+            Listen = section.EndPoint("listen", defaults.Listen),
+            Socket = section.Text("socket", defaults.Socket),
+            SocketMode = section.Mode("socket_mode", defaults.SocketMode),
+            SocketGroup = section.Text("socket_group", defaults.SocketGroup),
+            Tls = section.Has("tls") ? ReadMetricsTls(section.Child("tls")) : null,
+        };
+        CheckSocket(section, config.Socket);
         return config;
+    }
+
+    private static MetricsTlsConfig ReadMetricsTls(Section section)
+    {
+        string certificate = section.ExistingFile("certificate");
+        string key = section.ExistingFile("key");
+        var tls = new MetricsTlsConfig(
+            certificate, key, section.Has("client_ca") ? section.ExistingFile("client_ca") : null);
+        section.Finish();
+        return tls;
+    }
+
+    private static void CheckSocket(Section section, string path)
+    {
+        if (Encoding.UTF8.GetByteCount(path) > 107)
+        {
+            section.Fault(
+                "socket", "longer than the 107 bytes that a Unix socket path may have", "Choose a shorter path.");
+        }
     }
 
     private static PolicySettings ReadSemantics(Section section)

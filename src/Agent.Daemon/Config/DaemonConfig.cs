@@ -104,9 +104,26 @@ internal sealed record TlsConfig(string Certificate, string Key, string ClientCa
 
 internal sealed record MetricsConfig
 {
-    /// <summary>"address:port"; empty: no metrics.</summary>
+    /// <summary>"address:port"; empty: none.</summary>
     public string Listen { get; init; } = "127.0.0.1:9477";
+
+    /// <summary>Of <see cref="Listen"/>; null: in the clear.</summary>
+    public MetricsTlsConfig? Tls { get; init; }
+
+    /// <summary>Unix socket; empty: none.</summary>
+    public string Socket { get; init; } = "";
+
+    /// <summary>Permission bits of the socket.</summary>
+    public UnixFileMode SocketMode { get; init; } = (UnixFileMode)0b110_110_000;
+
+    /// <summary>Group that owns the socket; empty: the daemon's own.</summary>
+    public string SocketGroup { get; init; } = "";
+
+    public bool IsServed => Listen.Length > 0 || Socket.Length > 0;
 }
+
+/// <summary>PEM files. Without an authority, anybody may read.</summary>
+internal sealed record MetricsTlsConfig(string Certificate, string Key, string? ClientCa);
 
 /// <summary>A configuration, or everything that is wrong with it.</summary>
 internal sealed record ConfigResult(DaemonConfig? Config, ImmutableArray<PolicyFault> Faults);

@@ -22,7 +22,8 @@ internal sealed class Section(
     {
         known.Add(key);
         return TryFind(key, out _)
-            || flags.Keys.Any(flag => flag.StartsWith($"{path}{key}.", StringComparison.Ordinal));
+            || flags.Keys.Any(flag => flag == path + key
+                || flag.StartsWith($"{path}{key}.", StringComparison.Ordinal));
     }
 
     public Section Child(string key)
@@ -140,6 +141,9 @@ internal sealed class Section(
 
         return [.. texts];
     }
+
+    public ImmutableArray<string> Texts(string key, ImmutableArray<string> fallback) =>
+        Elements(key) is { } texts ? [.. texts] : fallback;
 
     public ImmutableArray<T> List<T>(string key, ImmutableArray<T> fallback, string what, Func<string, T?> parse)
         where T : struct

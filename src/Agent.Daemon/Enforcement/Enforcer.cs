@@ -11,7 +11,7 @@ namespace Agent.Daemon.Enforcement;
 /// Brings the kernel to a policy: compile, plan against what the kernel holds, commit if it still holds that.
 /// Holds the observed ruleset; one caller at a time.
 /// </summary>
-internal sealed class Enforcer(
+internal sealed partial class Enforcer(
     IFirewall firewall, CompilerSettings settings, PolicySettings policySettings, TimeProvider clock, ILogger log)
 {
     private const int MaxAttempts = 20;
@@ -31,7 +31,6 @@ internal sealed class Enforcer(
 
     /// <summary>Something of a change is committed that is not in force as a whole yet.</summary>
     private bool midway;
-    private Drift? found;
     private ProofResult? proof;
     private CompiledRuleset? enforced;
     private IReadOnlyList<NftOp> cleanup = [];
@@ -63,6 +62,9 @@ internal sealed class Enforcer(
     /// as the policy is the same.
     /// </summary>
     public ProofResult? Condemned { get; set; }
+
+    /// <summary>A drift that is not repaired yet; null: none is known.</summary>
+    public Drift? Found { get; private set; }
 
     /// <summary>What the kernel counts now.</summary>
     public uint CurrentGeneration() => firewall.ReadGeneration();
@@ -143,7 +145,7 @@ internal sealed class Enforcer(
             tally.Commit += clock.GetElapsedTime(started) - (tally.Prove - proved);
             if (done)
             {
-                (Drift? seen, found) = (found, null);
+                (Drift? seen, Found) = (Found, null);
                 return tally.Report(proof, seen);
             }
         }
@@ -250,7 +252,8 @@ internal sealed class Enforcer(
             return true;
         }
 
-        bool revalidate = drifted || TakesAway(enforced, next, KeepsSessions) || SealMark.IsOn(observed, settings);
+        bool revalidate = drifted || SealMark.IsOn(observed, settings) || (TakesAway(enforced, next, KeepsSessions)
+            && !(enforced is null && RuleHits.AloneDiffer(observed, next.Ruleset)));
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         if (Mode == VerifyMode.Enforce && Withholds(final, tally))
         {
@@ -389,15 +392,6 @@ internal sealed class Enforcer(
         cleanup = plan.Cleanup;
     }
 
-    /// <summary>Whether live sessions must be judged again when one follows the other.</summary>
-    /// <param name="before">Null: what was before is not known.</param>
-    /// <param name="next">What follows.</param>
-    /// <param name="keepsSessions">As <see cref="KeepsSessions"/>.</param>
-    public static bool TakesAway(CompiledRuleset? before, CompiledRuleset next, bool keepsSessions) =>
-        before is null ? !keepsSessions
-        : keepsSessions ? Restriction.OfVnics(before, next)
-        : Restriction.Between(before, next);
-
     private bool Run(Plan plan, CompiledRuleset next, EnforcementTally tally)
     {
         foreach (IReadOnlyList<NftOp> chunk in plan.Prepare.Chunk(PrepareChunk))
@@ -468,7 +462,7 @@ internal sealed class Enforcer(
         if (enforced is not null && difference is not null)
         {
             drifted |= HasDriftedFrom(enforced);
-            found ??= midway ? null : Drift.Of(clock.GetUtcNow(), observed, enforced);
+            Found ??= midway ? null : Drift.Of(clock.GetUtcNow(), observed, enforced);
         }
 
         return difference;

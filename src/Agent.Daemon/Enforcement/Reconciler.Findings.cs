@@ -7,8 +7,18 @@ namespace Agent.Daemon.Enforcement;
 /// <content>What is found beside the loop: late proofs, what a foreign change did, what others hooked.</content>
 internal sealed partial class Reconciler
 {
+    private Drift? found;
+
+    // A drift is found once, however often its repair is tried.
+    private void Found(Drift? drift)
+    {
+        metrics.DriftFound.Inc(drift is null || ReferenceEquals(drift, found) ? 0 : 1);
+        found = drift ?? found;
+    }
+
     private Drift Repaired(Drift drift)
     {
+        Found(drift);
         TimeSpan took = clock.GetUtcNow() - drift.Time;
         metrics.DriftRepairs.Inc();
         log.DriftRepaired(took.TotalMilliseconds, drift.ToString());

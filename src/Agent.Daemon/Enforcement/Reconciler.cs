@@ -80,6 +80,7 @@ internal sealed partial class Reconciler(
         }
 
         standing = damaged is null ? standing : standing.Add(damaged);
+        metrics.Accepted(stateFile.WrittenAt);
         bool adopted = enforcer.Adopt(epoch);
         RemoveLeftover();
         Publish(State with
@@ -269,6 +270,7 @@ internal sealed partial class Reconciler(
         }
 
         TimeSpan persisted = clock.GetElapsedTime(started);
+        metrics.Accepted(clock.GetUtcNow());
         bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0
             && State.Failed.IsEmpty;
         Publish(State with { Desired = policy, DesiredHash = hash });
@@ -323,6 +325,7 @@ internal sealed partial class Reconciler(
         catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
         {
             enforcer.Distrust();
+            Found(enforcer.Found);
             PlanRetry(whole: true);
             log.NotEnforced(policy.Revision, e.Message);
             metrics.CommitFailures.Inc();

@@ -15,7 +15,7 @@ namespace Agent.Daemon.Service;
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    DaemonConfig config, CancellationToken stopping)
+    RuleDesk rules, DaemonConfig config, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
@@ -160,6 +160,10 @@ internal sealed class AgentService(
             response = await proofs.VerifyAsync(request, cancel).ConfigureAwait(false)).ConfigureAwait(false);
         return response!;
     }
+
+    public override async Task<VnicRules> ListRules(ListRulesRequest request, ServerCallContext context) =>
+        await rules.ListAsync(reconciler.State, request.Vnic).ConfigureAwait(false)
+            ?? throw new RpcException(new Status(StatusCode.NotFound, $"no vNIC '{request.Vnic}' is enforced"));
 
     public override Task ListSessions(
         ListSessionsRequest request, IServerStreamWriter<SessionStatus> responseStream, ServerCallContext context) =>

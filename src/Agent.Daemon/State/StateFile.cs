@@ -51,6 +51,9 @@ internal sealed class StateFile : IDisposable
     /// <summary>The deltas outweigh the snapshot: write a new one.</summary>
     public bool WantsSnapshot => journal is null || journal.Length > Math.Max(1 << 20, 3 * snapshotBytes);
 
+    /// <summary>When the last step was written; null if there is no file.</summary>
+    public DateTimeOffset? WrittenAt => File.Exists(path) ? new DateTimeOffset(File.GetLastWriteTimeUtc(path)) : null;
+
     /// <summary>Reads every record, and opens the file for appending.</summary>
     /// <returns>Empty if there is no file.</returns>
     /// <exception cref="StateDamagedException">The file was damaged or of another format; it now has another

@@ -199,6 +199,7 @@ internal sealed class ProgramNodes
         NftChain chain, Func<string, SetNode?> setOf, Func<string, ChainNode?> chainOf,
         Func<string, NftObject?> objectOf, bool isTemplate)
     {
+        chain = QuietRules.Without(chain);
         var named = new Dictionary<string, SetNode?>(StringComparer.Ordinal);
         var targets = new Dictionary<string, ChainNode?>(StringComparer.Ordinal);
         var used = new Dictionary<string, NftObject?>(StringComparer.Ordinal);

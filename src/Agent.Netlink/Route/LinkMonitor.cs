@@ -62,7 +62,13 @@ public sealed class LinkMonitor : IDisposable
             }
 
             var links = new List<LinkState>();
-            if (ReadDump(socket, sequence, links))
+            if (ReadDump(socket, sequence, "list links", message =>
+                {
+                    if (LinkCodec.Read(message) is LinkEvent.Changed changed)
+                    {
+                        links.Add(changed.Link);
+                    }
+                }))
             {
                 links.Sort((a, b) => a.Index.CompareTo(b.Index));
                 return links;
@@ -90,8 +96,10 @@ public sealed class LinkMonitor : IDisposable
         }
     }
 
+    internal delegate void MessageReader(NlMessage message);
+
     /// <returns>False if the dump was interrupted or overran.</returns>
-    private static bool ReadDump(NetlinkSocket socket, uint sequence, List<LinkState> links)
+    internal static bool ReadDump(NetlinkSocket socket, uint sequence, string operation, MessageReader read)
     {
         bool whole = true;
         while (true)
@@ -100,7 +108,7 @@ public sealed class LinkMonitor : IDisposable
             {
                 case ReceiveResult.Datagram: break;
                 case ReceiveResult.Overrun: return false;
-                default: throw new NetlinkException("list links", new KernelError(110, "no answer"));
+                default: throw new NetlinkException(operation, new KernelError(110, "no answer"));
             }
 
             foreach (NlMessage message in new NlMessages(socket.Received))
@@ -116,13 +124,9 @@ public sealed class LinkMonitor : IDisposable
                     case Nlmsg.Done:
                         return whole;
                     case Nlmsg.Error when KernelError.Read(message) is { } error:
-                        throw new NetlinkException("list links", error);
+                        throw new NetlinkException(operation, error);
                     default:
-                        if (LinkCodec.Read(message) is LinkEvent.Changed changed)
-                        {
-                            links.Add(changed.Link);
-                        }
-
+                        read(message);
                         break;
                 }
             }

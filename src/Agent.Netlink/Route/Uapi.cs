@@ -6,6 +6,8 @@ internal static class Rtm
     internal const ushort NewLink = 16;
     internal const ushort DelLink = 17;
     internal const ushort GetLink = 18;
+    internal const ushort NewStats = 92;
+    internal const ushort GetStats = 94;
 }
 
 /// <summary>linux/rtnetlink.h, RTNLGRP_*.</summary>
@@ -25,6 +27,12 @@ internal static class Ifla
     internal const ushort OperState = 16;
     internal const ushort LinkInfo = 18;
     internal const ushort ExtMask = 29;
+}
+
+/// <summary>linux/if_link.h, IFLA_STATS_*.</summary>
+internal static class IflaStats
+{
+    internal const ushort Link64 = 1;
 }
 
 /// <summary>linux/if_link.h, IFLA_INFO_*.</summary>

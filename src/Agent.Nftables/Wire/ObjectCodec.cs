@@ -77,6 +77,29 @@ internal static class ObjectCodec
         };
     }
 
+    /// <summary>A counter's reading, and no more.</summary>
+    /// <returns>Null: of another table, or no counter.</returns>
+    internal static (string Name, ulong Handle, PacketCount Count)? ReadCount(NlAttrs attrs, string table)
+    {
+        string name = "";
+        ulong handle = 0;
+        PacketCount? count = null;
+        foreach (NlAttr attr in attrs)
+        {
+            switch (attr.Type)
+            {
+                case NftaObj.Table when attr.Text() != table: return null;
+                case NftaObj.Type when attr.U32Be() != NftObjectType.Counter: return null;
+                case NftaObj.Name: name = attr.Text(); break;
+                case NftaObj.Handle: handle = attr.U64Be(); break;
+                case NftaObj.Data: count = NftExpr.Counter.ReadCount(attr.Nested); break;
+                default: break;
+            }
+        }
+
+        return count is { } found ? (name, handle, found) : null;
+    }
+
     /// <summary>The kernel reports every state of the protocol, those too that were left to its defaults.</summary>
     private static NftObject.CtTimeout? ReadTimeout(string name, NlAttrs data)
     {

@@ -51,6 +51,7 @@ internal static class NftaTable
 {
     internal const ushort Name = 1;
     internal const ushort Flags = 2;
+    internal const ushort Handle = 4;
     internal const ushort Owner = 7;
 }
 
@@ -194,6 +195,7 @@ internal static class NftaObj
     internal const ushort Name = 2;
     internal const ushort Type = 3;
     internal const ushort Data = 4;
+    internal const ushort Handle = 6;
 }
 
 /// <summary>nf_tables.h NFT_OBJECT_*.</summary>

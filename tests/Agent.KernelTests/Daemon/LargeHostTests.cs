@@ -152,7 +152,7 @@ public sealed class LargeHostTests(ITestOutputHelper output)
     /// <summary>
     /// 500 vNICs beside e1 to e3, 50 groups; 47 of them have 200 rules of all kinds, each vNIC is in one.
     /// </summary>
-    private static Snapshot Full()
+    internal static Snapshot Full()
     {
         Snapshot state = DaemonLab.OneWayIn();
         state.Vnics.RemoveAt(2);

@@ -213,6 +213,37 @@ public sealed class SgctlTests
         }
     }
 
+    [Fact]
+    public async Task Rules_lists_what_is_looked_at_in_its_order_with_hits_or_without()
+    {
+        await using DaemonLab lab = await DaemonLab.StartAsync(
+            config => config["metrics"]!["rule_hits"] = new JsonArray("eni-e2"));
+        Assert.Equal(0, Run(lab, Policy, "apply", "-").ExitCode);
+        CommandOutcome plain = Run(lab, null, "rules", "tap-e1");
+        Assert.Equal((0, ""), (plain.ExitCode, plain.Error));
+        Assert.StartsWith("eni-e1  tap-e1, sg-a, revision 1\nhits are not counted: ", plain.Output,
+            StringComparison.Ordinal);
+        Assert.Matches(@"\n#  ingress  rule +matches +hits +bytes +last hit\n1  accept   sg-a/from-b ", plain.Output);
+        Assert.Matches(@"\n\d  accept   sg-a/ssh +tcp 22/22 from 198.51.100.0/24 priority 1", plain.Output);
+        Assert.Matches(@"\n\d+  drop +default +everything else +0 +0 +never since ", plain.Output);
+
+        Assert.True(await lab.UdpArrivesAsync(lab.E2, lab.E1, expected: true));
+        JsonNode counted = JsonNode.Parse(Run(lab, null, "rules", "eni-e2", "--json").Output)!;
+        JsonNode last = counted["rules"]!.AsArray().Last(
+            rule => rule!["direction"]!.GetValue<string>() == "DIRECTION_EGRESS")!;
+        Assert.True(counted["counted"]!.GetValue<bool>());
+        Assert.Equal("default", last["reason"]!.GetValue<string>());
+        Assert.True(ulong.Parse(last["packets"]!.GetValue<string>(), System.Globalization.CultureInfo.InvariantCulture)
+            > 0, $"{last}");
+        Assert.NotNull(last["last_hit"]);
+        Assert.DoesNotContain("last_hit", Run(lab, null, "rules", "eni-e2", "--never-hit").Output,
+            StringComparison.Ordinal);
+
+        CommandOutcome stranger = Run(lab, null, "rules", "tap-no");
+        Assert.Equal(1, stranger.ExitCode);
+        Assert.Contains("no vNIC 'tap-no'", stranger.Error, StringComparison.Ordinal);
+    }
+
     private static CommandOutcome Run(DaemonLab lab, string? input, params string[] arguments) =>
         SystemCommand.TryRun(Sgctl, input, ["--socket", lab.Daemon.SocketPath, .. arguments]);
 }

@@ -71,6 +71,7 @@ public sealed class ProverTests
             rich with { Settings = rich.Settings with { AdoptsSessions = true }, Adopting = ["one"] },
             rich with { Host = rich.Host with { TimeoutProtocols = [], SessionLimits = false } },
             rich with { Settings = rich.Settings with { ExpandedPorts = 0 } },
+            rich with { Settings = rich.Settings with { RuleHits = ["all"] } },
             rich with
             {
                 PolicySettings = rich.PolicySettings with
