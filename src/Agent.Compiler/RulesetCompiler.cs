@@ -141,7 +141,8 @@ public static class RulesetCompiler
         family == NftFamily.Inet || (family == NftFamily.Bridge && request.Host.Bridge == BridgeLayer.Open);
 
     internal static Datapath DatapathOf(CompileRequest request, NftFamily family) =>
-        new(request.Settings, request.PolicySettings, request.Epoch, LayerOf(request, family));
+        new(request.Settings, request.PolicySettings, request.Epoch, LayerOf(request, family),
+            DropLog.Of(request.Settings, request.Host, family));
 
     internal static Layer LayerOf(CompileRequest request, NftFamily family) => new(
         family, Zoned: !request.Policy.Vpcs.IsEmpty, Bridged: request.Host.Bridge == BridgeLayer.Open);
@@ -324,9 +325,10 @@ public static class RulesetCompiler
                 parts.Sets.Add(Datapath.InterfaceSet(Datapath.BridgeSet, request.Host.Bridges, counters: false));
             }
 
-            parts.Sets.AddRange(Datapath.DropSets(
-                [.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)],
-                policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)));
+            string[] vnics = [.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)];
+            string[] uplinks = [.. policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)];
+            parts.Sets.AddRange(Datapath.DropSets(vnics, uplinks));
+            parts.Sets.AddRange(LogSet(family, [.. vnics, .. uplinks]));
             return Table(family, parts.Chains.Select(chain => Shaped(family, chain)), parts.Sets, parts.Objects);
         }
 
@@ -335,11 +337,18 @@ public static class RulesetCompiler
             BridgeLayer.Open => [JudgingTable(NftFamily.Bridge)],
             BridgeLayer.Closed => [Table(
                 NftFamily.Bridge,
-                ClosedBridge.Chains(request.Settings),
-                [ClosedBridge.Vnics(policy.Vnics.Values.Select(vnic => vnic.InterfaceName))],
+                ClosedBridge.Chains(
+                    request.Settings, DropLog.Of(request.Settings, request.Host, NftFamily.Bridge)),
+                [
+                    ClosedBridge.Vnics(policy.Vnics.Values.Select(vnic => vnic.InterfaceName)),
+                    .. LogSet(NftFamily.Bridge, policy.Vnics.Values.Select(vnic => vnic.InterfaceName)),
+                ],
                 Datapath.Objects())],
             _ => [],
         };
+
+        private IEnumerable<NftSet> LogSet(NftFamily family, IEnumerable<string> interfaces) =>
+            DropLog.Of(request.Settings, request.Host, family) is { } log ? [log.Set(interfaces)] : [];
 
         private void AddVnics(Datapath datapath, Parts parts)
         {
@@ -352,7 +361,12 @@ public static class RulesetCompiler
                 foreach (Vnic vnic in vpc)
                 {
                     string profile = CompiledRuleset.ProfileOf(vnic);
-                    var its = new VnicChains(vnic, request.Settings, request.Host);
+                    var its = new VnicChains(vnic, request.Settings, request.Host)
+                    {
+                        Flows = FlowLog.Of(
+                            vnic, compiled.GetValueOrDefault(profile), request.Settings,
+                            request.Host.LogFamilies.Contains(datapath.Family)),
+                    };
                     bool isOpen = open.Contains(vnic.Id);
                     parts.Chains.AddRange(isOpen ? its.Chains(datapath, profile) : []);
                     parts.Sets.AddRange(isOpen ? its.Sets : []);
@@ -448,13 +462,17 @@ public static class RulesetCompiler
                 || request.Host.PresentInterfaces.Contains(vnic.InterfaceName))
             .ToDictionary(
                 vnic => vnic.Id,
-                vnic => VnicGuard.Of(vnic, request.Previous?.Guards.GetValueOrDefault(vnic.Id)),
+                vnic => VnicGuard.Of(
+                    vnic, DropLog.Of(request.Settings, request.Host, NftFamily.Netdev),
+                    request.Previous?.Guards.GetValueOrDefault(vnic.Id)),
                 StringComparer.Ordinal);
 
         private NftTable GuardTable(Dictionary<string, VnicGuard>.ValueCollection guards) => Table(
             NftFamily.Netdev,
-            guards.SelectMany(guard => guard.Chains),
-            guards.Count == 0 ? [] : VnicGuard.SharedSets.Concat(guards.SelectMany(guard => guard.Sets)),
+            guards.Count == 0 ? [] : guards.SelectMany(guard => guard.Chains)
+                .Concat(VnicGuard.SharedChains(DropLog.Of(request.Settings, request.Host, NftFamily.Netdev))),
+            guards.Count == 0 ? [] : VnicGuard.SharedSets.Concat(guards.SelectMany(guard => guard.Sets))
+                .Concat(LogSet(NftFamily.Netdev, guards.Select(guard => guard.Device))),
             guards.SelectMany(guard => guard.Counters));
 
         private NftTable Table(
