@@ -106,6 +106,9 @@ public sealed class CompiledRuleset
         return (null, null);
     }
 
+    /// <summary>Whether a packet mark is a decision, and not a class of addresses or somebody else's.</summary>
+    public static bool IsDecided(uint mark) => Decision.IsDecided(mark);
+
     /// <summary>
     /// The rule behind a decision that a drop record or an element carries: "sg-web/sgr-1", or "default".
     /// </summary>

@@ -2,6 +2,7 @@ using System.Net;
 using System.Threading.Channels;
 using Agent.Compiler;
 using Agent.Daemon.Config;
+using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
@@ -55,6 +56,9 @@ internal static class AgentHost
         ConntrackMetrics.Add(metrics.Registry);
         var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
+        using var drops = new DropReporting(
+            config, enforcer.Kernel, metrics.Registry, TimeProvider.System, log); // before the first rule reports
+
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
         reconciler.Alarm(SessionAlarms(features, enforcer.Kernel, config));
@@ -70,8 +74,8 @@ internal static class AgentHost
         var proofs = new ProofDesk(reconciler, verifier);
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, proofs, staged, metrics, version, features,
-            stopping.Token);
+            builder, config, reconciler, sessions, lister, proofs, staged, new DropDesk(drops.Hub), metrics, version,
+            features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc);
@@ -82,8 +86,9 @@ internal static class AgentHost
         Task proving = new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token);
         Task looking = new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log)
             .RunAsync(stopping.Token);
+        Task reporting = drops.RunAsync(reconciler.WaitForStateAsync, stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(loop, following, auditing, watching, proving, looking).ConfigureAwait(false);
+        await Task.WhenAll(loop, following, auditing, watching, proving, looking, reporting).ConfigureAwait(false);
         return 0;
     }
 
@@ -92,6 +97,7 @@ internal static class AgentHost
         NetdevHooksByName = features.NetdevHookByName.Available,
         TimeoutProtocols = features.CtTimeout.Available ? SessionTimes.Accepted(NftFeatures.Accepted) : [],
         SessionLimits = features.ConnLimit.Available,
+        LogFamilies = [.. features.LogFamilies],
         Bridge = !features.BridgeFilter.Available ? BridgeLayer.None
             : config.EnforceBridges && features.BridgeConntrack.Available ? BridgeLayer.Open : BridgeLayer.Closed,
         BridgeObstacle = !config.EnforceBridges ? "enforce_bridges is off"
@@ -130,6 +136,7 @@ internal static class AgentHost
             Feature("bridge-conntrack", features.BridgeConntrack,
                 "vNICs that are bridge ports can be enforced (module nf_conntrack_bridge, Linux 5.3)"),
             Feature("ct-timeout", features.CtTimeout, "idle times per vNIC (CONFIG_NF_CT_NETLINK_TIMEOUT)"),
+            Feature("packet-log", features.PacketLog, "dropped packets are reported (module nfnetlink_log)"),
             Feature("ct-count", features.ConnLimit, "session limits per vNIC (module nft_connlimit)"),
         ];
 
@@ -151,8 +158,8 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, StagedDesk staged, AgentMetrics metrics, string version,
-        NftFeatures features, CancellationToken stopping)
+        SessionLister lister, ProofDesk proofs, StagedDesk staged, DropDesk drops, AgentMetrics metrics,
+        string version, NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -178,6 +185,7 @@ internal static class AgentHost
             lister,
             proofs,
             staged,
+            drops,
             config,
             stopping));
         WebApplication app = builder.Build();
