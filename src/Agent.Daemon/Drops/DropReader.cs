@@ -14,8 +14,14 @@ namespace Agent.Daemon.Drops;
 /// <param name="clock">Time.</param>
 internal sealed class DropReader(Func<HostLinks> readLinks, TimeProvider clock)
 {
-    /// <summary>How long a packet may be on its way here, the clocks' difference included.</summary>
-    private static readonly TimeSpan Underway = TimeSpan.FromSeconds(2);
+    /// <summary>How long a packet may be on its way through the rules, and how coarse clocks are.</summary>
+    private static readonly TimeSpan Underway = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>How long a packet may be on its way here, where the kernel does not say when it was there.</summary>
+    private static readonly TimeSpan Undated = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long a ruleset that is not in force is remembered.</summary>
+    private static readonly TimeSpan Remembered = TimeSpan.FromSeconds(10);
 
     /// <summary>How often devices are read because of numbers that nobody knows.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(1);
@@ -37,9 +43,9 @@ internal sealed class DropReader(Func<HostLinks> readLinks, TimeProvider clock)
         if (state.Enforced is { } enforced && (views.IsEmpty || !ReferenceEquals(views[0].Enforced, enforced)))
         {
             DateTimeOffset now = clock.GetUtcNow();
-            views = [new DropView(enforced, Until: null), .. views
-                .Select(view => view with { Until = view.Until ?? now })
-                .Where(view => view.Until > now - 2 * Underway)];
+            views = [new DropView(enforced, views.IsEmpty ? DateTimeOffset.UnixEpoch : now, Until: null),
+                .. views.Select(view => view with { Until = view.Until ?? now })
+                    .Where(view => view.Until > now - Remembered)];
         }
 
         seen = new Seen(views, state.Links);
@@ -56,8 +62,10 @@ internal sealed class DropReader(Func<HostLinks> readLinks, TimeProvider clock)
 
         Seen now = seen;
         DateTimeOffset time = packet.Time ?? clock.GetUtcNow();
-        DropView[] views = [.. now.Views.Where(view => view.Until is null || view.Until > time - Underway)];
         string device = NameOf(prefix.From ? packet.In : packet.Out, now.Links);
+        TimeSpan slack = packet.Time is null ? Undated : Underway;
+        DropView[] views = [.. now.Views
+            .Where(view => view.MayHold(time, slack) && view.MayReport(device, prefix.Reason))];
         PacketHeaders headers = PacketHeaders.Read(packet.EtherType, packet.Network.Span);
         Vnic?[] owners = [.. views.Select(view => view.VnicAt(device)).DistinctBy(vnic => vnic?.Id)];
         return new DropRecord
