@@ -44,14 +44,7 @@ internal static class AgentHost
                 ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
-        var enforcer = new Enforcer(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
-        {
-            Kernel = KernelFacts(features, config),
-            KeepsSessions = config.OnChange == OnChange.Keep,
-            Verifier = verifier,
-            Mode = config.Verify,
-            VerifyBudget = config.VerifyBudget,
-        };
+        Enforcer enforcer = EnforcerOf(config, features, firewall, verifier, log);
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         ConntrackMetrics.Add(metrics.Registry);
         var reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
@@ -91,6 +84,17 @@ internal static class AgentHost
         await Task.WhenAll(loop, following, auditing, watching, proving, looking, reporting).ConfigureAwait(false);
         return 0;
     }
+
+    private static Enforcer EnforcerOf(
+        DaemonConfig config, NftFeatures features, KernelFirewall firewall, Verifier verifier, ILogger log) =>
+        new(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
+        {
+            Kernel = KernelFacts(features, config),
+            KeepsSessions = config.OnChange == OnChange.Keep,
+            Verifier = verifier,
+            Mode = config.Verify,
+            VerifyBudget = config.VerifyBudget,
+        };
 
     private static HostFacts KernelFacts(NftFeatures features, DaemonConfig config) => HostFacts.Default with
     {

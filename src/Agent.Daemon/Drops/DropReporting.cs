@@ -7,7 +7,7 @@ using Prometheus;
 
 namespace Agent.Daemon.Drops;
 
-/// <summary>All that has to do with reported packets: it reads, hands on and writes, and nothing waits for it.</summary>
+/// <summary>All that has to do with reported packets: it reads and writes, and nothing waits for it.</summary>
 internal sealed class DropReporting : IDisposable
 {
     private readonly DaemonConfig config;

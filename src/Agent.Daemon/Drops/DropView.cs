@@ -10,7 +10,7 @@ namespace Agent.Daemon.Drops;
 /// <param name="Until">When another one was known to be; null: it is in force.</param>
 internal sealed record DropView(CompiledRuleset Enforced, DateTimeOffset Since, DateTimeOffset? Until)
 {
-    /// <summary>How long a commit takes at most, from the first rule of it that is in force to the news of it.</summary>
+    /// <summary>How long a commit takes at most, from its first rule that is in force to the news of it.</summary>
     private static readonly TimeSpan Commit = TimeSpan.FromSeconds(30);
 
     private readonly ImmutableDictionary<string, Vnic> vnics = Enforced.Request.Policy.Vnics.Values

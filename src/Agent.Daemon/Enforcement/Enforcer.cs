@@ -250,7 +250,8 @@ internal sealed class Enforcer(
             return true;
         }
 
-        bool revalidate = drifted || TakesAway(enforced, next, KeepsSessions) || SealMark.IsOn(observed, settings);
+        bool revalidate = drifted || SealMark.IsOn(observed, settings) || (TakesAway(enforced, next, KeepsSessions)
+            && !(enforced is null && Restart.KeepsVerdicts(observed, next.Ruleset)));
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         if (Mode == VerifyMode.Enforce && Withholds(final, tally))
         {
