@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using Agent.Cli;
 using Agent.Daemon;
 using Agent.Daemon.Config;
+using Agent.Daemon.Drops;
 using Agent.Policy;
 using Prometheus;
 
@@ -31,6 +32,7 @@ public sealed partial class ReadmeTests
     {
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "0", "0");
         ConntrackMetrics.Add(metrics.Registry);
+        _ = new DropMetrics(metrics.Registry);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =
@@ -73,10 +75,10 @@ public sealed partial class ReadmeTests
     // An unknown key in each section makes the reader say which keys it knows there.
     private static IEnumerable<string> KnownSettings()
     {
-        string[] sections = ["grpc", "grpc.tls", "metrics", "semantics", "limits", "conntrack", "sessions"];
+        string[] sections = ["grpc", "grpc.tls", "metrics", "semantics", "limits", "conntrack", "sessions", "drops"];
         const string Text = """
             {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0},"semantics":{"?":0},"limits":{"?":0},
-            "conntrack":{"?":0},"sessions":{"?":0}}
+            "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0}}
             """;
         foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
         {
