@@ -83,6 +83,23 @@ internal sealed class AgentConnection : IDisposable
         }
     }
 
+    /// <summary>Shows dropped packets as they come, until the caller ends it or the agent does.</summary>
+    public async Task WatchDropsAsync(WatchDropsRequest request, Action<DropRecord> show, CancellationToken cancel)
+    {
+        using AsyncServerStreamingCall<DropRecord> call = client.WatchDrops(request, cancellationToken: cancel);
+        try
+        {
+            while (await call.ResponseStream.MoveNext(cancel).ConfigureAwait(false))
+            {
+                show(call.ResponseStream.Current);
+            }
+        }
+        catch (RpcException e)
+        {
+            throw Translate(e, cancel);
+        }
+    }
+
     public void Dispose() => channel.Dispose();
 
     private static DateTime Deadline() => TimeProvider.System.GetUtcNow().UtcDateTime + AnswerTime;

@@ -49,6 +49,7 @@ internal static class Sgctl
             new CheckVerb(options),
             new CompileVerb(options),
             new DiffVerb(options),
+            new DropsVerb(options),
             new ExplainVerb(options),
             new GetVerb(options),
             new GroupsVerb(options),

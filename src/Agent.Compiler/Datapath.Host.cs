@@ -80,8 +80,7 @@ internal sealed partial class Datapath
             .. policy.TrustedMarks.Select(mark =>
                 Exprs.CommentedRule("trusted mark", Exprs.MarkIs(mark), Exprs.Return())),
             .. HostServices(reply: true, Exprs.Return()),
-            Exprs.CommentedRule("of a service that is closed",
-                Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
+            .. CountedTo(DropReason.Stale, "of a service that is closed"),
             .. layer.Bridged // a session that nobody has judged yet is none to revive either
                 ? [Exprs.Rule(
                     Exprs.InterfaceIn(incoming: false, BridgeSet), Exprs.MarkSet(Decision.HostUnserved))]

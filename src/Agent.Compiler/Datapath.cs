@@ -52,7 +52,9 @@ internal readonly record struct Layer(NftFamily Family, bool Zoned, bool Bridged
 /// <param name="policy">Switches of the semantics.</param>
 /// <param name="epoch">The policy epoch.</param>
 /// <param name="layer">Where it stands.</param>
-internal sealed partial class Datapath(CompilerSettings settings, PolicySettings policy, uint epoch, Layer layer)
+/// <param name="log">Reports what is dropped; null: nothing does.</param>
+internal sealed partial class Datapath(
+    CompilerSettings settings, PolicySettings policy, uint epoch, Layer layer, DropLog? log)
 {
     public const string FromMap = "vnic_from";
     public const string ToMap = "vnic_to";
@@ -115,6 +117,8 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
 
     public bool IsBridge => layer.IsBridge;
 
+    public NftFamily Family => layer.Family;
+
     public int Priority => layer.IsBridge ? BridgePriority : FilterPriority;
 
     public IEnumerable<NftChain> Chains()
@@ -139,9 +143,9 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
                 Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)),
             .. LaterFragments(
                 Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.MarkSet(0), Exprs.Accept()),
-            .. LaterFragments( // the first one was dropped; what lacks its ports must not revive the session
-                Exprs.CtState(CtStates.New | CtStates.Established | CtStates.Related),
-                Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
+            // The first one was dropped; what lacks its ports must not revive the session.
+            .. Fragments().SelectMany(fragment => CountedTo(DropReason.Stale, AFragment,
+                fragment, Exprs.CtState(CtStates.New | CtStates.Established | CtStates.Related))),
         ]);
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
         yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
@@ -167,8 +171,7 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
                 Exprs.MarkSet(Decision.PassedFrom(vpc)), Exprs.Accept())
             : Exprs.Rule(Exprs.HasNoOutgoing(), Exprs.Goto(HostGate)),
         Exprs.Rule(Exprs.InterfaceMap(incoming: false, VpcMap(vpc))),
-        Exprs.CommentedRule("of another VPC",
-            Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Zone))), Exprs.Drop()),
+        .. CountedTo(DropReason.Zone, "of another VPC"),
         .. ClosedTo(),
         .. layer is { IsBridge: false, Bridged: true }
             ? ToBridge(Exprs.MarkSet(Decision.PassedFrom(vpc)), Exprs.Accept()) : [],
@@ -203,26 +206,15 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
         [Exprs.Rule(Exprs.MarkMasked(Decision.Passed, Decision.Passed), Exprs.Goto(next))];
 
     // Only the inet table knows that the host itself answers, only the bridge knows whether it answers a vNIC.
-    private static IEnumerable<NftRule> Unserved() =>
+    private IEnumerable<NftRule> Unserved() =>
     [
-        Exprs.CommentedRule("of a service that is closed", Exprs.MarkIs(Decision.HostUnserved),
-            Exprs.InterfaceIn(incoming: false, CountSet(DropTo(DropReason.Stale))), Exprs.Drop()),
+        .. CountedTo(DropReason.Stale, "of a service that is closed", Exprs.MarkIs(Decision.HostUnserved)),
         Exprs.Rule(Exprs.MarkIs(Decision.HostUnserved), Exprs.MarkSet(0)),
     ];
 
     /// <summary>Jumped to for every packet to a vNIC of the VPC.</summary>
     public static NftChain GateChain(string vpc, ushort zone) =>
         Regular(Gate(vpc), Exprs.Rule(Exprs.CtZoneIsNot(zone), Exprs.Goto(DropTo(DropReason.Zone))));
-
-    /// <summary>Sets that count drops per interface and reason.</summary>
-    /// <param name="vnics">Interfaces of all vNICs.</param>
-    /// <param name="uplinks">Uplinks of listed VPCs: no vNIC of another VPC may send there either.</param>
-    public static IEnumerable<NftSet> DropSets(IReadOnlyCollection<string> vnics, IEnumerable<string> uplinks)
-    {
-        string[] all = [.. vnics, .. uplinks];
-        return DropReason.From.Select(DropFrom).Concat(DropReason.To.Select(DropTo)).Select(chain =>
-            InterfaceSet(CountSet(chain), chain == DropTo(DropReason.Zone) ? all : vnics, counters: true));
-    }
 
     public static NftSet InterfaceSet(string name, IEnumerable<string> interfaces, bool counters)
     {
@@ -234,8 +226,6 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
 
         return new NftSet(name, [NftType.IfName], Interval: false, NftSetKind.Set, Size: null, counters, rows.Build());
     }
-
-    public static string CountSet(string dropChain) => $"n_{dropChain}";
 
     /// <summary>Guest to anywhere.</summary>
     public NftChain VnicOut(
@@ -313,9 +303,13 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
 
     // What the host sends or routes to a bridge has been cut to the MTU when it gets there. The first fragment, which
     // goes before the others, was judged by its ports and has marked the session, even one without an answer so far.
-    private IEnumerable<NftRule> LaterFragments(params IEnumerable<IEnumerable<NftExpr>> then) => !layer.IsBridge ? []
-        : ((IpFamily[])[IpFamily.V4, IpFamily.V6]).Select(family => Exprs.CommentedRule(
-            "follows its first fragment", [Exprs.LaterFragment(family), .. then]));
+    private IEnumerable<NftRule> LaterFragments(params IEnumerable<IEnumerable<NftExpr>> then) =>
+        Fragments().Select(fragment => Exprs.CommentedRule(AFragment, [fragment, .. then]));
+
+    private const string AFragment = "follows its first fragment";
+
+    private IEnumerable<IEnumerable<NftExpr>> Fragments() => !layer.IsBridge ? []
+        : ((IpFamily[])[IpFamily.V4, IpFamily.V6]).Select(Exprs.LaterFragment);
 
     private IEnumerable<NftChain> ZoneChains()
     {
@@ -390,31 +384,6 @@ internal sealed partial class Datapath(CompilerSettings settings, PolicySettings
             .. types.Select(type => Exprs.Rule(Exprs.L4Proto(IpProtocol.Icmpv6), Exprs.IcmpType(type), Exprs.Accept())),
             Exprs.Rule(Exprs.Goto(drop(DropReason.Invalid))),
         ]);
-    }
-
-    // A class that no rule speaks of is decided where it is looked up, like one that a rule drops.
-    private NftRule[] NoRule(string otherwise, bool from) => [Exprs.Rule(
-        Exprs.MarkIs(Decision.Of(Verdict.Drop, 0)), Exprs.Goto(otherwise)), .. RuleHits.Dropped(from, settings)];
-
-    private IEnumerable<NftChain> DropChains()
-    {
-        foreach (bool from in (bool[])[true, false])
-        {
-            Func<string, string> drop = from ? DropFrom : DropTo;
-            foreach (string chain in (from ? DropReason.From : DropReason.To).Select(drop))
-            {
-                yield return Regular(chain,
-                [
-                    .. chain == drop(DropReason.Rule) ? NoRule(drop(DropReason.Default), from) : Array.Empty<NftRule>(),
-                    Exprs.Rule(Exprs.InterfaceIn(incoming: from, CountSet(chain)), Exprs.Drop()),
-                    Exprs.Rule(Exprs.Drop()),
-                ]);
-            }
-
-            yield return Regular(
-                from ? DropFrom(DropReason.Closed) : DropTo(DropReason.Closed),
-                Exprs.Rule(Exprs.CountIn(ClosedCounter(from)), Exprs.Drop()));
-        }
     }
 
     internal static NftChain Hooked(string name, NftHook hook, NftRule[] rules, int priority = FilterPriority) =>

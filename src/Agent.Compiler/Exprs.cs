@@ -244,6 +244,10 @@ internal static class Exprs
     public static IEnumerable<NftExpr> InterfaceIn(bool incoming, string set) =>
         [LoadInterface(incoming), new NftExpr.Lookup(set, R0)];
 
+    /// <summary><c>iifname != @name</c></summary>
+    public static IEnumerable<NftExpr> InterfaceNotIn(bool incoming, string set) =>
+        [LoadInterface(incoming), new NftExpr.Lookup(set, R0, Negated: true)];
+
     /// <summary><c>iif 0</c>: the packet comes from this host (output hook).</summary>
     public static IEnumerable<NftExpr> HasNoIncoming() => MetaIs(NftMetaKey.Iif, Host(0));
 

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Agent.Nftables;
 
 namespace Agent.Compiler;
 
@@ -35,6 +36,10 @@ public sealed record HostFacts
 
     /// <summary>The kernel has <c>ct count</c>.</summary>
     public bool SessionLimits { get; init; } = true;
+
+    /// <summary>Families in which the kernel sends packets to an nflog group.</summary>
+    public ImmutableArray<NftFamily> LogFamilies { get; init; } =
+        [NftFamily.Inet, NftFamily.Netdev, NftFamily.Bridge];
 
     public BridgeLayer Bridge { get; init; }
 
@@ -80,6 +85,24 @@ public sealed record CompilerSettings
     /// no limit. A sixteenth of the kernel's default table; more costs too much at the limit (ARCHITECTURE.md).
     /// </summary>
     public int MaxSessionsPerVnic { get; init; } = 16_384;
+
+    /// <summary>nflog group at which dropped packets are reported.</summary>
+    public ushort LogGroup { get; init; } = 1789;
+
+    /// <summary>Dropped packets that are reported a second, per vNIC and table; 0: none are.</summary>
+    public uint DropRate { get; init; } = 10;
+
+    /// <summary>Dropped packets that are reported at once.</summary>
+    public uint DropBurst { get; init; } = 20;
+
+    /// <summary>Accepted packets that open a session and are reported a second, per vNIC and direction.</summary>
+    public uint FlowRate { get; init; } = 100;
+
+    /// <summary>vNICs (by id, or "*") whose accepted sessions are reported.</summary>
+    public ImmutableArray<string> FlowVnics { get; init; } = [];
+
+    /// <summary>Rules ("group/rule") whose accepted sessions are reported, on every vNIC.</summary>
+    public ImmutableArray<string> FlowRules { get; init; } = [];
 
     /// <summary>
     /// Whose rules are counted one by one (<see cref="RuleHits"/>): ids of vNICs and of groups, or "all"; empty:

@@ -20,6 +20,9 @@ namespace Agent.Compiler;
 /// <param name="counted">Its rules are counted one by one.</param>
 internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts host, bool counted = false)
 {
+    /// <summary>What is reported of sessions that it admits.</summary>
+    public FlowLog? Flows { get; init; }
+
     private readonly string name = Names.OfInterface(vnic.InterfaceName);
 
     public string Out => $"vnic_{name}_out";
@@ -48,18 +51,20 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
     public IEnumerable<NftChain> Chains(Datapath datapath, string profile)
     {
         NftRule[] opening = [.. Opening()];
+        NftRule[] sent = [.. opening, .. Reported(from: true)];
+        NftRule[] received = [.. opening, .. Reported(from: false)];
         string vpc = AddressClasses.NameOf(vnic.VpcId);
         string stage = Datapath.StageTo(vpc);
         yield return datapath.VnicOut(
             Out, vpc, $"{profile}_out", $"{profile}_in_reply",
             Addressed(from: true, Datapath.DropFrom(DropReason.Address)),
-            opening.Length > 0 ? Sent : stage, counted);
+            sent.Length > 0 ? Sent : stage, counted);
         yield return datapath.VnicIn(
             In, vpc, $"{profile}_in", $"{profile}_out_reply",
-            Addressed(from: false, Datapath.DropTo(DropReason.Address)), opening, counted);
-        if (opening.Length > 0)
+            Addressed(from: false, Datapath.DropTo(DropReason.Address)), received, counted);
+        if (sent.Length > 0)
         {
-            yield return Datapath.Regular(Sent, [.. opening, Exprs.Rule(Exprs.Goto(stage))]);
+            yield return Datapath.Regular(Sent, [.. sent, Exprs.Rule(Exprs.Goto(stage))]);
         }
 
         if (MaxSessions > 0)
@@ -96,6 +101,10 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
 
     // Related, and yet here: announced by a helper (Datapath.StateChains).
     private const uint Opens = CtStates.New | CtStates.Related;
+
+    // The mark still says which rule admits it. Packets of sessions that are judged again are none to report.
+    private IEnumerable<NftRule> Reported(bool from) =>
+        Flows?.Rules(from, [.. Exprs.CtState(Opens), .. Exprs.CtUnconfirmed()]) ?? [];
 
     private IEnumerable<NftRule> Opening()
     {

@@ -56,13 +56,15 @@ internal sealed partial class VnicGuard
     private const string ExtensionHeaders = "extension_headers";
 
     private readonly Vnic vnic;
+    private readonly DropLog? log;
     private readonly string name;
     private readonly OwnAddresses own4;
     private readonly OwnAddresses own6;
 
-    private VnicGuard(Vnic vnic)
+    private VnicGuard(Vnic vnic, DropLog? log)
     {
         this.vnic = vnic;
+        this.log = log;
         name = Names.OfInterface(vnic.InterfaceName);
         own4 = OwnAddresses.Of(vnic, IpFamily.V4);
         own6 = OwnAddresses.Of(vnic, IpFamily.V6);
@@ -80,9 +82,16 @@ internal sealed partial class VnicGuard
     /// <summary>Sets that the guards of all vNICs use.</summary>
     public static ImmutableArray<NftSet> SharedSets => [ExtensionHeaderSet()];
 
+    /// <summary>Where the guards of all vNICs send what they have counted, if it is reported.</summary>
+    public static IEnumerable<NftChain> SharedChains(DropLog? log) => log is null ? []
+        : SpoofKind.All.Select(kind => Datapath.Regular(ReportChain(kind),
+            log.Rule(new RecordPrefix(From: true, kind), incoming: true), Exprs.Rule(Exprs.Drop())));
+
     /// <summary>The guard of a vNIC; the earlier one if nothing of it has changed.</summary>
-    public static VnicGuard Of(Vnic vnic, VnicGuard? earlier) =>
-        earlier is not null && SameGuard(earlier.vnic, vnic) ? earlier : new VnicGuard(vnic);
+    public static VnicGuard Of(Vnic vnic, DropLog? log, VnicGuard? earlier) =>
+        earlier is not null && SameGuard(earlier.vnic, vnic) && earlier.log == log ? earlier : new VnicGuard(vnic, log);
+
+    public string Device => vnic.InterfaceName;
 
     public static string ChainName(Vnic vnic) => $"guard_{Names.OfInterface(vnic.InterfaceName)}";
 
@@ -182,8 +191,10 @@ internal sealed partial class VnicGuard
     private NftChain Regular(string part, IEnumerable<NftRule> rules) =>
         new(Name(part), Hook: null, rules.ToValueArray());
 
-    private IEnumerable<NftExpr> Drop(string kind) =>
-        Exprs.CountIn(CounterName(vnic, kind)).Concat(Exprs.Drop());
+    private IEnumerable<NftExpr> Drop(string kind) => Exprs.CountIn(CounterName(vnic, kind))
+        .Concat(log is null ? Exprs.Drop() : Exprs.Goto(ReportChain(kind)));
+
+    private static string ReportChain(string kind) => $"spoofed_{kind}";
 
     private static NftSet ExtensionHeaderSet()
     {

@@ -3,6 +3,7 @@ using System.Threading.Channels;
 using Agent.Compiler;
 using Agent.Daemon.Config;
 using Agent.Daemon.Counting;
+using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
@@ -39,10 +40,7 @@ internal static class AgentHost
         NftFeatures features = NftFeatures.Probe();
         string kernel = features.KernelRelease;
         Reconciler? reconciler = null;
-        using var firewall = new KernelFirewall(
-            config.Compiler.Table,
-            config.ProtectTables && features.OwnerPersist.Available
-                ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
+        using KernelFirewall firewall = FirewallOf(config, features);
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
         using var counts = new KernelCounts(config.Compiler);
@@ -52,6 +50,9 @@ internal static class AgentHost
         Enforcer enforcer = EnforcerOf(new CountingFirewall(firewall, book), features, config, verifier, log);
         AgentMetrics metrics = MetricsOf(version, kernel, book, Current);
         reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
+
+        using var drops = new DropReporting(
+            config, enforcer.Kernel, metrics.Registry, TimeProvider.System, log); // before the first rule reports
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
@@ -68,8 +69,8 @@ internal static class AgentHost
         var proofs = new ProofDesk(reconciler, verifier);
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book), metrics, version,
-            features, stopping.Token);
+            builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book),
+            new DropDesk(drops.Hub), metrics, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
@@ -82,10 +83,17 @@ internal static class AgentHost
         Task proving = new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token);
         Task looking = new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log)
             .RunAsync(stopping.Token);
+        Task reporting = drops.RunAsync(reconciler.WaitForStateAsync, stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(loop, following, auditing, watching, proving, looking, counting).ConfigureAwait(false);
+        await Task.WhenAll(loop, following, auditing, watching, proving, looking, counting, reporting)
+            .ConfigureAwait(false);
         return 0;
     }
+
+    private static KernelFirewall FirewallOf(DaemonConfig config, NftFeatures features) => new(
+        config.Compiler.Table,
+        config.ProtectTables && features.OwnerPersist.Available
+            ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
 
     private static Enforcer EnforcerOf(
         IFirewall firewall, NftFeatures features, DaemonConfig config, Verifier verifier, ILogger log) =>
@@ -114,6 +122,7 @@ internal static class AgentHost
         NetdevHooksByName = features.NetdevHookByName.Available,
         TimeoutProtocols = features.CtTimeout.Available ? SessionTimes.Accepted(NftFeatures.Accepted) : [],
         SessionLimits = features.ConnLimit.Available,
+        LogFamilies = [.. features.LogFamilies],
         Bridge = !features.BridgeFilter.Available ? BridgeLayer.None
             : config.EnforceBridges && features.BridgeConntrack.Available ? BridgeLayer.Open : BridgeLayer.Closed,
         BridgeObstacle = !config.EnforceBridges ? "enforce_bridges is off"
@@ -152,6 +161,7 @@ internal static class AgentHost
             Feature("bridge-conntrack", features.BridgeConntrack,
                 "vNICs that are bridge ports can be enforced (module nf_conntrack_bridge, Linux 5.3)"),
             Feature("ct-timeout", features.CtTimeout, "idle times per vNIC (CONFIG_NF_CT_NETLINK_TIMEOUT)"),
+            Feature("packet-log", features.PacketLog, "dropped packets are reported (module nfnetlink_log)"),
             Feature("ct-count", features.ConnLimit, "session limits per vNIC (module nft_connlimit)"),
         ];
 
@@ -173,8 +183,8 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, AgentMetrics metrics, string version,
-        NftFeatures features, CancellationToken stopping)
+        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops,
+        AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -201,6 +211,7 @@ internal static class AgentHost
             proofs,
             staged,
             rules,
+            drops,
             config,
             stopping));
         WebApplication app = builder.Build();

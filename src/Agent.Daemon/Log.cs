@@ -99,6 +99,15 @@ internal static partial class Log
     [LoggerMessage(307, LogLevel.Warning, "counters are not saved, and would begin again after a reboot: {Reason}")]
     public static partial void CountersUnsaved(this ILogger log, string reason);
 
+    [LoggerMessage(350, LogLevel.Warning, "dropped packets are not reported: nflog group {Group}: {Reason}")]
+    public static partial void DropsUnread(this ILogger log, ushort group, string reason);
+
+    [LoggerMessage(351, LogLevel.Warning, "records of dropped packets cannot be written to {Path}: {Reason}")]
+    public static partial void DropFileUnwritable(this ILogger log, string path, string reason);
+
+    [LoggerMessage(352, LogLevel.Information, "{Record}")]
+    public static partial void Dropped(this ILogger log, string record);
+
     [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]
     public static partial void LoopFailed(this ILogger log, string step, Exception exception);
 }

@@ -292,7 +292,8 @@ internal sealed partial class ProgramRun
         set = SetOf(name);
         if (set is null || !SetSearch.IsReadable(set))
         {
-            unknown ??= set is null ? $"set {name} does not exist" : $"set {name} has a key of unknown width";
+            unknown ??= set is null ? $"set {name} does not exist"
+                : $"set {name} has a key of unknown width, or a rate decides";
             return false;
         }
 

@@ -139,6 +139,11 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
     private NftVerdict? RunRule(NftChain chain, int index)
     {
         NftRule rule = chain.Rules[index];
+        if (Onlooking.Is(rule))
+        {
+            return null;
+        }
+
         registers.Clear();
         matched.Clear();
         NftVerdict? verdict = null;

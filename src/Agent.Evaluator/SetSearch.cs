@@ -16,9 +16,14 @@ internal static class SetSearch
         : set.Key.Count == 1 ? FindRange(set, key)
         : FindBox(set, key);
 
-    /// <summary>Whether the widths of all key fields are known.</summary>
+    /// <summary>Whether the widths of all key fields are known, and a key that is there always matches.</summary>
     public static bool IsReadable(NftSet set)
     {
+        if (set.Limit is not null)
+        {
+            return false;
+        }
+
         foreach (NftType field in set.Key)
         {
             if (field is NftType.Verdict or NftType.Integer || !Enum.IsDefined(field))

@@ -14,6 +14,7 @@ public sealed record NftFeature(bool Available, string Detail);
 /// <param name="BridgeConntrack">`ct` in the bridge family (nf_conntrack_bridge).</param>
 /// <param name="CtTimeout">Conntrack timeout objects.</param>
 /// <param name="ConnLimit">`ct count`.</param>
+/// <param name="PacketLog">Packets are sent to an nflog group, in every family of ours.</param>
 /// <param name="KernelRelease">As uname prints it.</param>
 public sealed record NftFeatures(
     NftFeature OwnerPersist,
@@ -22,8 +23,12 @@ public sealed record NftFeatures(
     NftFeature BridgeConntrack,
     NftFeature CtTimeout,
     NftFeature ConnLimit,
+    NftFeature PacketLog,
     string KernelRelease)
 {
+    /// <summary>Families in which packets are sent to an nflog group.</summary>
+    public IReadOnlyList<NftFamily> LogFamilies { get; init; } = [];
+
     private const string Scratch = "sg_agent_probe";
 
     /// <summary>
@@ -49,6 +54,8 @@ public sealed record NftFeatures(
     {
         using var plain = new NftConnection();
         using var owning = new NftConnection(TableOwnership.OwnedAndPersistent);
+        NftFamily[] logged = [.. ((NftFamily[])[NftFamily.Inet, NftFamily.Netdev, NftFamily.Bridge]).Where(family =>
+            AskExpr(plain, "log", family, new NftExpr.Log(1, null, 0, 0)).Available)];
         return new NftFeatures(
             Ask(owning, "table with owner and persist", new NftOp.AddTable(NftFamily.Inet, Scratch)),
             Ask(
@@ -74,7 +81,12 @@ public sealed record NftFeatures(
                 new NftOp.AddObject(
                     NftFamily.Inet, Scratch, new NftObject.CtTimeout("probe", 2, 17, [new CtTimeoutValue(1, 30)]))),
             AskExpr(plain, "ct count", NftFamily.Inet, new NftExpr.ConnLimit(1, Over: true)),
-            KernelReleaseNow());
+            new NftFeature(logged.Length == 3,
+                $"log to an nflog group: accepted in {(logged.Length == 0 ? "no family" : string.Join(", ", logged))}"),
+            KernelReleaseNow())
+        {
+            LogFamilies = logged,
+        };
     }
 
     /// <summary>The release of the running kernel, for messages that name a version.</summary>

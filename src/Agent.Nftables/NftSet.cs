@@ -60,6 +60,12 @@ public sealed record NftSet(
     /// are read.</summary>
     public string? Unexpected { get; init; }
 
+    /// <summary>
+    /// Each element has a rate of its own; being looked up beyond it is no match. How much of it is left is not part of
+    /// the value. Null: none has. Not beside <see cref="Counters"/>.
+    /// </summary>
+    public NftExpr.Limit? Limit { get; init; }
+
     /// <summary>Bytes of one key bound, each field padded to four (nftables-facts.md 1.5).</summary>
     public int KeyBytes => KeyLength(Key);
 

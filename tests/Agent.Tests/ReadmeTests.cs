@@ -4,6 +4,7 @@ using Agent.Cli;
 using Agent.Daemon;
 using Agent.Daemon.Config;
 using Agent.Daemon.Counting;
+using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Sessions;
 using Agent.Nftables;
@@ -41,6 +42,7 @@ public sealed partial class ReadmeTests
             file: null, TimeProvider.System, NullLogger.Instance));
         HostMetrics.Add(metrics.Registry, () => AgentState.Initial);
         SessionMetrics.Add(metrics.Registry, () => AgentState.Initial, (_, _, _) => true, TimeProvider.System);
+        _ = new DropMetrics(metrics.Registry);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =
@@ -84,10 +86,10 @@ public sealed partial class ReadmeTests
     private static IEnumerable<string> KnownSettings()
     {
         string[] sections =
-            ["grpc", "grpc.tls", "metrics", "metrics.tls", "semantics", "limits", "conntrack", "sessions"];
+            ["grpc", "grpc.tls", "metrics", "metrics.tls", "semantics", "limits", "conntrack", "sessions", "drops"];
         const string Text = """
             {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0,"tls":{"?":0}},"semantics":{"?":0},"limits":{"?":0},
-            "conntrack":{"?":0},"sessions":{"?":0}}
+            "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0}}
             """;
         foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
         {

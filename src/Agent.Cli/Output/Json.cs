@@ -13,6 +13,9 @@ internal static class Json
         JsonFormatter.Settings.Default
             .WithPreserveProtoFieldNames(true).WithIndentation().WithFormatDefaultValues(true));
 
+    private static readonly JsonFormatter Plain = new(
+        JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithFormatDefaultValues(true));
+
     private static readonly JsonFormatter Sparse = new(
         JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithIndentation());
 
@@ -27,6 +30,9 @@ internal static class Json
 
     /// <summary>States: what a person would write in a file.</summary>
     public static string State(IMessage message) => Sparse.Format(message) + "\n";
+
+    /// <summary>One message on one line: for answers that have no end.</summary>
+    public static string Line(IMessage message) => Plain.Format(message) + "\n";
 
     /// <summary>{ "name": [ ... ] }, where a verb answers with one of a message's lists.</summary>
     public static string List(string name, IEnumerable<IMessage> messages) => Document(json =>

@@ -63,7 +63,7 @@ internal static class SessionText
         })]);
     }
 
-    private static string Ends(Packet packet) => packet.SourcePort == 0 && packet.DestinationPort == 0
+    public static string Ends(Packet packet) => packet.SourcePort == 0 && packet.DestinationPort == 0
         ? $"{packet.Protocol} {packet.Source} -> {packet.Destination}"
         : $"{packet.Protocol} {With(packet.Source, packet.SourcePort)} "
             + $"-> {With(packet.Destination, packet.DestinationPort)}";

@@ -77,13 +77,15 @@ internal static class ConfigReader
         Section conntrack = root.Child("conntrack");
         Section sessions = root.Child("sessions");
         Section metrics = root.Child("metrics");
+        Section drops = root.Child("drops");
         (ushort zoneFirst, ushort zoneLast) = ReadZones(conntrack, defaults.Compiler);
         var config = new DaemonConfig
         {
             StateDirectory = root.Path("state_directory", defaults.StateDirectory),
             Grpc = ReadGrpc(root.Child("grpc"), defaults.Grpc),
             Metrics = ReadMetrics(metrics, defaults.Metrics),
-            Compiler = new CompilerSettings
+            Drops = ReadDrops(drops, defaults.Drops),
+            Compiler = ReadRates(drops, defaults.Compiler) with
             {
                 Table = root.Name("table", defaults.Compiler.Table),
                 ManagedInterfaces = root.Patterns("managed_interfaces", defaults.Compiler.ManagedInterfaces),
@@ -115,12 +117,35 @@ internal static class ConfigReader
             ProtectTables = root.Flag("protect_tables", defaults.ProtectTables),
             ManageSysctls = conntrack.Flag("manage_sysctls", defaults.ManageSysctls),
         };
+        drops.Finish();
         conntrack.Finish();
         sessions.Finish();
         metrics.Finish();
         root.Finish();
         return config;
     }
+
+    private static DropsConfig ReadDrops(Section section, DropsConfig defaults) => new()
+    {
+        Kept = section.NumberOrZero("kept", defaults.Kept, 100_000),
+        Journal = section.Flag("journal", defaults.Journal),
+        File = section.PathOrNone("file", defaults.File),
+        FileMaxMegabytes = section.Number("file_max_mb", defaults.FileMaxMegabytes),
+        FileKeep = section.NumberOrZero("file_keep", defaults.FileKeep, 1000),
+    };
+
+    private static CompilerSettings ReadRates(Section section, CompilerSettings defaults) => defaults with
+    {
+        LogGroup = (ushort)section.NumberOrZero("group", defaults.LogGroup, ushort.MaxValue),
+        DropRate = (uint)section.NumberOrZero("per_second", (int)defaults.DropRate, MaxRate),
+        DropBurst = (uint)section.Number("burst", (int)defaults.DropBurst),
+        FlowRate = (uint)section.NumberOrZero("flows_per_second", (int)defaults.FlowRate, MaxRate),
+        FlowVnics = section.Texts("flow_vnics", defaults.FlowVnics),
+        FlowRules = section.Texts("flow_rules", defaults.FlowRules),
+    };
+
+    /// <summary>Records a second: more from one vNIC is no sample.</summary>
+    private const int MaxRate = 100_000;
 
     private static (ushort First, ushort Last) ReadZones(Section section, CompilerSettings defaults)
     {

@@ -41,6 +41,8 @@ internal sealed record DaemonConfig
 
     public MetricsConfig Metrics { get; init; } = new();
 
+    public DropsConfig Drops { get; init; } = new();
+
     public CompilerSettings Compiler { get; init; } = CompilerSettings.Default;
 
     public PolicySettings Semantics { get; init; } = PolicySettings.Default;
@@ -124,6 +126,25 @@ internal sealed record MetricsConfig
 
 /// <summary>PEM files. Without an authority, anybody may read.</summary>
 internal sealed record MetricsTlsConfig(string Certificate, string Key, string? ClientCa);
+
+/// <summary>Who is told of packets that the kernel reports; what it reports is in the compiler's settings.</summary>
+internal sealed record DropsConfig
+{
+    /// <summary>Records that are kept for who asks later.</summary>
+    public int Kept { get; init; } = 1000;
+
+    /// <summary>A line of JSON for each to the journal.</summary>
+    public bool Journal { get; init; }
+
+    /// <summary>A line of JSON for each to this file; empty: to none.</summary>
+    public string File { get; init; } = "";
+
+    /// <summary>Size at which the file is put aside.</summary>
+    public int FileMaxMegabytes { get; init; } = 64;
+
+    /// <summary>How many of those put aside are kept.</summary>
+    public int FileKeep { get; init; } = 4;
+}
 
 /// <summary>A configuration, or everything that is wrong with it.</summary>
 internal sealed record ConfigResult(DaemonConfig? Config, ImmutableArray<PolicyFault> Faults);

@@ -47,16 +47,23 @@ internal sealed class Section(
 
     public string Text(string key, string fallback) => Scalar(key) ?? fallback;
 
-    public string Path(string key, string fallback)
+    public string Path(string key, string fallback) => Absolute(key, Text(key, fallback), orNone: false);
+
+    private string Absolute(string key, string value, bool orNone)
     {
-        string value = Text(key, fallback);
-        if (!value.StartsWith('/'))
+        if (!value.StartsWith('/') && !(orNone && value.Length == 0))
         {
             Fault(key, $"'{value}' is not an absolute path", "Begin it with '/'.");
         }
 
         return value;
     }
+
+    /// <summary>Empty: none.</summary>
+    public string PathOrNone(string key, string fallback) => Absolute(key, Text(key, fallback), orNone: true);
+
+    public ImmutableArray<string> Texts(string key, ImmutableArray<string> fallback) =>
+        Elements(key) is string[] texts ? [.. texts] : fallback;
 
     public string ExistingFile(string key)
     {
@@ -141,9 +148,6 @@ internal sealed class Section(
 
         return [.. texts];
     }
-
-    public ImmutableArray<string> Texts(string key, ImmutableArray<string> fallback) =>
-        Elements(key) is { } texts ? [.. texts] : fallback;
 
     public ImmutableArray<T> List<T>(string key, ImmutableArray<T> fallback, string what, Func<string, T?> parse)
         where T : struct

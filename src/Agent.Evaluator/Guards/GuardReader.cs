@@ -40,6 +40,11 @@ internal sealed class GuardReader(GuardTable table, FrameShape shape, string dev
     {
         registers.Clear();
         steps.Clear();
+        if (Onlooking.Is(rule))
+        {
+            return [];
+        }
+
         foreach (NftExpr expr in rule.Exprs)
         {
             GuardStep? last = Add(expr);

@@ -100,7 +100,8 @@ internal sealed class BridgeProofs
     private VnicProof.Unknown? FrameReads()
     {
         NftExpr? reads = ruleset.Tables.Where(table => table.Family == NftFamily.Bridge)
-            .SelectMany(table => table.Chains).SelectMany(chain => chain.Rules).SelectMany(rule => rule.Exprs)
+            .SelectMany(table => table.Chains).SelectMany(chain => Onlooking.Without(chain).Rules)
+            .SelectMany(rule => rule.Exprs)
             .FirstOrDefault(expr => expr is not (NftExpr.Meta { Key: NftMetaKey.IifName or NftMetaKey.OifName }
                 or NftExpr.Cmp or NftExpr.Lookup or NftExpr.ObjectRef or NftExpr.VerdictIs));
         return reads is null ? null

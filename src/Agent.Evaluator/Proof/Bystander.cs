@@ -168,6 +168,12 @@ public sealed class Bystander
 
         public void Walk(NftRule rule, Mark state)
         {
+            if (Onlooking.Is(rule))
+            {
+                next.Add(state);
+                return;
+            }
+
             foreach (NftExpr expr in rule.Exprs)
             {
                 if (table.objection is not null)

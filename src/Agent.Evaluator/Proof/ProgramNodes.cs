@@ -205,6 +205,7 @@ internal sealed class ProgramNodes
         var used = new Dictionary<string, NftObject?>(StringComparer.Ordinal);
         bool closed = true;
         Reads reads = Reads.None;
+        chain = Onlooking.Without(chain);
         foreach (NftExpr expr in chain.Rules.SelectMany(rule => rule.Exprs))
         {
             reads |= ReadsOf(expr);

@@ -159,7 +159,7 @@ internal sealed class NftRuleText(NftTable table)
     }
 
     /// <summary>nft src/statement.c: packets without the default burst of 5; bytes in the largest whole unit.</summary>
-    private static string LimitText(NftExpr.Limit limit)
+    internal static string LimitText(NftExpr.Limit limit)
     {
         string over = limit.Over ? "over " : "";
         string unit = limit.UnitSeconds switch

@@ -130,6 +130,7 @@ public static class NftText
         text.Append(set.Size is { } size ? string.Create(CultureInfo.InvariantCulture, $"\t\tsize {size}\n") : "");
         text.Append(set.Interval ? "\t\tflags interval\n" : "");
         text.Append(set.Counters ? "\t\tcounter\n" : "");
+        text.Append(set.Limit is { } limit ? $"\t\t{NftRuleText.LimitText(limit)}\n" : "");
         PrintElements(text, set);
         text.Append("\t}\n\n");
     }

@@ -80,7 +80,7 @@ internal sealed class ElementReader
                 case NftaSetElem.Flags: flags = attr.U32Be(); break;
                 case NftaSetElem.Data: ReadData(attr, data); break;
                 case NftaSetElem.Objref: NftElements.PutName(data[..NftElements.NameBytes], attr.Text()); break;
-                case NftaSetElem.Expr: count = ReadCounter(attr.Nested); break;
+                case NftaSetElem.Expr: count = ReadExpr(attr.Nested); break;
                 case NftaSetElem.Userdata: break; // nft's notes
                 default: Unexpected = $"element attribute {attr.Type}"; break;
             }
@@ -133,8 +133,13 @@ internal sealed class ElementReader
         value.CopyTo(data);
     }
 
-    private PacketCount ReadCounter(NlAttrs expr)
+    private PacketCount ReadExpr(NlAttrs expr)
     {
+        if (set.Limit is not null && set.Limit.Equals(NftExpr.ReadElement(expr)))
+        {
+            return default;
+        }
+
         NlAttrs data = default;
         foreach (NlAttr attr in expr)
         {

@@ -37,9 +37,9 @@ internal static class SetCodec
         writer.PutU32Be(NftaSet.Id, id);
         WriteDescription(writer, set);
         writer.PutBytes(NftaSet.Userdata, Userdata(set));
-        if (set.Counters)
+        if (ExprOf(set) is NftExpr each)
         {
-            new NftExpr.Counter().Write(writer, NftaSet.Expr);
+            each.Write(writer, NftaSet.Expr);
         }
     }
 
@@ -60,7 +60,7 @@ internal static class SetCodec
                 case NftaSet.DataLen: read.DataLength = attr.U32Be(); break;
                 case NftaSet.ObjType: read.ObjectType = attr.U32Be(); break;
                 case NftaSet.Desc: read.Size = ReadSize(attr.Nested); break;
-                case NftaSet.Expr: read.Counters = NftExpr.ReadElement(attr.Nested) is NftExpr.Counter; break;
+                case NftaSet.Expr: ReadExpr(NftExpr.ReadElement(attr.Nested), ref read); break;
                 case NftaSet.Policy or NftaSet.Id or NftaSet.Userdata or NftaSet.Handle: break;
                 case NftaSet.Type or NftaSet.Count or NftaSet.GcInterval: break; // the kernel's own bookkeeping
                 default: read.Unexpected = $"set attribute {attr.Type}"; break; // timeouts, further expressions
@@ -70,7 +70,17 @@ internal static class SetCodec
         return (read.Table ?? "", Build(read));
     }
 
+    /// <summary>What the kernel gives each element; null: nothing.</summary>
+    internal static NftExpr? ExprOf(NftSet set) => set.Counters ? new NftExpr.Counter() : set.Limit;
+
     internal static bool IsConcat(NftSet set) => set.Key.Count > 1;
+
+    private static void ReadExpr(NftExpr each, ref SetAttrs read)
+    {
+        read.Counters = each is NftExpr.Counter;
+        read.Limit = each as NftExpr.Limit;
+        read.Unexpected ??= read.Counters || read.Limit is not null ? null : $"elements with {each}";
+    }
 
     private static NftSet Build(in SetAttrs read)
     {
@@ -91,6 +101,7 @@ internal static class SetCodec
             NftElements.Empty(NftElements.RowLength(key, interval, kind)))
         {
             Unexpected = read.Unexpected,
+            Limit = read.Limit,
         };
     }
 
@@ -248,6 +259,7 @@ internal static class SetCodec
         public uint ObjectType;
         public uint? Size;
         public bool Counters;
+        public NftExpr.Limit? Limit;
         public string? Unexpected;
     }
 }

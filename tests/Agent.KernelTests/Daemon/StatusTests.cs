@@ -85,7 +85,7 @@ public sealed class StatusTests
         Assert.Equal(Environment.MachineName, status.Host);
         Assert.InRange(status.AppliedAt.ToDateTime(), DateTime.UtcNow.AddMinutes(-2), DateTime.UtcNow);
         Assert.Equal(
-            ["bridge-conntrack", "ct-count", "ct-timeout", "netdev-hook-by-name", "table-owner-persist"],
+            ["bridge-conntrack", "ct-count", "ct-timeout", "netdev-hook-by-name", "packet-log", "table-owner-persist"],
             status.KernelFeatures.Select(f => f.Name).Order(StringComparer.Ordinal));
         Assert.All(status.KernelFeatures, feature => Assert.NotEmpty(feature.Detail));
         Assert.True(status.KernelFeatures.Single(f => f.Name == "table-owner-persist").Present);

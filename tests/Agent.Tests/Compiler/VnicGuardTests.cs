@@ -77,11 +77,18 @@ public sealed class VnicGuardTests
         {
             NftChain[] chains = [.. guards.Chains.Where(c => Compiled.OwnerOf(c.Name) == (null, vnic.Id))];
             Assert.Equal(vnic.SourceDestinationCheck ? 7 : 5, chains.Length);
-            Assert.All(chains, chain => Assert.Contains(new NftExpr.VerdictIs(NftVerdict.Drop), chain.Rules[^1].Exprs));
+            Assert.All(chains, chain => Assert.Contains(chain.Rules[^1].Exprs, expr =>
+                expr is NftExpr.VerdictIs { Verdict: { Code: NftVerdictCode.Goto, Chain: string report } }
+                && report.StartsWith("spoofed_", StringComparison.Ordinal)));
             Assert.Equal(9, guards.Objects.Count(item => Compiled.OwnerOf(item.Name) == (null, vnic.Id)));
         }
 
-        Assert.Equal(["extension_headers", "net4_tap-many", "net6_tap-many", "own4_tap-hosts", "own6_tap-hosts"],
+        NftChain[] reports = [.. guards.Chains.Where(c => c.Name.StartsWith("spoofed_", StringComparison.Ordinal))];
+        Assert.Equal(SpoofKind.All.Length, reports.Length);
+        Assert.All(reports, chain => Assert.Equal(
+            new NftRule([new NftExpr.VerdictIs(NftVerdict.Drop)]), chain.Rules[^1]));
+        Assert.Equal(
+            ["extension_headers", "log_10_20", "net4_tap-many", "net6_tap-many", "own4_tap-hosts", "own6_tap-hosts"],
             guards.Sets.Select(set => set.Name));
     }
 
@@ -180,9 +187,8 @@ public sealed class VnicGuardTests
 
     private static string? CounterOf(Trace trace)
     {
-        TraceStep last = trace.Steps[^1];
-        NftChain chain = Compiled.Ruleset.Tables.Single(table => table.Family == NftFamily.Netdev)
-            .Chains.Single(one => one.Name == last.Chain);
-        return chain.Rules[last.Rule].Exprs.OfType<NftExpr.ObjectRef>().SingleOrDefault()?.Name;
+        NftTable guards = Compiled.Ruleset.Tables.Single(table => table.Family == NftFamily.Netdev);
+        return trace.Steps.SelectMany(step => guards.Chains.Single(one => one.Name == step.Chain)
+            .Rules[step.Rule].Exprs.OfType<NftExpr.ObjectRef>()).SingleOrDefault()?.Name;
     }
 }

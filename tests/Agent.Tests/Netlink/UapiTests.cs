@@ -14,6 +14,7 @@ public class UapiTests
     [
         "linux/netlink.h", "linux/rtnetlink.h", "linux/if.h", "linux/if_link.h", "linux/netfilter.h",
         "linux/netfilter/nfnetlink.h", "linux/netfilter/nf_tables.h",
+        "linux/netfilter/nfnetlink_log.h",
     ];
 
     /// <summary>Enumerations of the value types: their C prefix.</summary>
@@ -83,8 +84,8 @@ public class UapiTests
         Type[] classes =
         [
             .. typeof(NlWriter).Assembly.GetTypes().Where(type => type.IsAbstract && type.IsSealed
-                && type.Namespace is "Agent.Netlink" or "Agent.Netlink.Route"
-                && type.Name is not ("LinkCodec" or "NlmFAck" or "HostFile")),
+                && type.Namespace is "Agent.Netlink" or "Agent.Netlink.Route" or "Agent.Netlink.Nflog"
+                && type.Name is not ("LinkCodec" or "NlmFAck" or "HostFile" or "NflogCodec")),
             .. typeof(NftExpr).Assembly.GetTypes().Where(type => type.IsAbstract && type.IsSealed
                 && type.Namespace == "Agent.Nftables.Wire" && type.Name.StartsWith("Nf", StringComparison.Ordinal)
                 && type.Name != "NfMessage"),
@@ -110,7 +111,8 @@ public class UapiTests
         {
             string text = File.ReadAllText(Path.Combine("/usr/include", header));
             foreach (Match match in Regex.Matches(
-                text, @"\b(?:NLM|NFNL|NFT|NFTA|NFPROTO|RTM|RTNLGRP|IFLA|IFF|IF|NLMSG|NLMSGERR)_[A-Z0-9_]+\b"))
+                text,
+                @"\b(?:NLM|NFNL|NFULNL|NFULA|NFT|NFTA|NFPROTO|RTM|RTNLGRP|IFLA|IFF|IF|NLMSG|NLMSGERR)_[A-Z0-9_]+\b"))
             {
                 names.TryAdd(Normal(match.Value), match.Value);
             }

@@ -80,6 +80,7 @@ public class GoldenTests
         NftExpr.VerdictIs verdict => $"verdict {verdict.Verdict.Code}",
         NftExpr.Payload load => $"payload {load.Base} {load.Dreg}",
         NftExpr.Range range => $"range {range.Sreg}", // nft itself sends it for "!=" only
+        NftExpr.Log { SnapLength: 0, QueueThreshold: 0 } => "log with a prefix",
         NftExpr.ConnLimit limit => $"connlimit {limit.Over}",
         NftExpr.Lookup lookup => $"lookup {lookup.Sreg} {lookup.Negated}",
         NftExpr.LookupData lookup => $"map {lookup.Sreg} {lookup.Dreg}",

@@ -107,12 +107,14 @@ public class PlanTests
             Ruleset before = Compile(state);
             RandomStates.Change(state, random);
             Plan plan = Plan.Between(before, Compile(state));
-            HashSet<string> old = [.. before.Tables.SelectMany(table => table.Chains.Select(chain => chain.Name)
-                .Concat(table.Sets.Select(set => set.Name)))];
+            HashSet<(NftFamily, string)> old = [.. before.Tables.SelectMany(table => table.Chains
+                .Select(chain => chain.Name).Concat(table.Sets.Select(set => set.Name))
+                .Select(name => (table.Family, name)))];
             Assert.All(plan.Prepare, op => Assert.True(
                 op is NftOp.AddChain or NftOp.AddRule or NftOp.AddSet or NftOp.AddElements or NftOp.AddObject
                     or NftOp.AddTable, $"{op}"));
-            Assert.All(plan.Prepare, op => Assert.DoesNotContain(op.ObjectName, op is NftOp.AddTable ? [] : old));
+            Assert.All(plan.Prepare, op => Assert.DoesNotContain(
+                (op.Family, op.ObjectName), op is NftOp.AddTable ? [] : old));
             Assert.All(plan.Cleanup, op => Assert.True(
                 op is NftOp.FlushChain or NftOp.DeleteChain or NftOp.DeleteSet or NftOp.DeleteObject
                     or NftOp.DeleteElements, $"{op}"));

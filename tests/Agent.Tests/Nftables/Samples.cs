@@ -145,6 +145,13 @@ public static class Samples
             new NftExpr.VerdictIs(NftVerdict.Drop)));
         yield return ("log prefix \"sg drop\" group 5 snaplen 128 queue-threshold 64",
             Rule(new NftExpr.Log(5, "sg drop", 128, 64)));
+        yield return ("iifname @rates log prefix \"sg from rule\" group 1789", Rule(
+            new NftExpr.Meta(NftMetaKey.IifName, R0), new NftExpr.Lookup("rates", R0),
+            new NftExpr.Log(1789, "sg from rule", 0, 0)));
+        yield return ("oifname != @rates limit rate 10/second burst 20 packets log prefix \"sg to closed\" group 1789",
+            Rule(new NftExpr.Meta(NftMetaKey.OifName, R0), new NftExpr.Lookup("rates", R0, true),
+                new NftExpr.Limit(10, 1, 20, NftLimitType.Packets, false),
+                new NftExpr.Log(1789, "sg to closed", 0, 0)));
         yield return ("ct count over 100 drop",
             Rule(new NftExpr.ConnLimit(100, true), new NftExpr.VerdictIs(NftVerdict.Drop)));
         yield return ("notrack", Rule(new NftExpr.NoTrack()));
@@ -293,6 +300,10 @@ public static class Samples
                 Row(Bytes(11, 0, 0, 0), Bytes(11, 0, 0, 0), Host(2)),
                 Row(Bytes(11, 0, 0, 1), Bytes(11, 0, 0, 9), Host(1)),
                 Row(Bytes(192, 0, 0, 0), Bytes(255, 255, 255, 255), Host(3))),
+            Set("rates", name, false, NftSetKind.Set, null, false, Row(Name("eth0"))) with
+            {
+                Limit = new NftExpr.Limit(10, 1, 20, NftLimitType.Packets, false),
+            },
             Set("runs", [NftType.Mark, NftType.InetProto, NftType.InetService], true, NftSetKind.Set, null, false,
                 Row(Host(7), Bytes(6, 0, 0, 0, 0, 80, 0, 0), Host(7), Bytes(6, 0, 0, 0, 0, 90, 0, 0))),
             Set("six", [NftType.Ipv6Addr, NftType.InetProto, NftType.InetService], false, NftSetKind.Set, null, false,

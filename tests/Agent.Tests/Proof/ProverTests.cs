@@ -70,6 +70,10 @@ public sealed class ProverTests
             rich with { Settings = rich.Settings with { EpochMask = 0x00ff0000, ManagedInterfaces = [] } },
             rich with { Settings = rich.Settings with { AdoptsSessions = true }, Adopting = ["one"] },
             rich with { Host = rich.Host with { TimeoutProtocols = [], SessionLimits = false } },
+            rich with { Host = rich.Host with { LogFamilies = [] } },
+            rich with { Settings = rich.Settings with { DropRate = 0 } },
+            rich with { Settings = rich.Settings with { DropRate = 7, DropBurst = 1, FlowVnics = ["*"] } },
+            rich with { Settings = rich.Settings with { FlowVnics = ["two"], FlowRules = ["web/r1", "web/r12"] } },
             rich with { Settings = rich.Settings with { ExpandedPorts = 0 } },
             rich with { Settings = rich.Settings with { RuleHits = ["all"] } },
             rich with
