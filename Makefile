@@ -5,7 +5,7 @@ CONFIGURATION_DIR = $(shell echo $(CONFIGURATION) | tr A-Z a-z)
 BIN = artifacts/bin
 AOT_DIR = artifacts/aot
 RUNTIME = linux-x64
-TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4
+TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4 prometheus
 SG_AGENTD ?= $(CURDIR)/$(BIN)/Agent.Daemon/$(CONFIGURATION_DIR)/sg-agentd
 SGCTL ?= $(CURDIR)/$(BIN)/Agent.Cli/$(CONFIGURATION_DIR)/sgctl
 LAB = SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) $(BIN)/Agent.Lab/$(CONFIGURATION_DIR)/sg-lab
@@ -20,7 +20,7 @@ export DOTNET_NOLOGO = 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing (nftables, iproute2, ping, a C compiler), check the SDK, restore packages
+setup: ## install what is missing (nftables, iproute2, ping, a C compiler, Prometheus), check the SDK, restore packages
 	@missing=$$(for p in $(TOOLS); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok' || echo $$p; done); \
 	if [ -n "$$missing" ]; then apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; fi

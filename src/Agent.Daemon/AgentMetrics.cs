@@ -50,6 +50,11 @@ internal sealed class AgentMetrics
         proofs = make.CreateCounter("sg_agent_proofs_total",
             "Proofs that a ruleset does with every packet what the policy says, by what they showed.",
             new CounterConfiguration { LabelNames = ["result"] });
+        foreach (ProofOutcome outcome in Enum.GetValues<ProofOutcome>())
+        {
+            proofs.WithLabels(Word(outcome)).Inc(0); // the first one is an increase only of something that is there
+        }
+
         unproved = make.CreateGauge("sg_agent_unproved_vnics", "vNICs that the last proof did not prove.");
         messages = make.CreateCounter("sg_agent_netlink_messages_total", "Messages in committed transactions.");
         bytes = make.CreateCounter("sg_agent_netlink_bytes_total", "Bytes in committed transactions.");
@@ -141,7 +146,7 @@ internal sealed class AgentMetrics
     public void Proved(ProofResult result)
     {
         prove.Observe(result.Took.TotalSeconds);
-        proofs.WithLabels(result.Outcome.ToString().ToLowerInvariant()).Inc();
+        proofs.WithLabels(Word(result.Outcome)).Inc();
         unproved.Set(result.IsPending ? result.Of.Request.Policy.Vnics.Count : result.Faults.Count());
     }
 
@@ -155,7 +160,7 @@ internal sealed class AgentMetrics
     public void Verified(VerificationResult result)
     {
         verify.Observe(result.Took.TotalSeconds);
-        verifications.WithLabels(result.Outcome.ToString().ToLowerInvariant()).Inc();
+        verifications.WithLabels(Word(result.Outcome)).Inc();
     }
 
     /// <summary>Counts a pass. Series of vNICs that are gone, and that it does not name, end.</summary>
@@ -176,6 +181,8 @@ internal sealed class AgentMetrics
     }
 
     private static double Seconds(DateTimeOffset? time) => (time?.ToUnixTimeMilliseconds() ?? 0) / 1000.0;
+
+    private static string Word(Enum outcome) => outcome.ToString().ToLowerInvariant();
 
     private static Histogram Duration(MetricFactory make, string name, string help) =>
         make.CreateHistogram(name, help, new HistogramConfiguration { Buckets = DurationBuckets });

@@ -137,7 +137,8 @@ public sealed class CarriedCounterTests(ITestOutputHelper output)
             await Task.Delay(20, CancellationToken.None);
             scrapes++;
             foreach ((string name, double value) in page.Samples
-                .Where(one => one.Key.StartsWith("sg_agent_vnic_", StringComparison.Ordinal)))
+                .Where(one => one.Key.StartsWith("sg_agent_vnic_", StringComparison.Ordinal)
+                    && one.Key.Contains("_total{", StringComparison.Ordinal)))
             {
                 Assert.True(value >= seen.GetValueOrDefault(name), $"{name} fell from {seen.GetValueOrDefault(name)}");
                 seen[name] = value;
