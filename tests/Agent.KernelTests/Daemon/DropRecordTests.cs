@@ -272,7 +272,8 @@ public sealed class DropRecordTests
     {
         await using DaemonLab lab = await DaemonLab.StartAsync();
         await lab.ApplyAsync(Guarded());
-        Assert.Equal("no records are kept that fit\n", Run(lab, "drops").Output);
+        string[] ours = ["drops", "--vnic", "eni-e1"]; // hosts and guests speak unasked: of closed devices, of groups
+        Assert.Equal("no records are kept that fit\n", Run(lab, ours).Output);
         await using (Watch watch = Watch.On(lab))
         {
             await SendAsync(lab, lab.E2, lab.E1, 47_001, 22);
@@ -283,11 +284,11 @@ public sealed class DropRecordTests
         Assert.Matches(
             @"^\d\d:\d\d:\d\d\.\d{3} eni-e1 in udp 10\.0\.0\.5:47001 -> 10\.0\.0\.8:22 \d+ B: rule sg-a/r1, "
             + @"02:00:00:00:00:01\n\S+ eni-e1 in udp 10\.0\.0\.5:47002 -> 10\.0\.0\.8:23 \d+ B: default, \S+\n$",
-            Run(lab, "drops").Output);
+            Run(lab, ours).Output);
         Assert.Matches("^.*47001.*\n$", Run(lab, "drops", "--reason", "rule", "--port", "22").Output);
-        Assert.Equal("no records are kept that fit\n", Run(lab, "drops", "--vnic", "eni-e2").Output);
-        Assert.Equal("no records are kept that fit\n", Run(lab, "drops", "--direction", "out").Output);
-        JsonNode json = JsonNode.Parse(Run(lab, "drops", "-n", "1", "--json").Output)!;
+        Assert.DoesNotContain("4700", Run(lab, "drops", "--vnic", "eni-e2").Output, StringComparison.Ordinal);
+        Assert.Equal("no records are kept that fit\n", Run(lab, [.. ours, "--direction", "out"]).Output);
+        JsonNode json = JsonNode.Parse(Run(lab, [.. ours, "-n", "1", "--json"]).Output)!;
         Assert.Equal("default", (string?)Assert.Single(json["drops"]!.AsArray())!["rule"]);
         CommandOutcome wrong = Run(lab, "drops", "--cidr", "nowhere");
         Assert.NotEqual(0, wrong.ExitCode);
