@@ -127,27 +127,6 @@ internal static class RuleHits
             program.Fallback == Verdict.Accept ? [Decision.Of(Verdict.Accept, 0), .. program.ClassNumbers] : []);
     }
 
-    /// <summary>Whether two rulesets are the same but for what counts hits: no packet is judged otherwise.</summary>
-    public static bool AloneDiffer(Ruleset held, Ruleset wanted) =>
-        Plan.Between(Without(held), Without(wanted)) is { Prepare.Count: 0, Switch.Count: 0 };
-
     private static bool OptsIn(Vnic vnic, CompilerSettings settings) => settings.RuleHits.Any(
         name => name == All || name == vnic.Id || vnic.GroupIds.Contains(name));
-
-    // Rules that are exactly what is written here, and sets of these names: the rules of a chain, and not its elements,
-    // say what is done with a packet.
-    private static Ruleset Without(Ruleset ruleset)
-    {
-        CompilerSettings on = CompilerSettings.Default with { RuleHits = [All] };
-        NftRule[] counting = [.. ((bool[])[true, false]).SelectMany(from =>
-            Judged(from, counted: true).Concat(Dropped(from, on)))];
-        return new Ruleset(ruleset.Tables.Select(table => table with
-        {
-            Chains = table.Chains.Select(chain => chain.Rules.Any(counting.Contains)
-                ? chain with { Rules = chain.Rules.Where(rule => !counting.Contains(rule)).ToValueArray() }
-                : chain).ToValueArray(),
-            Sets = table.Sets.Where(set => set.Name != SetName(from: true) && set.Name != SetName(from: false))
-                .ToValueArray(),
-        }).ToValueArray());
-    }
 }

@@ -253,8 +253,7 @@ internal sealed partial class Enforcer(
         }
 
         bool revalidate = drifted || SealMark.IsOn(observed, settings) || (TakesAway(enforced, next, KeepsSessions)
-            && !(enforced is null && (RuleHits.AloneDiffer(observed, next.Ruleset)
-                || Restart.KeepsVerdicts(observed, next.Ruleset))));
+            && !(enforced is null && Restart.KeepsVerdicts(observed, next.Ruleset)));
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         if (Mode == VerifyMode.Enforce && Withholds(final, tally))
         {

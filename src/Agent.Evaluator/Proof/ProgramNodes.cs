@@ -199,13 +199,12 @@ internal sealed class ProgramNodes
         NftChain chain, Func<string, SetNode?> setOf, Func<string, ChainNode?> chainOf,
         Func<string, NftObject?> objectOf, bool isTemplate)
     {
-        chain = QuietRules.Without(chain);
+        chain = Onlooking.Without(chain);
         var named = new Dictionary<string, SetNode?>(StringComparer.Ordinal);
         var targets = new Dictionary<string, ChainNode?>(StringComparer.Ordinal);
         var used = new Dictionary<string, NftObject?>(StringComparer.Ordinal);
         bool closed = true;
         Reads reads = Reads.None;
-        chain = Onlooking.Without(chain);
         foreach (NftExpr expr in chain.Rules.SelectMany(rule => rule.Exprs))
         {
             reads |= ReadsOf(expr);

@@ -1,4 +1,5 @@
 using Agent.Compiler;
+using Agent.Daemon.Enforcement;
 using Agent.Nftables;
 using Agent.Policy;
 using Agent.Tests.Proof;
@@ -18,7 +19,7 @@ public sealed class RuleHitsTests
             CompileRequest request = With(rich, who);
             ProverTests.Proved(request, string.Join(',', who));
             Ruleset on = RulesetCompiler.Compile(request).Ruleset;
-            Assert.True(RuleHits.AloneDiffer(off.Ruleset, on) && RuleHits.AloneDiffer(on, off.Ruleset));
+            Assert.True(Restart.KeepsVerdicts(off.Ruleset, on) && Restart.KeepsVerdicts(on, off.Ruleset));
             Assert.Equal(on, RulesetCompiler.Compile(request).Ruleset);
         }
 
@@ -26,8 +27,8 @@ public sealed class RuleHitsTests
         {
             Policy = rich.Policy with { Vnics = rich.Policy.Vnics.Remove("two") },
         };
-        Assert.False(RuleHits.AloneDiffer(off.Ruleset, RulesetCompiler.Compile(With(other, "all")).Ruleset));
-        Assert.False(RuleHits.AloneDiffer(Ruleset.Empty, off.Ruleset));
+        Assert.False(Restart.KeepsVerdicts(off.Ruleset, RulesetCompiler.Compile(With(other, "all")).Ruleset));
+        Assert.False(Restart.KeepsVerdicts(Ruleset.Empty, off.Ruleset));
     }
 
     [Fact]
