@@ -49,3 +49,10 @@ public enum NetlinkProtocol
     Route = 0,
     Netfilter = 12,
 }
+
+/// <summary>linux/netfilter/nfnetlink.h: the parts of netfilter that are spoken to here.</summary>
+internal static class Nfnl
+{
+    internal const ushort SubsysCtnetlink = 1;
+    internal const ushort SubsysUlog = 4;
+}

@@ -1,11 +1,5 @@
 namespace Agent.Netlink.Conntrack;
 
-/// <summary>linux/netfilter/nfnetlink.h: this subsystem's number, and the one fixed header's size.</summary>
-internal static class Nfnl
-{
-    internal const ushort SubsysCtnetlink = 1;
-}
-
 /// <summary>linux/netfilter/nfnetlink_conntrack.h, enum cntl_msg_types.</summary>
 internal static class IpctnlMsgCt
 {

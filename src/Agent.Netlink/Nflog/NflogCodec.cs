@@ -83,7 +83,7 @@ internal static class NflogCodec
     private static NlMark BeginConfig(NlWriter writer, uint sequence, ushort group)
     {
         NlMark message = writer.BeginMessage(
-            NfnlSubsys.Ulog << 8 | NfulnlMsg.Config, NlmF.Request | NlmF.Ack, sequence);
+            Nfnl.SubsysUlog << 8 | NfulnlMsg.Config, NlmF.Request | NlmF.Ack, sequence);
         writer.PutRaw([0, 0, (byte)(group >> 8), (byte)(group & 0xff)]);
         return message;
     }

@@ -99,7 +99,7 @@ public sealed class NflogConnection : IDisposable
         {
             foreach (NlMessage message in new NlMessages(socket.Received))
             {
-                if (message.Type == (NfnlSubsys.Ulog << 8 | NfulnlMsg.Packet))
+                if (message.Type == (Nfnl.SubsysUlog << 8 | NfulnlMsg.Packet))
                 {
                     LoggedPacket packet = NflogCodec.Read(message);
                     Count(packet.Sequence);
@@ -151,7 +151,7 @@ public sealed class NflogConnection : IDisposable
                 }
 
                 // Bound a moment ago, a group may report packets before it has answered; they only count.
-                if (message.Type == (NfnlSubsys.Ulog << 8 | NfulnlMsg.Packet))
+                if (message.Type == (Nfnl.SubsysUlog << 8 | NfulnlMsg.Packet))
                 {
                     Lost++;
                     next = NflogCodec.Read(message).Sequence is uint number ? unchecked(number + 1) : next;

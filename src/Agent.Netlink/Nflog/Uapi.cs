@@ -1,11 +1,5 @@
 namespace Agent.Netlink.Nflog;
 
-/// <summary>linux/netfilter/nfnetlink.h: this subsystem's number.</summary>
-internal static class NfnlSubsys
-{
-    internal const ushort Ulog = 4;
-}
-
 /// <summary>linux/netfilter/nfnetlink_log.h, enum nfulnl_msg_types.</summary>
 internal static class NfulnlMsg
 {

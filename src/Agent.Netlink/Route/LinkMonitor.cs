@@ -49,33 +49,16 @@ public sealed class LinkMonitor : IDisposable
     /// <exception cref="NetlinkException">The kernel refused, or the list kept changing under the read.</exception>
     public static IReadOnlyList<LinkState> ReadAll()
     {
-        const int attempts = 8;
-        using var socket = new NetlinkSocket(NetlinkProtocol.Route);
-        var writer = new NlWriter(64);
-        for (uint sequence = 1; sequence <= attempts; sequence++)
+        var links = new List<LinkState>();
+        RouteDump.Read("list links", LinkCodec.WriteDump, links.Clear, message =>
         {
-            writer.Clear();
-            LinkCodec.WriteDump(writer, sequence);
-            if (socket.Send(writer.Written) is { } refused)
+            if (LinkCodec.Read(message) is LinkEvent.Changed changed)
             {
-                throw new NetlinkException("list links", refused);
+                links.Add(changed.Link);
             }
-
-            var links = new List<LinkState>();
-            if (ReadDump(socket, sequence, "list links", message =>
-                {
-                    if (LinkCodec.Read(message) is LinkEvent.Changed changed)
-                    {
-                        links.Add(changed.Link);
-                    }
-                }))
-            {
-                links.Sort((a, b) => a.Index.CompareTo(b.Index));
-                return links;
-            }
-        }
-
-        throw new NetlinkException("list links", new KernelError(KernelError.Eintr, "interrupted by changes"));
+        });
+        links.Sort((a, b) => a.Index.CompareTo(b.Index));
+        return links;
     }
 
     public void Dispose()
@@ -93,43 +76,6 @@ public sealed class LinkMonitor : IDisposable
         {
             stopping = true;
             socket.Interrupt();
-        }
-    }
-
-    internal delegate void MessageReader(NlMessage message);
-
-    /// <returns>False if the dump was interrupted or overran.</returns>
-    internal static bool ReadDump(NetlinkSocket socket, uint sequence, string operation, MessageReader read)
-    {
-        bool whole = true;
-        while (true)
-        {
-            switch (socket.Receive(TimeSpan.FromSeconds(5)))
-            {
-                case ReceiveResult.Datagram: break;
-                case ReceiveResult.Overrun: return false;
-                default: throw new NetlinkException(operation, new KernelError(110, "no answer"));
-            }
-
-            foreach (NlMessage message in new NlMessages(socket.Received))
-            {
-                if (message.Sequence != sequence)
-                {
-                    continue;
-                }
-
-                whole &= !message.Flags.HasFlag(NlmF.DumpIntr);
-                switch (message.Type)
-                {
-                    case Nlmsg.Done:
-                        return whole;
-                    case Nlmsg.Error when KernelError.Read(message) is { } error:
-                        throw new NetlinkException(operation, error);
-                    default:
-                        read(message);
-                        break;
-                }
-            }
         }
     }
 

@@ -29,27 +29,9 @@ public static class LinkTraffic
     /// <exception cref="NetlinkException">The kernel refused, or the list kept changing under the read.</exception>
     public static IReadOnlyList<LinkCount> Read()
     {
-        const int attempts = 8;
-        using var socket = new NetlinkSocket(NetlinkProtocol.Route);
-        var writer = new NlWriter(64);
-        for (uint sequence = 1; sequence <= attempts; sequence++)
-        {
-            writer.Clear();
-            WriteDump(writer, sequence);
-            if (socket.Send(writer.Written) is { } refused)
-            {
-                throw new NetlinkException("read link statistics", refused);
-            }
-
-            var counts = new List<LinkCount>();
-            if (LinkMonitor.ReadDump(socket, sequence, "read link statistics", one => Add(counts, one)))
-            {
-                return counts;
-            }
-        }
-
-        throw new NetlinkException(
-            "read link statistics", new KernelError(KernelError.Eintr, "interrupted by changes"));
+        var counts = new List<LinkCount>();
+        RouteDump.Read("read link statistics", WriteDump, counts.Clear, message => Add(counts, message));
+        return counts;
     }
 
     private static void WriteDump(NlWriter writer, uint sequence)
