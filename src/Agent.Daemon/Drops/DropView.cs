@@ -46,10 +46,10 @@ internal sealed record DropView(CompiledRuleset Enforced, DateTimeOffset Since, 
                 return Enforced.RuleOf(profile, opened, mark);
             case "default":
                 return "default";
-            case RecordPrefix.Accepted when prefix.From && packet.IsDhcpRequest:
-                return "";
+            case RecordPrefix.Accepted when CompiledRuleset.IsDecided(mark):
+                return Enforced.RuleOf(profile, opened, mark);
             case RecordPrefix.Accepted:
-                return CompiledRuleset.IsDecided(mark) ? Enforced.RuleOf(profile, opened, mark) : "default";
+                return prefix.From && packet.IsDhcpRequest ? "" : "default";
             case "stale" when !prefix.IsJudged || packet.IsIcmpError:
                 return "";
             case "stale":

@@ -155,7 +155,7 @@ internal readonly record struct PacketHeaders
         _ => false,
     };
 
-    /// <summary>A DHCP client's packet, which no rule decides.</summary>
+    /// <summary>A DHCP client's packet; no rule decides those that go to servers everybody may ask.</summary>
     public bool IsDhcpRequest => Protocol == IpProtocol.Udp
         && (SourcePort, DestinationPort) is (68, 67) or (546, 547);
 }
