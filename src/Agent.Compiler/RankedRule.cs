@@ -31,6 +31,18 @@ internal sealed record RankedRule(
     PortRange Source,
     IpPrefix? Own)
 {
+    /// <summary>
+    /// What a key says: "rule" and which, "inner" and of which group, "metadata" or "platform" and what; any other word
+    /// stands for itself.
+    /// </summary>
+    public static (string Reason, string Subject) Parts(string key)
+    {
+        int colon = key.IndexOf(':', StringComparison.Ordinal);
+        return colon > 0 && key[..colon] is "inner" or "metadata" or "platform" ? (key[..colon], key[(colon + 1)..])
+            : key.Contains('/', StringComparison.Ordinal) ? ("rule", key)
+            : (key, "");
+    }
+
     /// <summary>Whether the rule can match a packet of the family at all (semantics.md E08, C24).</summary>
     public bool Covers(IpFamily family) =>
         Remote.Covers(family)

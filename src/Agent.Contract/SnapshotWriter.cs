@@ -41,7 +41,7 @@ public static class SnapshotWriter
         var message = new V1.Rule
         {
             Id = rule.Id,
-            Direction = rule.Direction == Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress,
+            Direction = DirectionOf(rule.Direction),
             Protocol = rule.Protocol switch
             {
                 null => "all",
@@ -124,5 +124,8 @@ public static class SnapshotWriter
         return message;
     }
 
-    private static V1.Policy PolicyOf(Verdict verdict) => verdict == Verdict.Accept ? V1.Policy.Accept : V1.Policy.Drop;
+    public static V1.Direction DirectionOf(Direction direction) =>
+        direction == Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress;
+
+    public static V1.Policy PolicyOf(Verdict verdict) => verdict == Verdict.Accept ? V1.Policy.Accept : V1.Policy.Drop;
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Agent.Contract;
 using Agent.Evaluator.Differences;
 using Agent.Evaluator.Wording;
 using Agent.Policy;
@@ -38,9 +39,9 @@ public static class DifferenceReport
         var message = new V1.ChangedTraffic
         {
             Vnics = names.Of(change.Vnics.AsSpan()),
-            Direction = line.Direction == Policy.Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress,
-            Before = Codes(line.Before),
-            After = Codes(line.After),
+            Direction = SnapshotWriter.DirectionOf(line.Direction),
+            Before = SnapshotWriter.PolicyOf(line.Before),
+            After = SnapshotWriter.PolicyOf(line.After),
             Services = Scopes.Message(line.Services),
             Own = line.Own is null ? null : Scopes.Message(line.Own),
             Traffic = line.Traffic,
@@ -51,7 +52,4 @@ public static class DifferenceReport
         message.DecidedAfter.AddRange(line.DecidedAfter);
         return message;
     }
-
-    private static V1.Policy Codes(Verdict verdict) =>
-        verdict == Verdict.Accept ? V1.Policy.Accept : V1.Policy.Drop;
 }

@@ -1,3 +1,4 @@
+using Agent.Contract;
 using Agent.Evaluator.Explaining;
 using Agent.Evaluator.Forms;
 using Agent.Evaluator.Wording;
@@ -47,11 +48,11 @@ public static class Explainer
         PolicyVerdict verdict = Judge(oracle, question);
         var response = new ExplainResponse
         {
-            Verdict = CodeOf(verdict.Verdict),
+            Verdict = SnapshotWriter.PolicyOf(verdict.Verdict),
             Reason = ReasonOf(verdict.Reason),
             Rule = RuleOf(verdict),
             VnicId = question.Vnic.Id,
-            Direction = question.Direction == Policy.Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress,
+            Direction = SnapshotWriter.DirectionOf(question.Direction),
             Packet = Message(question.Packet),
             JudgedAs = question.State != SessionState.Reply ? ""
                 : $"{WordOf(question.SessionDirection)} {question.SessionPacket}",
@@ -138,8 +139,6 @@ public static class Explainer
         ArgumentNullException.ThrowIfNull(verdict);
         return verdict.Rule is not null ? $"{verdict.GroupId}/{verdict.Rule.Id}" : verdict.GroupId ?? "";
     }
-
-    private static V1.Policy CodeOf(Verdict verdict) => verdict == Verdict.Accept ? V1.Policy.Accept : V1.Policy.Drop;
 
     private static string WordOf(Policy.Direction direction) =>
         direction == Policy.Direction.Ingress ? "ingress" : "egress";

@@ -1,3 +1,4 @@
+using Agent.Contract;
 using Agent.Daemon.Drops;
 using Agent.Policy;
 using Agent.V1;
@@ -95,7 +96,7 @@ internal static class DropMessages
             Time = Timestamp.FromDateTimeOffset(record.Time),
             VnicId = record.VnicId,
             InterfaceName = record.Interface,
-            Direction = record.Direction == Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress,
+            Direction = SnapshotWriter.DirectionOf(record.Direction),
             Verdict = record.IsAccepted ? V1.Policy.Accept : V1.Policy.Drop,
             Reason = record.Reason,
             Rule = record.Rule,

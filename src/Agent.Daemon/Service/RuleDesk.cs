@@ -5,7 +5,6 @@ using Agent.Daemon.Enforcement;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf.WellKnownTypes;
-using Direction = Agent.Policy.Direction;
 
 namespace Agent.Daemon.Service;
 
@@ -44,12 +43,12 @@ internal sealed class RuleDesk(CounterBook book)
         Policy.Vnic vnic, EffectiveRule rule, int place, PolicySnapshot source,
         IReadOnlyDictionary<CountKey, CountState> counts)
     {
-        (string reason, string subject) = Decider(rule.Key);
+        (string reason, string subject) = Compiler.RankedRule.Parts(rule.Key);
         var row = new V1.RankedRule
         {
-            Direction = rule.Direction == Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress,
+            Direction = SnapshotWriter.DirectionOf(rule.Direction),
             Place = (uint)place,
-            Policy = rule.Verdict == Verdict.Accept ? V1.Policy.Accept : V1.Policy.Drop,
+            Policy = SnapshotWriter.PolicyOf(rule.Verdict),
             Reason = reason,
             Rule = subject,
         };
@@ -71,14 +70,5 @@ internal sealed class RuleDesk(CounterBook book)
         }
 
         return row;
-    }
-
-    private static (string Reason, string Rule) Decider(string key)
-    {
-        int colon = key.IndexOf(':', StringComparison.Ordinal);
-        return key == RuleHits.Default ? (key, "")
-            : colon > 0 && key[..colon] is "inner" or "metadata" or "platform"
-                ? (key[..colon], key[(colon + 1)..])
-            : ("rule", key);
     }
 }

@@ -1,6 +1,7 @@
-using System.Globalization;
+using Agent.Contract;
 using Agent.Daemon.Sessions;
 using Agent.Evaluator;
+using Agent.Evaluator.Explaining;
 using Agent.Evaluator.Sessions;
 using Agent.Netlink.Conntrack;
 using Agent.Policy;
@@ -23,7 +24,7 @@ internal static class SessionMessages
             {
                 Source = flow.Original.Source.ToString(),
                 Destination = flow.Original.Destination.ToString(),
-                Protocol = NameOf(flow.Original.Protocol),
+                Protocol = PacketText.NameOf(flow.Original.Protocol),
                 SourcePort = ports ? flow.Original.SourcePort : 0u,
                 DestinationPort = ports ? flow.Original.DestinationPort : 0u,
             },
@@ -84,7 +85,7 @@ internal static class SessionMessages
         {
             Session = Of(one.Flow, one.Now),
             VnicId = one.By.VnicId,
-            Direction = Way(one.By.Direction),
+            Direction = SnapshotWriter.DirectionOf(one.By.Direction),
             Reason = one.By.Reason,
             Rule = one.By.Rule,
         }));
@@ -94,7 +95,7 @@ internal static class SessionMessages
     private static V1.SessionCut Cut(PassCut cut) => new()
     {
         VnicId = cut.VnicId,
-        Direction = Way(cut.Direction),
+        Direction = SnapshotWriter.DirectionOf(cut.Direction),
         Reason = cut.Reason,
         Rule = cut.Rule,
         Sessions = (ulong)cut.Sessions,
@@ -104,23 +105,10 @@ internal static class SessionMessages
     {
         VnicId = end.Vnic.Id,
         InterfaceName = end.Vnic.InterfaceName,
-        Direction = Way(end.Direction),
+        Direction = SnapshotWriter.DirectionOf(end.Direction),
         Verdict = end.Accepts ? V1.Policy.Accept : V1.Policy.Drop,
         Reason = end.Verdict is { } verdict ? Explainer.ReasonOf(verdict.Reason) : "infrastructure",
         Rule = end.Verdict is { } rule ? Explainer.RuleOf(rule) : "",
-    };
-
-    private static V1.Direction Way(Direction direction) =>
-        direction == Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress;
-
-    private static string NameOf(byte protocol) => protocol switch
-    {
-        IpProtocol.Icmp => "icmp",
-        IpProtocol.Tcp => "tcp",
-        IpProtocol.Udp => "udp",
-        IpProtocol.Gre => "gre",
-        IpProtocol.Icmpv6 => "icmpv6",
-        _ => protocol.ToString(CultureInfo.InvariantCulture),
     };
 
     /// <summary>As <c>ss</c> writes TCP's states.</summary>

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
+using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Sessions;
@@ -115,17 +116,17 @@ internal sealed class StagedDesk(CounterReading counters, SessionReading session
     // What others have marked is counted behind the policy in force only; and a reading takes time.
     private static StagedRule Rule(StagedCount count, Policy.Vnic? vnic)
     {
-        (string reason, string rule) = Decider(count.DecidedBy);
+        (string reason, string subject) = Compiler.RankedRule.Parts(count.DecidedBy);
         bool accepts = count.Verdict == Verdict.Accept;
         PacketCount all = count.All.Packets > count.Passed.Packets ? count.All : count.Passed;
         return new StagedRule
         {
             VnicId = count.VnicId ?? "",
             InterfaceName = vnic?.InterfaceName ?? "",
-            Direction = count.Direction == Policy.Direction.Ingress ? V1.Direction.Ingress : V1.Direction.Egress,
-            Policy = accepts ? V1.Policy.Accept : V1.Policy.Drop,
+            Direction = SnapshotWriter.DirectionOf(count.Direction),
+            Policy = SnapshotWriter.PolicyOf(count.Verdict),
             Reason = reason,
-            Rule = rule,
+            Rule = reason is "rule" or "inner" ? subject : "",
             Packets = all.Packets,
             Bytes = all.Bytes,
             PassedPackets = count.Passed.Packets,
@@ -133,15 +134,6 @@ internal sealed class StagedDesk(CounterReading counters, SessionReading session
             OpenedSessions = count.Opened,
             ChangedPackets = accepts ? all.Packets - count.Passed.Packets : count.Passed.Packets,
         };
-    }
-
-    private static (string Reason, string Rule) Decider(string decidedBy)
-    {
-        int colon = decidedBy.IndexOf(':', StringComparison.Ordinal);
-        return decidedBy.Contains('/', StringComparison.Ordinal) && colon < 0 ? ("rule", decidedBy)
-            : colon < 0 ? (decidedBy, "")
-            : decidedBy.StartsWith("inner:", StringComparison.Ordinal) ? ("inner", decidedBy[(colon + 1)..])
-            : (decidedBy[..colon], "");
     }
 
     private Difference Difference(

@@ -1,5 +1,6 @@
 using System.Net;
 using Agent.Daemon.Enforcement;
+using Agent.Evaluator.Sessions;
 using Agent.Netlink.Conntrack;
 using Agent.Policy;
 using Prometheus;
@@ -57,7 +58,7 @@ internal sealed class SessionMetrics
     private void Walk()
     {
         AgentState state = current();
-        var ends = new SessionEnds(state);
+        var ends = new SessionEnds(new SessionOwners(state.Desired, state.Zones));
         try
         {
             if (!read.Whole(FlowFilter.All, ends.Begin, CancellationToken.None))
@@ -88,25 +89,8 @@ internal sealed class SessionMetrics
 }
 
 /// <summary>Counts sessions by the vNICs at their ends.</summary>
-internal sealed class SessionEnds
+internal sealed class SessionEnds(SessionOwners owners)
 {
-    private readonly Dictionary<(ushort Zone, IPAddress Address), string> vnics = [];
-    private readonly List<(ushort Zone, IpPrefix Prefix, string VnicId)> prefixes = [];
-
-    public SessionEnds(AgentState state)
-    {
-        foreach (Vnic vnic in state.Desired.Vnics.Values)
-        {
-            ushort zone = state.Zones.GetValueOrDefault(vnic.VpcId);
-            foreach (IpPrefix address in vnic.Addresses)
-            {
-                vnics[(zone, address.Address)] = vnic.Id;
-            }
-
-            prefixes.AddRange(vnic.DelegatedPrefixes.Select(prefix => (zone, prefix, vnic.Id)));
-        }
-    }
-
     public Dictionary<string, long> Counts { get; } = new(StringComparer.Ordinal);
 
     /// <summary>Begins to count, again if need be.</summary>
@@ -134,12 +118,7 @@ internal sealed class SessionEnds
 
     private string? At(ushort zone, IPAddress address)
     {
-        if (vnics.TryGetValue((zone, address), out string? id) || prefixes.Count == 0)
-        {
-            return id;
-        }
-
         IpPrefix host = IpPrefix.Host(address);
-        return prefixes.FirstOrDefault(one => one.Zone == zone && one.Prefix.Contains(host)).VnicId;
+        return owners.Of(zone, host.Family, host.Bits)?.Id;
     }
 }

@@ -89,10 +89,7 @@ public sealed class SessionJudge
     private readonly PolicySettings settings;
     private readonly SessionJudgeFacts facts;
 
-    /// <summary>By zone and prefix: a lookup asks once per length that occurs.</summary>
-    private readonly Dictionary<(ushort Zone, IpPrefix Prefix), Vnic> owners = [];
-    private readonly byte[] lengthsV4;
-    private readonly byte[] lengthsV6;
+    private readonly SessionOwners owners;
 
     public SessionJudge(PolicySnapshot policy, PolicySettings settings, SessionJudgeFacts facts)
     {
@@ -101,29 +98,14 @@ public sealed class SessionJudge
         ArgumentNullException.ThrowIfNull(facts);
         oracle = new PolicyOracle(policy, settings);
         (this.settings, this.facts) = (settings, facts);
-        foreach (Vnic vnic in policy.Vnics.Values)
-        {
-            ushort zone = ZoneOf(vnic);
-            IpPrefix linkLocal = IpPrefix.Host(IpFamily.V6, PolicyOracle.LinkLocal(vnic.Mac));
-            foreach (IpPrefix prefix in vnic.Addresses.Concat(vnic.DelegatedPrefixes).Append(linkLocal))
-            {
-                owners.TryAdd((zone, prefix), vnic);
-            }
-        }
-
-        lengthsV4 = Lengths(IpFamily.V4);
-        lengthsV6 = Lengths(IpFamily.V6);
+        owners = new SessionOwners(policy, facts.Zones);
     }
 
     /// <summary>The vNICs of the policy, by id.</summary>
     public ImmutableSortedDictionary<string, Vnic> Vnics => oracle.Snapshot.Vnics;
 
     /// <summary>The conntrack zone in which the vNIC's sessions are.</summary>
-    public ushort ZoneOf(Vnic vnic)
-    {
-        ArgumentNullException.ThrowIfNull(vnic);
-        return oracle.Snapshot.Vpcs.ContainsKey(vnic.VpcId) ? facts.Zones.GetValueOrDefault(vnic.VpcId) : (ushort)0;
-    }
+    public ushort ZoneOf(Vnic vnic) => owners.ZoneOf(vnic);
 
     public SessionAge AgeOf(TrackedSession session)
     {
@@ -153,13 +135,13 @@ public sealed class SessionJudge
     private IEnumerable<SessionEnd> Ends(TrackedSession session)
     {
         PacketTuple tuple = session.Original;
-        if (OwnerOf(session.Zone, tuple.Family, tuple.Source) is { } sender)
+        if (owners.Of(session.Zone, tuple.Family, tuple.Source) is { } sender)
         {
             yield return EndAt(sender, Direction.Egress, tuple,
                 SessionOracle.AsksForAddress(tuple, settings, ofHost: false));
         }
 
-        if (OwnerOf(session.Zone, tuple.Family, tuple.Destination) is { } receiver)
+        if (owners.Of(session.Zone, tuple.Family, tuple.Destination) is { } receiver)
         {
             bool ofServer = SessionOracle.IsDhcp(tuple, fromClient: false)
                 && settings.DhcpServers.Any(server => server.Contains(tuple.Family, tuple.Source));
@@ -169,22 +151,4 @@ public sealed class SessionJudge
 
     private SessionEnd EndAt(Vnic vnic, Direction direction, PacketTuple tuple, bool exempt) =>
         new(vnic, direction, exempt ? null : oracle.JudgeSession(vnic, direction, tuple));
-
-    private Vnic? OwnerOf(ushort zone, IpFamily family, UInt128 address)
-    {
-        foreach (byte length in family == IpFamily.V4 ? lengthsV4 : lengthsV6)
-        {
-            if (owners.TryGetValue((zone, new IpPrefix(family, address, length)), out Vnic? vnic))
-            {
-                return vnic;
-            }
-        }
-
-        return null;
-    }
-
-    /// <summary>Longest first.</summary>
-    private byte[] Lengths(IpFamily family) =>
-        [.. owners.Keys.Where(key => key.Prefix.Family == family).Select(key => key.Prefix.Length)
-            .Distinct().OrderDescending()];
 }
