@@ -1,6 +1,5 @@
 using System.ComponentModel;
 using System.Diagnostics;
-using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -49,9 +48,12 @@ public sealed class DaemonProcess : IAsyncDisposable
         this.options = options;
         binary = options.BinaryPath ?? BuiltProgram.Find("SG_AGENTD", "Agent.Daemon", "sg-agentd");
         Directory = options.Directory
-            ?? System.IO.Directory.CreateTempSubdirectory($"sgt-{Environment.ProcessId}-").FullName;
+            ?? ScratchDirectory.Create().FullName;
         System.IO.Directory.CreateDirectory(StateDirectory);
-        metrics = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectMetricsAsync });
+        metrics = new HttpClient(new SocketsHttpHandler
+        {
+            ConnectCallback = async (_, cancelled) => await host.ConnectAsync(options.MetricsPort, cancelled),
+        });
         Channel = OpenChannel(SocketPath);
     }
 
@@ -258,21 +260,5 @@ public sealed class DaemonProcess : IAsyncDisposable
         }
 
         return running.ExitCode;
-    }
-
-    private async ValueTask<Stream> ConnectMetricsAsync(
-        SocketsHttpConnectionContext context, CancellationToken cancelled)
-    {
-        Socket socket = host.OpenSocket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, options.MetricsPort), cancelled);
-            return new NetworkStream(socket, ownsSocket: true);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
     }
 }

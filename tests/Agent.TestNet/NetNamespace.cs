@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Net;
 using System.Net.Sockets;
 using System.Runtime.ExceptionServices;
 
@@ -105,6 +106,23 @@ public sealed class NetNamespace : IDisposable
 
     public Socket OpenSocket(AddressFamily family, SocketType type, ProtocolType protocol) =>
         Run(() => new Socket(family, type, protocol));
+
+    /// <summary>A TCP connection to a port of this namespace's loopback address.</summary>
+    /// <exception cref="SocketException">Nobody listens.</exception>
+    public async Task<Stream> ConnectAsync(int port, CancellationToken cancelled = default)
+    {
+        Socket socket = OpenSocket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, port), cancelled);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
 
     /// <summary>Writes below /proc/sys; the kernel shows the values of the calling thread's namespace.</summary>
     public void SetSysctl(string path, string value) =>

@@ -51,7 +51,7 @@ public sealed class ServiceTests
         CancellationToken cancel = TestContext.Current.CancellationToken;
         using Authority ours = new("ours");
         using Authority others = new("others");
-        DirectoryInfo files = Directory.CreateTempSubdirectory("sgt-tls-");
+        DirectoryInfo files = ScratchDirectory.Create("tls");
         try
         {
             await using DaemonLab lab = await DaemonLab.StartAsync(c => c["grpc"] = new JsonObject

@@ -95,9 +95,7 @@ public sealed class DhcpTests(HostLab lab) : IClassFixture<HostLab>
     {
         await lab.ApplyAsync(Closed);
         (int server, int client) = v4 ? (67, 68) : (547, 546);
-        IPAddress named = IPAddress.Parse(v4 ? HostLab.ServerV4 : HostLab.ServerV6);
-        IPAddress stranger = IPAddress.Parse(v4 ? HostLab.StrangerV4 : HostLab.StrangerV6);
-        IPAddress own = v4 ? lab.E1.V4 : lab.E1.V6;
+        (IPAddress named, IPAddress stranger, IPAddress own) = FarAway(v4);
         await lab.Volley.PassAsync(lab.Outsider, lab.E1, Shot("offer", named, server, own, client));
         await lab.Volley.DropAsync(lab.Outsider, lab.E1, "tap-e1 to_default",
             Shot("stranger", stranger, server, own, client),
@@ -107,11 +105,7 @@ public sealed class DhcpTests(HostLab lab) : IClassFixture<HostLab>
         await lab.Volley.DropAsync(lab.E2, lab.E1, "tap-e2 spoof_dhcp",
             Shot("guest", v4 ? lab.E2.V4 : lab.E2.V6, server, own, client));
 
-        lab.Forget();
-        Snapshot state = Closed;
-        state.Groups[0].Rules.Add(States.Isolating(
-            "x", $"in 1 accept udp {client}/{client} {AddressPlan.Host(stranger.ToString())}").Rules);
-        await lab.ApplyAsync(state);
+        await AllowAsync($"in 1 accept udp {client}/{client} {AddressPlan.Host(stranger.ToString())}");
         await lab.Volley.PassAsync(lab.Outsider, lab.E1, Shot("by a rule", stranger, server, own, client));
     }
 
@@ -122,21 +116,27 @@ public sealed class DhcpTests(HostLab lab) : IClassFixture<HostLab>
     {
         await lab.ApplyAsync(Closed);
         (int server, int client) = v4 ? (67, 68) : (547, 546);
-        IPAddress named = IPAddress.Parse(v4 ? HostLab.ServerV4 : HostLab.ServerV6);
-        IPAddress stranger = IPAddress.Parse(v4 ? HostLab.StrangerV4 : HostLab.StrangerV6);
-        IPAddress own = v4 ? lab.E1.V4 : lab.E1.V6;
+        (IPAddress named, IPAddress stranger, IPAddress own) = FarAway(v4);
         await lab.Volley.PassAsync(lab.E1, lab.Outsider, Shot("renewal", own, client, named, server));
         await lab.Volley.PassAsync(lab.Outsider, lab.E1, Shot("answer", named, server, own, client));
         await lab.Volley.DropAsync(lab.E1, lab.Outsider, "tap-e1 from_default",
             Shot("a way out", own, client, stranger, server));
 
-        lab.Forget();
-        Snapshot state = Closed;
-        state.Groups[0].Rules.Add(States.Isolating(
-            "x", $"out 1 accept udp {server}/{server} {AddressPlan.Host(stranger.ToString())}").Rules);
-        await lab.ApplyAsync(state);
+        await AllowAsync($"out 1 accept udp {server}/{server} {AddressPlan.Host(stranger.ToString())}");
         await lab.Volley.PassAsync(lab.E1, lab.Outsider, Shot("renewal by a rule", own, client, stranger, server));
         await lab.Volley.PassAsync(lab.Outsider, lab.E1, Shot("its answer", stranger, server, own, client));
+    }
+
+    private (IPAddress Named, IPAddress Stranger, IPAddress Own) FarAway(bool v4) => v4
+        ? (IPAddress.Parse(HostLab.ServerV4), IPAddress.Parse(HostLab.StrangerV4), lab.E1.V4)
+        : (IPAddress.Parse(HostLab.ServerV6), IPAddress.Parse(HostLab.StrangerV6), lab.E1.V6);
+
+    private async Task AllowAsync(string rule)
+    {
+        lab.Forget();
+        Snapshot state = Closed;
+        state.Groups[0].Rules.Add(States.Isolating("x", rule).Rules);
+        await lab.ApplyAsync(state);
     }
 
     private static Shot Shot(string name, IPAddress from, int source, IPAddress to, int destination) =>

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
@@ -16,7 +15,7 @@ public sealed class EndpointTests
     [Fact]
     public async Task Over_a_socket_file_with_the_mode_that_was_asked_for_and_nowhere_else()
     {
-        DirectoryInfo files = Directory.CreateTempSubdirectory("sgt-metrics-");
+        DirectoryInfo files = ScratchDirectory.Create("metrics");
         string path = Path.Combine(files.FullName, "metrics.sock");
         try
         {
@@ -44,7 +43,7 @@ public sealed class EndpointTests
     [InlineData(true)]
     public async Task Over_TLS_with_our_certificate_and_if_it_is_asked_for_with_theirs(bool mutual)
     {
-        DirectoryInfo files = Directory.CreateTempSubdirectory("sgt-metrics-");
+        DirectoryInfo files = ScratchDirectory.Create("metrics");
         try
         {
             using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
@@ -116,12 +115,7 @@ public sealed class EndpointTests
             return secure;
         });
 
-    private static async Task<Stream> OverTcpAsync(DaemonLab lab)
-    {
-        Socket socket = lab.Network.Host.OpenSocket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, 9477));
-        return new NetworkStream(socket, ownsSocket: true);
-    }
+    private static Task<Stream> OverTcpAsync(DaemonLab lab) => lab.Network.Host.ConnectAsync(9477);
 
     private static async Task<Stream> ConnectAsync(UnixDomainSocketEndPoint end)
     {

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Net;
-using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Agent.KernelTests.Daemon;
 using Agent.TestNet;
@@ -12,7 +11,7 @@ internal sealed class PrometheusServer : IDisposable
 {
     private const int Port = 9490;
 
-    private readonly DirectoryInfo files = Directory.CreateTempSubdirectory("sgt-prometheus-");
+    private readonly DirectoryInfo files = ScratchDirectory.Create("prometheus");
     private readonly HttpClient client;
     private readonly Process process;
 
@@ -41,12 +40,7 @@ internal sealed class PrometheusServer : IDisposable
         process = Process.Start(start) ?? throw new InvalidOperationException("prometheus does not start");
         client = new HttpClient(new SocketsHttpHandler
         {
-            ConnectCallback = async (_, cancelled) =>
-            {
-                Socket socket = host.OpenSocket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-                await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, Port), cancelled);
-                return new NetworkStream(socket, ownsSocket: true);
-            },
+            ConnectCallback = async (_, cancelled) => await host.ConnectAsync(Port, cancelled),
         });
     }
 
