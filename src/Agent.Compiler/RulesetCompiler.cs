@@ -24,7 +24,10 @@ public static class RulesetCompiler
 
     internal static Datapath DatapathOf(CompileRequest request, NftFamily family) =>
         new(request.Settings, request.PolicySettings, request.Epoch, LayerOf(request, family),
-            DropLog.Of(request.Settings, request.Host, family));
+            LogOf(request, family));
+
+    private static DropLog? LogOf(CompileRequest request, NftFamily family) =>
+        DropLog.Of(request.Settings, request.Host, family);
 
     internal static Layer LayerOf(CompileRequest request, NftFamily family) => new(
         family, Zoned: !request.Policy.Vpcs.IsEmpty, Bridged: request.Host.Bridge == BridgeLayer.Open);
@@ -230,8 +233,7 @@ public static class RulesetCompiler
             BridgeLayer.Open => [JudgingTable(NftFamily.Bridge)],
             BridgeLayer.Closed => [Table(
                 NftFamily.Bridge,
-                ClosedBridge.Chains(
-                    request.Settings, DropLog.Of(request.Settings, request.Host, NftFamily.Bridge)),
+                ClosedBridge.Chains(request.Settings, LogOf(request, NftFamily.Bridge)),
                 [
                     ClosedBridge.Vnics(policy.Vnics.Values.Select(vnic => vnic.InterfaceName)),
                     .. LogSet(NftFamily.Bridge, policy.Vnics.Values.Select(vnic => vnic.InterfaceName)),
@@ -241,7 +243,7 @@ public static class RulesetCompiler
         };
 
         private IEnumerable<NftSet> LogSet(NftFamily family, IEnumerable<string> interfaces) =>
-            DropLog.Of(request.Settings, request.Host, family) is { } log ? [log.Set(interfaces)] : [];
+            LogOf(request, family) is { } log ? [log.Set(interfaces)] : [];
 
         private void AddVnics(Datapath datapath, Parts parts)
         {
@@ -349,21 +351,23 @@ public static class RulesetCompiler
                 .DistinctBy(item => item.Name));
         }
 
-        private Dictionary<string, VnicGuard> Guards() => policy.Vnics.Values
-            .Where(vnic => !request.ClosedVnics.ContainsKey(vnic.Id))
-            .Where(vnic => request.Host.NetdevHooksByName
-                || request.Host.PresentInterfaces.Contains(vnic.InterfaceName))
-            .ToDictionary(
-                vnic => vnic.Id,
-                vnic => VnicGuard.Of(
-                    vnic, DropLog.Of(request.Settings, request.Host, NftFamily.Netdev),
-                    request.Previous?.Guards.GetValueOrDefault(vnic.Id)),
-                StringComparer.Ordinal);
+        private Dictionary<string, VnicGuard> Guards()
+        {
+            DropLog? log = LogOf(request, NftFamily.Netdev);
+            return policy.Vnics.Values
+                .Where(vnic => !request.ClosedVnics.ContainsKey(vnic.Id))
+                .Where(vnic => request.Host.NetdevHooksByName
+                    || request.Host.PresentInterfaces.Contains(vnic.InterfaceName))
+                .ToDictionary(
+                    vnic => vnic.Id,
+                    vnic => VnicGuard.Of(vnic, log, request.Previous?.Guards.GetValueOrDefault(vnic.Id)),
+                    StringComparer.Ordinal);
+        }
 
         private NftTable GuardTable(Dictionary<string, VnicGuard>.ValueCollection guards) => Table(
             NftFamily.Netdev,
             guards.Count == 0 ? [] : guards.SelectMany(guard => guard.Chains)
-                .Concat(VnicGuard.SharedChains(DropLog.Of(request.Settings, request.Host, NftFamily.Netdev))),
+                .Concat(VnicGuard.SharedChains(LogOf(request, NftFamily.Netdev))),
             guards.Count == 0 ? [] : VnicGuard.SharedSets.Concat(guards.SelectMany(guard => guard.Sets))
                 .Concat(LogSet(NftFamily.Netdev, guards.Select(guard => guard.Device))),
             guards.SelectMany(guard => guard.Counters));
