@@ -5,7 +5,8 @@ CONFIGURATION_DIR = $(shell echo $(CONFIGURATION) | tr A-Z a-z)
 BIN = artifacts/bin
 AOT_DIR = artifacts/aot
 RUNTIME = linux-x64
-TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4 prometheus
+TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4
+PROMETHEUS = .cache/prometheus
 SG_AGENTD ?= $(CURDIR)/$(BIN)/Agent.Daemon/$(CONFIGURATION_DIR)/sg-agentd
 SGCTL ?= $(CURDIR)/$(BIN)/Agent.Cli/$(CONFIGURATION_DIR)/sgctl
 LAB = SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) $(BIN)/Agent.Lab/$(CONFIGURATION_DIR)/sg-lab
@@ -20,7 +21,7 @@ export DOTNET_NOLOGO = 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing (nftables, iproute2, ping, a C compiler, Prometheus), check the SDK, restore packages
+setup: ## install what is missing (nftables, iproute2, ping, a C compiler), check the SDK, restore packages
 	@missing=$$(for p in $(TOOLS); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok' || echo $$p; done); \
 	if [ -n "$$missing" ]; then apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; fi
@@ -30,13 +31,21 @@ setup: ## install what is missing (nftables, iproute2, ping, a C compiler, Prome
 build: ## the solution, warnings are errors
 	dotnet build Agent.sln -c $(CONFIGURATION) -v quiet
 
-test: test-unit test-kernel ## unit tests, then kernel tests
+test: setup test-unit test-kernel ## unit tests, then kernel tests
 
 test-unit: build ## seconds, no privileges
 	$(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests
 
-test-kernel: build ## real packets and the real kernel, in network namespaces (root)
-	SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) unshare -n \
+# Unpacked and not installed: the package would start a server on this machine.
+$(PROMETHEUS)/usr/bin/prometheus:
+	apt-get update -q
+	@mkdir -p $(PROMETHEUS)
+	cd $(PROMETHEUS) && apt-get download -q prometheus \
+	    && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin
+	@touch $@
+
+test-kernel: build $(PROMETHEUS)/usr/bin/prometheus ## real packets and the real kernel, in network namespaces (root)
+	PATH="$(CURDIR)/$(PROMETHEUS)/usr/bin:$$PATH" SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests
 
 VM_TESTS = artifacts/vm/tests
