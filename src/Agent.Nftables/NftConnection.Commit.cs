@@ -9,14 +9,17 @@ public sealed partial class NftConnection
 
     /// <summary>Applies all operations in order, or none.</summary>
     /// <param name="ops">At least one.</param>
-    /// <param name="generation">What the operations were planned on; the kernel refuses if it moved.</param>
+    /// <param name="generation">
+    /// What the operations were planned on; the kernel refuses if it moved. Null: it does not matter whether it did.
+    /// </param>
     /// <returns>What became of it. When answers were lost, the generation decides.</returns>
-    public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation)
+    public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation)
     {
         ArgumentNullException.ThrowIfNull(ops);
+        uint before = generation ?? ReadGeneration();
         if (ops.Count == 0)
         {
-            return new CommitOutcome.Committed(generation, 0, 0);
+            return new CommitOutcome.Committed(before, 0, 0);
         }
 
         Answers answers = SendBatch(ops, generation, dryRun: false);
@@ -35,11 +38,11 @@ public sealed partial class NftConnection
         {
             // A batch of no effect moves nothing; a foreign commit may have moved it further. The smaller of the two
             // makes the next commit stale rather than blind.
-            return Committed(now == generation ? now : Next(generation), answers);
+            return Committed(now == before ? now : Next(before), answers);
         }
 
-        return now == Next(generation) ? Committed(now, answers)
-            : now == generation ? Lost()
+        return now == before ? Lost()
+            : now == Next(before) && generation is not null ? Committed(now, answers)
             : new CommitOutcome.Stale();
     }
 

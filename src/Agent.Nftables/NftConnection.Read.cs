@@ -47,7 +47,8 @@ public sealed partial class NftConnection
     private const int ReadAttempts = 32;
 
     /// <summary>
-    /// Reads the tables as they were at one generation: a commit that falls into the read starts it again.
+    /// Reads the tables as they were at one generation: a commit that falls into the read starts it again, unless all
+    /// of them are this connection's own.
     /// </summary>
     /// <param name="tables">The tables. One that does not exist is absent from the result.</param>
     /// <returns>The ruleset in canonical order, and its generation.</returns>
@@ -62,7 +63,8 @@ public sealed partial class NftConnection
             uint before = ReadGeneration();
             var owners = new List<TableOwner>();
             Ruleset? ruleset = TryRead(tables, owners, out last);
-            if (ruleset is not null && ReadGeneration() == before)
+            bool ours = owners.Count > 0 && owners.TrueForAll(table => table.Hold == TableHold.Ours);
+            if (ruleset is not null && (ours || ReadGeneration() == before))
             {
                 return new RulesetReading(ruleset, before) { Owners = owners.ToValueArray() };
             }

@@ -12,12 +12,12 @@ internal sealed class CountingFirewall(IFirewall inner, CounterBook book) : IFir
 
     public (Ruleset Ruleset, uint Generation) Read() => inner.Read();
 
-    public (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops) =>
-        inner.ReadBack(expected, ops);
+    public (Ruleset Ruleset, uint Generation) ReadBack(
+        Ruleset expected, IReadOnlyList<NftOp> ops, uint generation) => inner.ReadBack(expected, ops, generation);
 
     public Ruleset ReadAside(string table) => inner.ReadAside(table);
 
-    public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation) =>
+    public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation) =>
         book.Around(ops, () => inner.Commit(ops, generation));
 
     public void Unmark(uint mask, uint value, uint clear) => inner.Unmark(mask, value, clear);

@@ -12,6 +12,9 @@ internal sealed record Drift(DateTimeOffset Time, ImmutableArray<string> Objects
 {
     private const int NamedMax = 20;
 
+    /// <summary>When it was seen, by the clock that nobody sets.</summary>
+    public long SeenAt { get; init; }
+
     /// <summary>From being seen to being undone; null if it could not be.</summary>
     public TimeSpan? Repaired { get; init; }
 
@@ -24,14 +27,15 @@ internal sealed record Drift(DateTimeOffset Time, ImmutableArray<string> Objects
     /// <summary>What was found, until it has been looked at; and what should have been there.</summary>
     public (Ruleset Held, CompiledRuleset Wanted)? Evidence { get; init; }
 
-    public static Drift Of(DateTimeOffset time, Ruleset held, CompiledRuleset wanted)
+    public static Drift Of(TimeProvider clock, Ruleset held, Holding expected)
     {
-        IReadOnlyList<RulesetChange> changes = RulesetChange.Between(held, wanted.Ruleset);
+        IReadOnlyList<RulesetChange> changes = expected.ChangesIn(held);
         return new Drift(
-            time, [.. changes.Take(NamedMax).Select(change => change.ToString())],
+            clock.GetUtcNow(), [.. changes.Take(NamedMax).Select(change => change.ToString())],
             Math.Max(0, changes.Count - NamedMax))
         {
-            Evidence = (held, wanted),
+            SeenAt = clock.GetTimestamp(),
+            Evidence = (held, expected.Of),
         };
     }
 

@@ -17,6 +17,12 @@ internal sealed partial class Enforcer(
     private const int MaxAttempts = 20;
 
     /// <summary>
+    /// After so many, every second one does not ask whether others committed since the reading: where a reading takes
+    /// longer than they pause, nothing would ever get through. It is taken whole or refused, and read back.
+    /// </summary>
+    private const int PatientAttempts = 5;
+
+    /// <summary>
     /// Messages that one preparing transaction may carry, so that others wait for a few milliseconds at most.
     /// </summary>
     private const int PrepareChunk = 2000;
@@ -27,10 +33,7 @@ internal sealed partial class Enforcer(
     private Ruleset observed = Ruleset.Empty;
     private uint generation;
     private bool observedIsKnown;
-    private bool drifted;
-
-    /// <summary>Something of a change is committed that is not in force as a whole yet.</summary>
-    private bool midway;
+    private bool blind;
     private ProofResult? proof;
     private CompiledRuleset? enforced;
     private IReadOnlyList<NftOp> cleanup = [];
@@ -62,9 +65,6 @@ internal sealed partial class Enforcer(
     /// as the policy is the same.
     /// </summary>
     public ProofResult? Condemned { get; set; }
-
-    /// <summary>A drift that is not repaired yet; null: none is known.</summary>
-    public Drift? Found { get; private set; }
 
     /// <summary>What the kernel counts now.</summary>
     public uint CurrentGeneration() => firewall.ReadGeneration();
@@ -127,6 +127,7 @@ internal sealed partial class Enforcer(
     public EnforcementReport Enforce(PolicySnapshot policy, HostFacts host)
     {
         held = HoldBacks.None;
+        blind = false;
         if (Condemned is { } late && ReferenceEquals(late.Of.Request.Policy, policy))
         {
             held = late.Condemned.Aggregate(held, (all, fault) => all.Closing(fault.VnicId, NotProved(fault.Reason)));
@@ -141,10 +142,12 @@ internal sealed partial class Enforcer(
             tally.Compile += clock.GetElapsedTime(started);
             started = clock.GetTimestamp();
             TimeSpan proved = tally.Prove;
+            blind = attempt >= PatientAttempts && attempt % 2 == 1;
             bool done = TryReach(next, tally);
             tally.Commit += clock.GetElapsedTime(started) - (tally.Prove - proved);
             if (done)
             {
+                blind = false;
                 (Drift? seen, Found) = (Found, null);
                 return tally.Report(proof, seen);
             }
@@ -161,10 +164,18 @@ internal sealed partial class Enforcer(
     {
         IReadOnlyList<NftOp> due = cleanup;
         cleanup = [];
-        if (due.Count > 0 && !Commit(due, new EnforcementTally()))
+        if (due.Count == 0)
+        {
+            return;
+        }
+
+        if (Commit(due, new EnforcementTally()))
+        {
+            holding = Holding.Exactly(enforced!);
+        }
+        else
         {
             log.CleanupPutOff(due.Count); // the next plan finds the leftovers when it reads
-            midway = true;
         }
     }
 
@@ -183,28 +194,8 @@ internal sealed partial class Enforcer(
             return Result(started, VerifyOutcome.Unknown, e.Message);
         }
 
-        if (difference is null)
-        {
-            observed = enforced!.Ruleset;
-        }
-
         return Result(started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
     }
-
-    // The first step that would make it so. What is there besides is of a change that was cut off, or removed soon.
-    private static string? Difference(Ruleset held, Ruleset wanted)
-    {
-        Plan plan = Plan.Between(held, wanted);
-        return plan.Prepare.Concat(plan.Switch).FirstOrDefault()?.ToString();
-    }
-
-    // When nothing is under way, a chain that packets meet is not ours.
-    private string? DriftFrom(CompiledRuleset inForce) =>
-        Difference(observed, inForce.Ruleset) ?? (midway ? null : observed.Tables
-            .SelectMany(table => table.Chains.Where(chain => chain.Hook is not null), (table, chain) => (table, chain))
-            .Where(at => inForce.Ruleset.Find(at.table.Family, at.table.Name) is { } ours
-                && ours.Chains.All(chain => chain.Name != at.chain.Name))
-            .Select(at => $"hooked, and not ours: chain {at.chain.Name}").FirstOrDefault());
 
     private VerificationResult Result(long started, VerifyOutcome outcome, string detail) =>
         new(clock.GetUtcNow(), clock.GetElapsedTime(started), outcome, detail);
@@ -255,7 +246,11 @@ internal sealed partial class Enforcer(
         bool revalidate = drifted || SealMark.IsOn(observed, settings) || (TakesAway(enforced, next, KeepsSessions)
             && !(enforced is null && Restart.KeepsVerdicts(observed, next.Ruleset)));
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
-        if (Mode == VerifyMode.Enforce && Withholds(final, tally))
+        if (drifted && Verifier is not null && IsProved(next))
+        {
+            proof = Verifier.Pending(final, TimeSpan.Zero); // what is proved comes back at once; its epoch is new
+        }
+        else if (Mode == VerifyMode.Enforce && Withholds(final, tally))
         {
             return false;
         }
@@ -264,7 +259,7 @@ internal sealed partial class Enforcer(
         if (revalidate && plan.EditsIntervals)
         {
             Ruleset unsealed = SealMark.Put(next.Ruleset, settings);
-            if (!Run(Plan.Between(observed, unsealed), next, tally))
+            if (!Run(Plan.Between(observed, unsealed), next, unsealed, tally))
             {
                 return false;
             }
@@ -272,7 +267,7 @@ internal sealed partial class Enforcer(
             plan = Plan.Between(unsealed, final.Ruleset).With(plan.Cleanup);
         }
 
-        if (!Run(plan, final, tally))
+        if (!Run(plan, final, final.Ruleset, tally))
         {
             return false;
         }
@@ -335,10 +330,7 @@ internal sealed partial class Enforcer(
             return null;
         }
 
-        bool known = proof is { IsPending: false } last && ReferenceEquals(last.Of.Request.Policy, next.Request.Policy)
-            && last.Of.Request.Adopting.SetEquals(next.Request.Adopting) && last.Of.Closed.SetEquals(next.Closed)
-            && last.Of.Ruleset == next.Ruleset;
-        if (known)
+        if (IsProved(next))
         {
             return proof = proof! with { Of = next };
         }
@@ -347,6 +339,11 @@ internal sealed partial class Enforcer(
         tally.Prove += proof.Took;
         return proof;
     }
+
+    private bool IsProved(CompiledRuleset next) =>
+        proof is { IsPending: false } last && ReferenceEquals(last.Of.Request.Policy, next.Request.Policy)
+            && last.Of.Request.Adopting.SetEquals(next.Request.Adopting) && last.Of.Closed.SetEquals(next.Closed)
+            && last.Of.Ruleset == next.Ruleset;
 
     // Answers tell that a transaction was taken. What it made is read back before anybody is told that it holds.
     private bool Confirm(CompiledRuleset next, EnforcementTally tally)
@@ -361,14 +358,9 @@ internal sealed partial class Enforcer(
         tally.Done.Clear();
         try
         {
-            (Ruleset held, uint at) = firewall.ReadBack(next.Ruleset, ops);
+            (Ruleset held, uint at) = firewall.ReadBack(next.Ruleset, ops, generation);
             string? difference = ReferenceEquals(held, next.Ruleset) ? null : Difference(held, next.Ruleset);
-            if (at != generation)
-            {
-                observedIsKnown = false; // somebody else's commit followed ours: read, and begin again
-                return false;
-            }
-
+            generation = at; // of commits that followed ours, it tells that they left ours alone, or what they did
             tally.Verification = Result(
                 started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
             observedIsKnown = difference is null;
@@ -385,15 +377,16 @@ internal sealed partial class Enforcer(
     private void Settle(CompiledRuleset next, Plan plan)
     {
         enforced = next;
+        holding = new Holding(next, next.Ruleset, [observed]);
         observed = next.Ruleset;
         drifted = false;
-        midway = false;
         Epoch = next.Request.Epoch;
         cleanup = plan.Cleanup;
     }
 
-    private bool Run(Plan plan, CompiledRuleset next, EnforcementTally tally)
+    private bool Run(Plan plan, CompiledRuleset next, Ruleset aim, EnforcementTally tally)
     {
+        holding = holding is null ? null : holding with { Besides = holding.Besides.Add(aim) };
         foreach (IReadOnlyList<NftOp> chunk in plan.Prepare.Chunk(PrepareChunk))
         {
             if (!Commit(chunk, tally, next))
@@ -402,19 +395,25 @@ internal sealed partial class Enforcer(
             }
         }
 
-        return plan.Switch.Count == 0 || Commit(plan.Switch, tally, next);
+        if (plan.Switch.Count > 0 && !Commit(plan.Switch, tally, next))
+        {
+            return false;
+        }
+
+        holding = new Holding(next, aim, [observed]);
+        return true;
     }
 
     private bool Commit(IReadOnlyList<NftOp> ops, EnforcementTally tally, CompiledRuleset? next = null)
     {
-        switch (firewall.Commit(ops, generation))
+        switch (firewall.Commit(ops, blind ? null : generation))
         {
             case CommitOutcome.Committed committed:
                 generation = committed.Generation;
                 tally.Add(committed, ops);
-                midway |= next is not null;
                 return true;
             case CommitOutcome.Stale:
+            case CommitOutcome.Refused when blind: // perhaps for what others changed meanwhile
                 observedIsKnown = false;
                 return false;
             case CommitOutcome.Refused refused:
@@ -453,21 +452,6 @@ internal sealed partial class Enforcer(
         }
     }
 
-    /// <returns>In what it differs from what was enforced; null if it does not.</returns>
-    private string? Read()
-    {
-        (observed, generation) = firewall.Read();
-        observedIsKnown = true;
-        string? difference = enforced is null ? "nothing was enforced yet" : DriftFrom(enforced);
-        if (enforced is not null && difference is not null)
-        {
-            drifted |= HasDriftedFrom(enforced);
-            Found ??= midway ? null : Drift.Of(clock.GetUtcNow(), observed, enforced);
-        }
-
-        return difference;
-    }
-
     // Epochs are used in a circle. Before the half of them that the highest bit tells apart is entered again, sessions
     // that carry one of it, from the last time round, are made to carry none.
     private uint Advance()
@@ -482,12 +466,4 @@ internal sealed partial class Enforcer(
 
         return next;
     }
-
-    // Somebody changed what judges packets: what it let in meanwhile carries the live epoch. Objects that are merely
-    // there besides are our own, of a change that was cut off.
-    private bool HasDriftedFrom(CompiledRuleset inForce) =>
-        Plan.Between(JudgesOf(observed), JudgesOf(inForce.Ruleset)) is { Prepare.Count: > 0 } or { Switch.Count: > 0 };
-
-    private static Ruleset JudgesOf(Ruleset ruleset) =>
-        new(ruleset.Tables.Where(table => table.Family is NftFamily.Inet or NftFamily.Bridge).ToValueArray());
 }

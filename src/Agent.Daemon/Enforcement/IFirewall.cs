@@ -16,10 +16,11 @@ internal interface IFirewall
     /// <summary>What committed operations touched, as the kernel holds it now; at least that.</summary>
     /// <param name="expected">What all of our tables should hold now.</param>
     /// <param name="ops">What was committed on the way there.</param>
+    /// <param name="generation">After the last of them; if others committed since, everything is read.</param>
     /// <returns>
     /// <paramref name="expected"/> itself if nothing differs from it, and the generation at which it was so.
     /// </returns>
-    (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops);
+    (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops, uint generation);
 
     /// <summary>Tables of this name, in the inet and bridge families, as the kernel holds them.</summary>
     Ruleset ReadAside(string table);
@@ -27,8 +28,10 @@ internal interface IFirewall
     /// <summary>Why the last reading says that nothing can be written, or null.</summary>
     string? Obstacle => null;
 
-    /// <summary>One transaction, only if nothing was committed since <paramref name="generation"/>.</summary>
-    CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation);
+    /// <summary>One transaction, only if nobody who can change our tables committed since a generation.</summary>
+    /// <param name="ops">At least one.</param>
+    /// <param name="generation">Null: whoever did.</param>
+    CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation);
 
     /// <summary>
     /// Clears bits of the mark of every live session whose mark, under a mask, has a value: its next packet is judged

@@ -19,6 +19,9 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
         tables = [(NftFamily.Inet, table), (NftFamily.Netdev, table), (NftFamily.Bridge, table)];
     }
 
+    /// <summary>Nobody else can change what there is of our tables: commits of others are none of our concern.</summary>
+    private bool exclusive;
+
     public string? Obstacle { get; private set; }
 
     public uint ReadGeneration() => connection.ReadGeneration();
@@ -41,18 +44,23 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
             switch (connection.Commit(claims, reading.Generation))
             {
                 case CommitOutcome.Committed committed:
+                    exclusive = ownership != TableOwnership.Shared && reading.Owners.Count > 0
+                        && reading.Owners.All(table => table.Hold is TableHold.Ours or TableHold.Orphaned);
                     return (reading.Ruleset, committed.Generation);
                 case CommitOutcome.Refused refused:
+                    exclusive = false;
                     Obstacle ??= $"our tables cannot be claimed: {refused.Refusals[0].Error}";
                     return (reading.Ruleset, reading.Generation);
             }
         }
     }
 
-    public (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops)
+    public (Ruleset Ruleset, uint Generation) ReadBack(
+        Ruleset expected, IReadOnlyList<NftOp> ops, uint generation)
     {
         uint before = connection.ReadGeneration();
-        if (connection.ReadBack(expected, ops) is Ruleset read && connection.ReadGeneration() == before)
+        if ((exclusive || before == generation) && connection.ReadBack(expected, ops) is Ruleset read
+            && (exclusive || connection.ReadGeneration() == before))
         {
             return (read, before);
         }
@@ -64,7 +72,8 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     public Ruleset ReadAside(string table) =>
         connection.ReadRuleset([(NftFamily.Inet, table), (NftFamily.Bridge, table)]).Ruleset;
 
-    public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint generation) => connection.Commit(ops, generation);
+    public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation) =>
+        connection.Commit(ops, exclusive ? null : generation);
 
     // Rare (once in half the epochs, and at a first start), so it has no socket of its own in between.
     public void Unmark(uint mask, uint value, uint clear)

@@ -19,7 +19,7 @@ internal sealed partial class Reconciler
     private Drift Repaired(Drift drift)
     {
         Found(drift);
-        TimeSpan took = clock.GetUtcNow() - drift.Time;
+        TimeSpan took = clock.GetElapsedTime(drift.SeenAt);
         metrics.DriftRepairs.Inc();
         log.DriftRepaired(took.TotalMilliseconds, drift.ToString());
         return drift with { Repaired = took };

@@ -143,7 +143,8 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
         return new ProofResult(compiled, clock.GetUtcNow(), took, vnics, host);
     }
 
-    private ProofResult Pending(CompiledRuleset compiled, TimeSpan took) => new(
+    /// <summary>Not proved yet: <see cref="ProofWatch"/> will.</summary>
+    public ProofResult Pending(CompiledRuleset compiled, TimeSpan took) => new(
         compiled, clock.GetUtcNow(), took, ImmutableSortedDictionary.Create<string, VnicProof>(StringComparer.Ordinal),
         Host: null)
     {

@@ -125,6 +125,21 @@ public sealed class CommitProofTests : IDisposable
     }
 
     [Fact]
+    public void What_was_proved_and_others_changed_is_put_right_before_it_is_proved_again()
+    {
+        Enforcer enforcer = Start();
+        Enforce(enforcer, First);
+        uint epoch = enforcer.Epoch;
+        kernel.Foreign(new NftOp.FlushChain(NftFamily.Inet, "sg_agent", Web + "_in"));
+        enforcer.Distrust();
+        EnforcementReport report = enforcer.Enforce(First, HostFacts.Default);
+        Assert.NotEqual(epoch, enforcer.Epoch);
+        Assert.NotNull(report.Drift);
+        Assert.Equal((TimeSpan.Zero, true), (report.Prove, report.Proof!.IsPending));
+        Assert.True(Passes(80, "one"));
+    }
+
+    [Fact]
     public async Task Whoever_commits_goes_before_whoever_proves_at_leisure()
     {
         Enforcer enforcer = Start();

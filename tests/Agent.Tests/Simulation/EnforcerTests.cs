@@ -116,17 +116,35 @@ public class EnforcerTests
     }
 
     [Fact]
-    public void Foreign_commits_without_end_are_reported_and_leave_the_old_rules()
+    public void Foreign_commits_without_end_hold_up_none_of_ours()
     {
         Enforcer enforcer = Start();
         enforcer.Enforce(First, HostFacts.Default);
         enforcer.Cleanup();
-        Ruleset before = kernel.Ruleset;
         kernel.BeforeCommit = () => kernel.Foreign();
-        Assert.Throws<EnforcementFailedException>(() => enforcer.Enforce(Narrower, HostFacts.Default));
-        Assert.Equal(before, kernel.Ruleset);
+        kernel.BeforeReadBack = () => kernel.Foreign();
+        EnforcementReport report = enforcer.Enforce(Narrower, HostFacts.Default);
+        Assert.Equal((VerifyOutcome.Verified, null), (report.Verification!.Outcome, report.Drift));
+        Assert.Equal(kernel.ReadGeneration(), enforcer.Generation);
         kernel.BeforeCommit = () => { };
-        enforcer.Enforce(Narrower, HostFacts.Default);
+        enforcer.Cleanup();
+        AssertHolds(enforcer, Narrower);
+    }
+
+    [Fact]
+    public void Others_who_undo_each_commit_are_reported_and_the_next_one_wins()
+    {
+        Enforcer enforcer = Start();
+        enforcer.Enforce(First, HostFacts.Default);
+        enforcer.Cleanup();
+        kernel.BeforeReadBack = () => kernel.Foreign(
+            new NftOp.FlushChain(NftFamily.Inet, "sg_agent", WebProfile + "_in"));
+        Assert.Throws<EnforcementFailedException>(() => enforcer.Enforce(Narrower, HostFacts.Default));
+        Assert.Contains(WebProfile, enforcer.Found!.ToString(), StringComparison.Ordinal);
+        kernel.BeforeReadBack = () => { };
+        enforcer.Distrust();
+        Assert.NotNull(enforcer.Enforce(Narrower, HostFacts.Default).Drift);
+        Assert.Null(enforcer.Found);
         enforcer.Cleanup();
         AssertHolds(enforcer, Narrower);
     }
@@ -266,6 +284,59 @@ public class EnforcerTests
         enforcer.Enforce(next, HostFacts.Default);
         enforcer.Cleanup();
         AssertHolds(enforcer, next);
+    }
+
+    [Fact]
+    public void A_cleaning_up_that_is_put_off_is_no_drift()
+    {
+        Enforcer enforcer = Start();
+        enforcer.Enforce(First, HostFacts.Default);
+        PolicySnapshot less = First with { Vnics = First.Vnics.Remove("two"), Revision = 2 };
+        enforcer.Enforce(less, HostFacts.Default);
+        uint epoch = enforcer.Epoch;
+        kernel.Foreign();
+        enforcer.Cleanup();
+        Assert.Equal(VerifyOutcome.Verified, enforcer.Verify().Outcome);
+        EnforcementReport report = enforcer.Enforce(less with { Revision = 3 }, HostFacts.Default);
+        Assert.Equal((null, epoch), (report.Drift, enforcer.Epoch));
+        enforcer.Cleanup();
+        AssertHolds(enforcer, less);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void What_others_change_while_a_change_is_on_its_way_is_drift(bool beforeCleanup)
+    {
+        Enforcer enforcer = Start();
+        enforcer.Enforce(First, HostFacts.Default);
+        enforcer.Cleanup();
+        NftOp foreign = new NftOp.FlushChain(NftFamily.Inet, "sg_agent", DataProfile + "_in");
+        int commits = 0;
+        kernel.BeforeCommit = () =>
+        {
+            if (!beforeCleanup && ++commits == 2) // what is prepared is there
+            {
+                kernel.Foreign(foreign);
+            }
+        };
+        PolicySnapshot second = beforeCleanup ? First with { Vnics = First.Vnics.Remove("one"), Revision = 2 }
+            : Policy(2, web: ["in 1 accept udp 53/53 192.0.2.0/24"]);
+        Drift? seen = enforcer.Enforce(second, HostFacts.Default).Drift;
+        kernel.BeforeCommit = () => { };
+        if (beforeCleanup)
+        {
+            Assert.Null(seen);
+            Assert.True(enforcer.CleanupDue);
+            kernel.Foreign(foreign);
+            enforcer.Cleanup();
+            seen = enforcer.Enforce(second, HostFacts.Default).Drift;
+        }
+
+        string only = Assert.Single(seen!.Objects);
+        Assert.Contains($"chain inet sg_agent {DataProfile}_in", only, StringComparison.Ordinal);
+        enforcer.Cleanup();
+        AssertHolds(enforcer, second);
     }
 
     [Fact]

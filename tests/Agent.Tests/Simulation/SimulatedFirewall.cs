@@ -19,6 +19,9 @@ internal sealed class SimulatedFirewall : IFirewall
     /// <summary>Called before each commit; may write something foreign, or throw.</summary>
     public Action BeforeCommit { get; set; } = () => { };
 
+    /// <summary>Called before what was committed is read back.</summary>
+    public Action BeforeReadBack { get; set; } = () => { };
+
     /// <summary>Committed transactions, in order.</summary>
     public List<IReadOnlyList<NftOp>> Committed { get; } = [];
 
@@ -37,7 +40,11 @@ internal sealed class SimulatedFirewall : IFirewall
 
     public (Ruleset Ruleset, uint Generation) Read() => (kernel.Ruleset, generation);
 
-    public (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops) => Read();
+    public (Ruleset Ruleset, uint Generation) ReadBack(Ruleset expected, IReadOnlyList<NftOp> ops, uint at)
+    {
+        BeforeReadBack();
+        return Read();
+    }
 
     public Ruleset ReadAside(string table) =>
         new(kernel.Ruleset.Tables.Where(one => one.Name == table).ToValueArray());
@@ -47,10 +54,10 @@ internal sealed class SimulatedFirewall : IFirewall
 
     public void Unmark(uint mask, uint value, uint clear) => Unmarked.Add((mask, value, clear));
 
-    public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint planned)
+    public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? planned)
     {
         BeforeCommit();
-        if (planned != generation)
+        if (planned is { } on && on != generation)
         {
             StaleAnswers++;
             return new CommitOutcome.Stale();

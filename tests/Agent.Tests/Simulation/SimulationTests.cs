@@ -29,6 +29,7 @@ public class SimulationTests
         private Snapshot state = new() { Revision = 1 };
         private PolicySnapshot policy = PolicySnapshot.Empty;
         private Enforcer enforcer = null!;
+        private bool written;
 
         public void Go()
         {
@@ -85,7 +86,9 @@ public class SimulationTests
             uint epoch = enforcer.Epoch;
             try
             {
-                enforcer.Enforce(policy, HostFacts.Default);
+                Drift? drift = enforcer.Enforce(policy, HostFacts.Default).Drift;
+                Assert.True(drift is null || written, drift?.ToString());
+                written = false;
                 if (before is not null && Restriction.Between(before, enforcer.Enforced!))
                 {
                     Assert.NotEqual(epoch, enforcer.Epoch);
@@ -147,6 +150,7 @@ public class SimulationTests
                 kernel.Foreign(new NftOp.DeleteElements(NftFamily.Inet, "sg_agent", set, set.Elements));
             }
 
+            written = true;
             enforcer.Distrust(); // as the audit does when the generation is not ours
         }
 
