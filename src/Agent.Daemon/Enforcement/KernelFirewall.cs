@@ -19,7 +19,7 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
         tables = [(NftFamily.Inet, table), (NftFamily.Netdev, table), (NftFamily.Bridge, table)];
     }
 
-    /// <summary>Nobody else can change what there is of our tables: commits of others are none of our concern.</summary>
+    /// <summary>Nobody else can change what there is of our tables: what others commit is no concern of ours.</summary>
     private bool exclusive;
 
     public string? Obstacle { get; private set; }

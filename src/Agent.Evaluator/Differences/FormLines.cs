@@ -161,7 +161,7 @@ internal sealed class FormLines
             var deciders = new SortedSet<int>();
             foreach (int cell in members.Where(cell => atoms.Contains(cells[cell].Own)))
             {
-                deciders.UnionWith(diagrams.Leaves(masked.Of(services, cells[cell].Pairs)).ToArray());
+                deciders.UnionWith(diagrams.Leaves(masked.Of(services, cells[cell].Pairs)));
             }
 
             deciders.Remove(0);

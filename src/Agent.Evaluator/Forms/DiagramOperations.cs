@@ -59,12 +59,20 @@ internal sealed class DiagramMerge(Diagrams diagrams, Func<int, int, int> merge)
 }
 
 /// <summary>A function of one leaf, lifted to diagrams. It remembers what it was asked.</summary>
-internal sealed class DiagramMap(Diagrams diagrams, Func<int, int> map)
+/// <param name="diagrams">Where they are.</param>
+/// <param name="map">The function.</param>
+/// <param name="changes">Of which diagrams some leaf becomes another, or may; null: of all.</param>
+internal sealed class DiagramMap(Diagrams diagrams, Func<int, int> map, Func<Diagram, bool>? changes = null)
 {
     private readonly Dictionary<Diagram, Diagram> known = [];
 
     public Diagram Of(Diagram diagram)
     {
+        if (changes?.Invoke(diagram) == false)
+        {
+            return diagram;
+        }
+
         if (diagram.IsLeaf)
         {
             return Diagrams.Leaf(map(diagram.Value));

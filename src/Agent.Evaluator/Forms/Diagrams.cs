@@ -88,13 +88,33 @@ internal sealed class Diagrams
     private static readonly ushort[] FieldMax =
         [255, TransportSize.Max, ushort.MaxValue, ushort.MaxValue, 255, 1, 1, 1, 1, 1, 1];
 
-    private readonly List<(PacketField Field, int Start, int Count)> nodes = [];
-    private readonly List<int> hashes = [];
-    private ushort[] last = new ushort[1024];
-    private Diagram[] child = new Diagram[1024];
+    /// <summary>Edges that one page holds, unless a node has more: its arrays are no large objects.</summary>
+    private const int PageEdges = 8192;
+
+    private readonly Paged<Vertex> nodes = new();
+    private readonly Dictionary<int, int[]> single = [];
+    private readonly List<int> gathered = [];
+    private Page page = new(PageEdges);
     private int edges;
-    private int[] buckets = NewBuckets(1024);
-    private readonly Dictionary<Diagram, int[]> leaves = [];
+
+    /// <summary>Open addressing: a node's number and one, or 0.</summary>
+    private Paged<int> buckets = NewBuckets(1024);
+
+    /// <summary>Intervals of some nodes: inclusive ends, and where they lead.</summary>
+    private sealed class Page(int size)
+    {
+        public readonly ushort[] Last = GC.AllocateUninitializedArray<ushort>(size);
+        public readonly Diagram[] Child = GC.AllocateUninitializedArray<Diagram>(size);
+    }
+
+    private record struct Vertex(PacketField Field, Page Page, int Start, int Count, int Hash)
+    {
+        public int[]? Leaves { get; set; }
+
+        public readonly ReadOnlySpan<ushort> Ends => Page.Last.AsSpan(Start, Count);
+
+        public readonly ReadOnlySpan<Diagram> Children => Page.Child.AsSpan(Start, Count);
+    }
 
     /// <summary>Nodes so far: what a cache's owner watches.</summary>
     public int Count => nodes.Count;
@@ -108,11 +128,9 @@ internal sealed class Diagrams
     public PacketField? FieldOf(Diagram diagram) => diagram.IsLeaf ? null : nodes[diagram.Ref].Field;
 
     /// <summary>Inclusive ends of the edges' intervals.</summary>
-    public ReadOnlySpan<ushort> Ends(Diagram diagram) =>
-        last.AsSpan(nodes[diagram.Ref].Start, nodes[diagram.Ref].Count);
+    public ReadOnlySpan<ushort> Ends(Diagram diagram) => nodes[diagram.Ref].Ends;
 
-    public ReadOnlySpan<Diagram> Children(Diagram diagram) =>
-        child.AsSpan(nodes[diagram.Ref].Start, nodes[diagram.Ref].Count);
+    public ReadOnlySpan<Diagram> Children(Diagram diagram) => nodes[diagram.Ref].Children;
 
     /// <summary>The node that asks <paramref name="field"/>; edges may repeat their neighbour.</summary>
     /// <param name="field">Asked before every field of the children.</param>
@@ -126,20 +144,22 @@ internal sealed class Diagrams
         }
 
         Reserve(ends.Length);
+        Span<ushort> last = page.Last.AsSpan(edges, ends.Length);
+        Span<Diagram> child = page.Child.AsSpan(edges, ends.Length);
         int count = 0;
         for (int i = 0; i < ends.Length; i++)
         {
-            if (count > 0 && child[edges + count - 1] == children[i])
+            if (count > 0 && child[count - 1] == children[i])
             {
-                last[edges + count - 1] = ends[i];
+                last[count - 1] = ends[i];
                 continue;
             }
 
-            last[edges + count] = ends[i];
-            child[edges + count++] = children[i];
+            last[count] = ends[i];
+            child[count++] = children[i];
         }
 
-        return count == 1 ? child[edges] : Intern(field, count);
+        return count == 1 ? child[0] : Intern(field, count);
     }
 
     /// <summary>One interval of a field against everything else.</summary>
@@ -178,39 +198,53 @@ internal sealed class Diagrams
     }
 
     /// <summary>The values that the function takes, ascending.</summary>
-    public ReadOnlySpan<int> Leaves(Diagram diagram)
+    public int[] Leaves(Diagram diagram)
     {
-        if (!leaves.TryGetValue(diagram, out int[]? found))
+        if (diagram.IsLeaf)
         {
-            var values = new HashSet<int>();
-            if (diagram.IsLeaf)
+            if (!single.TryGetValue(diagram.Value, out int[]? one))
             {
-                values.Add(diagram.Value);
+                single.Add(diagram.Value, one = [diagram.Value]);
+            }
+
+            return one;
+        }
+
+        return nodes[diagram.Ref].Leaves ??= FindLeaves(nodes[diagram.Ref].Children);
+    }
+
+    private int[] FindLeaves(ReadOnlySpan<Diagram> children)
+    {
+        foreach (Diagram child in children)
+        {
+            Leaves(child); // before anything is gathered: each finds its own in the same list
+        }
+
+        gathered.Clear();
+        foreach (Diagram child in children)
+        {
+            if (child.IsLeaf)
+            {
+                gathered.Add(child.Value);
             }
             else
             {
-                (_, int start, int count) = nodes[diagram.Ref];
-                for (int i = start; i < start + count; i++)
-                {
-                    if (child[i].IsLeaf)
-                    {
-                        values.Add(child[i].Value);
-                        continue;
-                    }
-
-                    foreach (int value in Leaves(child[i]))
-                    {
-                        values.Add(value);
-                    }
-                }
+                gathered.AddRange(nodes[child.Ref].Leaves!);
             }
-
-            found = [.. values];
-            Array.Sort(found);
-            leaves.Add(diagram, found);
         }
 
-        return found;
+        gathered.Sort();
+        int count = 0;
+        for (int i = 0; i < gathered.Count; i++)
+        {
+            if (count == 0 || gathered[count - 1] != gathered[i])
+            {
+                gathered[count++] = gathered[i];
+            }
+        }
+
+        gathered.RemoveRange(count, gathered.Count - count);
+        return [.. gathered];
     }
 
     /// <summary>Every interval box of the function, in ascending order of the fields.</summary>
@@ -224,39 +258,39 @@ internal sealed class Diagrams
             yield break;
         }
 
-        (PacketField field, int start, int count) = nodes[diagram.Ref];
+        Vertex node = nodes[diagram.Ref];
         int first = 0;
-        for (int i = start; i < start + count; i++)
+        for (int i = 0; i < node.Count; i++)
         {
-            foreach (PacketBox box in Boxes(child[i], within.With(field, (ushort)first, last[i])))
+            ushort end = node.Ends[i];
+            foreach (PacketBox box in Boxes(node.Children[i], within.With(node.Field, (ushort)first, end)))
             {
                 yield return box;
             }
 
-            first = last[i] + 1;
+            first = end + 1;
         }
     }
 
     private Diagram Intern(PacketField field, int count)
     {
-        int hash = HashOf(field, count);
-        int slot = hash & buckets.Length - 1;
-        for (; buckets[slot] >= 0; slot = slot + 1 & buckets.Length - 1)
+        var made = new Vertex(field, page, edges, count, Hash: 0);
+        made.Hash = HashOf(made);
+        int slot = SlotOf(made.Hash);
+        for (; buckets[slot] > 0; slot = SlotOf(slot + 1))
         {
-            int other = buckets[slot];
-            if (hashes[other] == hash && nodes[other] is var (f, start, n) && f == field && n == count
-                && last.AsSpan(start, n).SequenceEqual(last.AsSpan(edges, n))
-                && child.AsSpan(start, n).SequenceEqual(child.AsSpan(edges, n)))
+            ref Vertex other = ref nodes[buckets[slot] - 1];
+            if (other.Hash == made.Hash && other.Field == field && other.Count == count
+                && other.Ends.SequenceEqual(made.Ends) && other.Children.SequenceEqual(made.Children))
             {
-                return new Diagram(other);
+                return new Diagram(buckets[slot] - 1);
             }
         }
 
+        nodes.Add(made);
         buckets[slot] = nodes.Count;
-        nodes.Add((field, edges, count));
-        hashes.Add(hash);
         edges += count;
-        if (nodes.Count * 2 > buckets.Length)
+        if (nodes.Count * 2 > buckets.Count)
         {
             Rehash();
         }
@@ -264,15 +298,19 @@ internal sealed class Diagrams
         return new Diagram(nodes.Count - 1);
     }
 
-    private int HashOf(PacketField field, int count)
+    private int SlotOf(int hash) => hash & buckets.Count - 1;
+
+    private static int HashOf(in Vertex node)
     {
         unchecked
         {
-            uint hash = (uint)field * 0x9e3779b1 + (uint)count;
-            for (int i = edges; i < edges + count; i++)
+            uint hash = (uint)node.Field * 0x9e3779b1 + (uint)node.Count;
+            ReadOnlySpan<ushort> ends = node.Ends;
+            ReadOnlySpan<Diagram> children = node.Children;
+            for (int i = 0; i < ends.Length; i++)
             {
-                hash = (hash ^ last[i]) * 0x85ebca6b;
-                hash = (hash ^ hash >> 15 ^ (uint)child[i].Ref) * 0xc2b2ae35;
+                hash = (hash ^ ends[i]) * 0x85ebca6b;
+                hash = (hash ^ hash >> 15 ^ (uint)children[i].Ref) * 0xc2b2ae35;
             }
 
             return (int)((hash ^ hash >> 16) & int.MaxValue);
@@ -281,33 +319,32 @@ internal sealed class Diagrams
 
     private void Rehash()
     {
-        buckets = NewBuckets(buckets.Length * 4);
+        buckets = NewBuckets(buckets.Count * 4);
         for (int node = 0; node < nodes.Count; node++)
         {
-            int slot = hashes[node] & buckets.Length - 1;
-            while (buckets[slot] >= 0)
+            int slot = SlotOf(nodes[node].Hash);
+            while (buckets[slot] > 0)
             {
-                slot = slot + 1 & buckets.Length - 1;
+                slot = SlotOf(slot + 1);
             }
 
-            buckets[slot] = node;
+            buckets[slot] = node + 1;
         }
     }
 
     private void Reserve(int count)
     {
-        if (edges + count > last.Length)
+        if (edges + count > page.Last.Length)
         {
-            int size = Math.Max(last.Length * 2, edges + count);
-            Array.Resize(ref last, size);
-            Array.Resize(ref child, size);
+            page = new Page(Math.Max(PageEdges, count));
+            edges = 0;
         }
     }
 
-    private static int[] NewBuckets(int size)
+    private static Paged<int> NewBuckets(int size)
     {
-        int[] empty = new int[size];
-        Array.Fill(empty, -1);
+        var empty = new Paged<int>();
+        empty.Reach(size - 1);
         return empty;
     }
 }

@@ -100,7 +100,7 @@ internal sealed class HealthForm
             && drop.Priority == accept.Priority ? 1 + one * rows.Length + other : 0);
         for (int cell = 0; cell < cells.Length; cell++)
         {
-            foreach (byte priority in form.Diagrams.Leaves(deciders[cell]).ToArray().Select(row => rows[row].Rule)
+            foreach (byte priority in form.Diagrams.Leaves(deciders[cell]).Select(row => rows[row].Rule)
                 .OfType<GroupRule>().Where(rule => rule.Verdict == Verdict.Drop).Select(rule => rule.Priority)
                 .Distinct())
             {

@@ -66,7 +66,7 @@ internal sealed class Outcomes
     private readonly List<Stop> stops = [];
     private readonly Dictionary<Stop, int> stopNumbers = [];
     private readonly List<string> reasons = [];
-    private readonly Dictionary<Circumstances, int> contexts = [];
+    private readonly Dictionary<Circumstances, Context> contexts = [];
 
     public Outcome this[int number] => list[number];
 
@@ -113,14 +113,14 @@ internal sealed class Outcomes
         return Of(new Outcome(OutcomeKind.Unknown, PacketMark.Of(0), Detail: number));
     }
 
-    public int NumberOf(Circumstances circumstances)
+    public Context ContextOf(Circumstances circumstances)
     {
-        if (!contexts.TryGetValue(circumstances, out int number))
+        if (!contexts.TryGetValue(circumstances, out Context? context))
         {
-            contexts.Add(circumstances, number = contexts.Count);
+            contexts.Add(circumstances, context = new Context(this, circumstances, contexts.Count));
         }
 
-        return number;
+        return context;
     }
 
     public Stop StopOf(Outcome outcome) => stops[outcome.Detail];

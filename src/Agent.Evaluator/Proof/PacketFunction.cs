@@ -14,8 +14,14 @@ internal sealed class PacketFunction(AddressCut sources, AddressCut destinations
 {
     private (PacketFunction[] Results, PacketFunction Bound)? first; // most have no other
     private Dictionary<PacketFunction[], PacketFunction>? derived;
+    private static readonly int[] OneClass = [0];
+
     private int[]? leaves;
     private int[]? running;
+
+    /// <summary>The same for all addresses.</summary>
+    public static PacketFunction Unaddressed(Diagram diagram) =>
+        new(AddressCut.Whole, AddressCut.Whole, OneClass, [diagram]);
 
     public AddressCut Sources => sources;
 
@@ -38,21 +44,25 @@ internal sealed class PacketFunction(AddressCut sources, AddressCut destinations
     public int[] Leaves(Diagrams all, LeafFilter? filter)
     {
         ref int[]? known = ref filter is null ? ref leaves : ref running;
-        if (known is null)
+        if (known is null && diagrams.Length == 1)
+        {
+            known = Of(diagrams[0]);
+        }
+        else if (known is null)
         {
             var values = new HashSet<int>();
             foreach (Diagram diagram in diagrams)
             {
-                foreach (int value in filter is null ? all.Leaves(diagram) : filter.Of(all, diagram))
-                {
-                    values.Add(value);
-                }
+                values.UnionWith(Of(diagram));
             }
 
-            known = [.. values.Order()];
+            known = [.. values];
+            Array.Sort(known);
         }
 
         return known;
+
+        int[] Of(Diagram diagram) => filter is null ? all.Leaves(diagram) : filter.Of(all, diagram);
     }
 
     /// <summary>What this function became before, when each of its leaves was replaced by the same function.</summary>

@@ -19,7 +19,8 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     private readonly Dictionary<(AddressCut, AddressCut), int[]> inclusions = [];
     private readonly Dictionary<AddressFunction, AddressCut> cuts = [];
     private readonly Dictionary<(Diagram, int, Diagram, int, Diagram), Diagram> substitutions = [];
-    private readonly Dictionary<Diagram, PacketFunction> unaddressed = [];
+    private readonly Paged<PacketFunction?> unaddressed = new();
+    private readonly Dictionary<int, PacketFunction> constants = [];
     private readonly Dictionary<(AddressFunction, bool), PacketFunction> addresses = [];
 
     /// <summary>Pieces of cuts that are remembered: some 100 MB of them, 20 bytes each.</summary>
@@ -60,16 +61,24 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     /// <summary>The same diagram for all addresses: one object for each.</summary>
     public PacketFunction Of(Diagram diagram)
     {
-        if (!unaddressed.TryGetValue(diagram, out PacketFunction? known))
+        if (diagram.IsLeaf)
         {
-            known = new PacketFunction(AddressCut.Whole, AddressCut.Whole, [0], [diagram]);
-            unaddressed.Add(diagram, known);
+            return Of(diagram.Value);
+        }
+
+        unaddressed.Reach(diagram.Ref);
+        return unaddressed[diagram.Ref] ??= PacketFunction.Unaddressed(diagram);
+    }
+
+    public PacketFunction Of(int value)
+    {
+        if (!constants.TryGetValue(value, out PacketFunction? known))
+        {
+            constants.Add(value, known = PacketFunction.Unaddressed(Diagrams.Leaf(value)));
         }
 
         return known;
     }
-
-    public PacketFunction Of(int value) => Of(Diagrams.Leaf(value));
 
     /// <summary>The value of a function of one of the addresses.</summary>
     public PacketFunction Of(AddressFunction function, bool source)
@@ -122,24 +131,21 @@ internal sealed class PacketFunctions(Diagrams diagrams)
 
     private PacketFunction Bound(PacketFunction from, LeafFilter? movers, int[] moving, PacketFunction[] results)
     {
-        var byLeaf = new Dictionary<int, PacketFunction>(moving.Length);
-        var addressed = new List<int>();
+        var all = new LeafResults(moving, results);
         AddressCut sources = from.Sources;
         AddressCut destinations = from.Destinations;
-        for (int i = 0; i < moving.Length; i++)
+        foreach (PacketFunction result in results)
         {
-            byLeaf.Add(moving[i], results[i]);
-            if (!results[i].IsUnaddressed)
+            if (!result.IsUnaddressed)
             {
-                addressed.Add(moving[i]);
-                sources = Joint(sources, results[i].Sources);
-                destinations = Joint(destinations, results[i].Destinations);
+                sources = Joint(sources, result.Sources);
+                destinations = Joint(destinations, result.Destinations);
             }
         }
 
-        return addressed.Count == 0
-            ? Unaddressed(from, movers, byLeaf)
-            : Addressed(from, movers, byLeaf, addressed, sources, destinations);
+        return Array.TrueForAll(results, result => result.IsUnaddressed)
+            ? Unaddressed(from, movers, all)
+            : Addressed(from, movers, all, sources, destinations);
     }
 
     private AddressCut CutOf(AddressFunction function)
@@ -206,11 +212,10 @@ internal sealed class PacketFunctions(Diagrams diagrams)
         return classes;
     }
 
-    private ReadOnlySpan<int> Movers(Diagram diagram, LeafFilter? movers) =>
+    private int[] Movers(Diagram diagram, LeafFilter? movers) =>
         movers is null ? diagrams.Leaves(diagram) : movers.Of(diagrams, diagram);
 
-    private PacketFunction Unaddressed(
-        PacketFunction from, LeafFilter? movers, Dictionary<int, PacketFunction> results)
+    private PacketFunction Unaddressed(PacketFunction from, LeafFilter? movers, LeafResults results)
     {
         var replaced = new Diagram[from.Diagrams.Length];
         for (int i = 0; i < replaced.Length; i++)
@@ -222,12 +227,11 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     }
 
     private PacketFunction Addressed(
-        PacketFunction from, LeafFilter? movers, Dictionary<int, PacketFunction> results, List<int> addressed,
-        AddressCut sources, AddressCut destinations)
+        PacketFunction from, LeafFilter? movers, LeafResults results, AddressCut sources, AddressCut destinations)
     {
         int[] before = Pull(from, sources, destinations);
-        Dictionary<int, int[]> pulled =
-            addressed.ToDictionary(leaf => leaf, leaf => Pull(results[leaf], sources, destinations));
+        Dictionary<int, int[]> pulled = results.Leaves.Where(leaf => !results[leaf].IsUnaddressed)
+            .ToDictionary(leaf => leaf, leaf => Pull(results[leaf], sources, destinations));
         int[][][] splits = [.. from.Diagrams.Select(diagram =>
             SplitsOf(diagram, movers, pulled))];
 
@@ -280,15 +284,15 @@ internal sealed class PacketFunctions(Diagrams diagrams)
 
     private Diagram Substitute(Diagram diagram, LeafFilter? movers, Func<int, Diagram> result)
     {
-        if (diagram.IsLeaf)
+        int[] moving = Movers(diagram, movers);
+        if (moving.Length == 0 || diagram.IsLeaf)
         {
-            return Movers(diagram, movers).IsEmpty ? diagram : result(diagram.Value);
+            return moving.Length == 0 ? diagram : result(diagram.Value);
         }
 
-        ReadOnlySpan<int> moving = Movers(diagram, movers);
-        if (moving.Length is 0 or > 2)
+        if (moving.Length > 2)
         {
-            return moving.Length == 0 ? diagram : SubstituteAnew(diagram, movers, result);
+            return SubstituteAnew(diagram, movers, moving, result);
         }
 
         // Most often one or two leaves move, and the same ones again in the next situation.
@@ -297,28 +301,30 @@ internal sealed class PacketFunctions(Diagrams diagrams)
             : (diagram, moving[0], result(moving[0]), moving[1], result(moving[1]));
         if (!substitutions.TryGetValue(key, out Diagram known))
         {
-            substitutions.Add(key, known = SubstituteAnew(diagram, movers, result));
+            substitutions.Add(key, known = SubstituteAnew(diagram, movers, moving, result));
         }
 
         return known;
     }
 
-    private Diagram SubstituteAnew(Diagram diagram, LeafFilter? movers, Func<int, Diagram> result)
+    private Diagram SubstituteAnew(Diagram diagram, LeafFilter? movers, int[] moving, Func<int, Diagram> result)
     {
-        var values = new Dictionary<int, int>();
         var placed = new List<Diagram>();
-        foreach (int leaf in Movers(diagram, movers))
+        int[] leaves = new int[moving.Length];
+        for (int i = 0; i < leaves.Length; i++)
         {
-            Diagram one = result(leaf);
+            Diagram one = result(moving[i]);
             if (!one.IsLeaf)
             {
                 placed.Add(one);
             }
 
-            values.Add(leaf, one.IsLeaf ? one.Value : FirstPlaceholder + placed.Count - 1);
+            leaves[i] = one.IsLeaf ? one.Value : FirstPlaceholder + placed.Count - 1;
         }
 
-        Diagram mapped = new DiagramMap(diagrams, leaf => values.GetValueOrDefault(leaf, leaf)).Of(diagram);
+        Diagram mapped = new DiagramMap(
+            diagrams, leaf => leaves[Array.BinarySearch(moving, leaf)], part => Movers(part, movers).Length > 0)
+            .Of(diagram);
         for (int i = 0; i < placed.Count; i++)
         {
             mapped = Placement(i).Of(mapped, placed[i]);
@@ -353,6 +359,11 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     private PacketFunction Compressed(
         AddressCut sources, AddressCut destinations, int[] classes, Diagram[] replaced)
     {
+        if (replaced.Length == 1)
+        {
+            return Of(replaced[0]);
+        }
+
         var distinct = new Dictionary<Diagram, int>();
         int[] renumbered = new int[replaced.Length];
         for (int i = 0; i < replaced.Length; i++)
@@ -385,29 +396,32 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     }
 }
 
-/// <summary>Leaves of a kind, remembered for each diagram.</summary>
+/// <summary>What each of some leaves becomes.</summary>
+/// <param name="Leaves">Ascending.</param>
+/// <param name="Results">One for each.</param>
+internal readonly record struct LeafResults(int[] Leaves, PacketFunction[] Results)
+{
+    public PacketFunction this[int leaf] => Results[Array.BinarySearch(Leaves, leaf)];
+}
+
+/// <summary>Leaves of a kind, remembered for each diagram of one <see cref="Diagrams"/>.</summary>
 internal sealed class LeafFilter(Func<int, bool> includes)
 {
-    private readonly Dictionary<Diagram, int[]> known = [];
+    private readonly Paged<int[]?> known = new();
 
-    public ReadOnlySpan<int> Of(Diagrams diagrams, Diagram diagram)
+    public int[] Of(Diagrams diagrams, Diagram diagram)
     {
-        if (!known.TryGetValue(diagram, out int[]? leaves))
+        if (diagram.IsLeaf)
         {
-            var found = new List<int>();
-            foreach (int leaf in diagrams.Leaves(diagram))
-            {
-                if (includes(leaf))
-                {
-                    found.Add(leaf);
-                }
-            }
-
-            known.Add(diagram, leaves = [.. found]);
+            return includes(diagram.Value) ? diagrams.Leaves(diagram) : [];
         }
 
-        return leaves;
+        known.Reach(diagram.Ref);
+        return known[diagram.Ref] ??= Some(diagrams.Leaves(diagram));
     }
+
+    private int[] Some(int[] leaves) => Array.TrueForAll(leaves, leaf => includes(leaf))
+        ? leaves : Array.FindAll(leaves, leaf => includes(leaf));
 }
 
 /// <summary>A function would tell more pairs of addresses apart than fit; what asked for it is not proved.</summary>

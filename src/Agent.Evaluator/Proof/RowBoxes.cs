@@ -95,8 +95,7 @@ internal sealed class RowBoxes(NftSet set, int[] dataOfRow, PacketFunctions func
         int next = 0;
         for (int at = 0; at <= max;)
         {
-            int here = at;
-            open.RemoveAll(range => range.Last < here);
+            Close(open, at);
             for (; next < ranges.Length && ranges[next].First == at; next++)
             {
                 open.Add(ranges[next]);
@@ -109,13 +108,28 @@ internal sealed class RowBoxes(NftSet set, int[] dataOfRow, PacketFunctions func
             }
 
             ends.Add((ushort)end);
-            children.Add(open.Count == 0
-                ? Diagrams.Leaf(0) : Sweep([.. open.Select(range => range.Row)], fields, index + 1));
+            children.Add(open.Count == 0 ? Diagrams.Leaf(0)
+                : index + 1 == fields.Count ? Diagrams.Leaf(DataOf(open))
+                : Sweep([.. open.Select(range => range.Row)], fields, index + 1));
             at = end + 1;
         }
 
         return functions.Diagrams.Node(
             fields[index].Field, CollectionsMarshal.AsSpan(ends), CollectionsMarshal.AsSpan(children));
+    }
+
+    private static void Close(List<(int First, int Last, int Row)> open, int before)
+    {
+        int kept = 0;
+        for (int i = 0; i < open.Count; i++)
+        {
+            if (open[i].Last >= before)
+            {
+                open[kept++] = open[i];
+            }
+        }
+
+        open.RemoveRange(kept, open.Count - kept);
     }
 
     // Without those that no value satisfies; most sets have their rows in this order already.
@@ -155,6 +169,20 @@ internal sealed class RowBoxes(NftSet set, int[] dataOfRow, PacketFunctions func
     {
         int found = rows.Count == 0 ? 0 : dataOfRow[rows[0]];
         return rows.TrueForAll(row => dataOfRow[row] == found) ? found : SetNode.Ambiguous;
+    }
+
+    private int DataOf(List<(int First, int Last, int Row)> open)
+    {
+        int found = dataOfRow[open[0].Row];
+        foreach ((_, _, int row) in open)
+        {
+            if (dataOfRow[row] != found)
+            {
+                return SetNode.Ambiguous;
+            }
+        }
+
+        return found;
     }
 
     private ReadOnlySpan<byte> First(int row) => set.Elements[row][..set.KeyBytes];

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Agent.Evaluator.Proof;
 
 /// <summary>Where a byte of a register came from.</summary>
@@ -57,8 +59,8 @@ internal sealed class SymbolicRegisters
     private const int Bytes = 64;
     private const int WordBytes = 4;
 
-    private readonly SymbolicByte[] data = new SymbolicByte[Bytes];
-    private readonly bool[] written = new bool[Bytes / WordBytes];
+    private Data data;
+    private uint written; // a bit for each word
 
     public SymbolicRegisters()
     {
@@ -66,8 +68,8 @@ internal sealed class SymbolicRegisters
 
     private SymbolicRegisters(SymbolicRegisters other)
     {
-        other.data.CopyTo(data, 0);
-        other.written.CopyTo(written, 0);
+        data = other.data;
+        written = other.written;
     }
 
     public SymbolicRegisters Copy() => new(this);
@@ -82,9 +84,10 @@ internal sealed class SymbolicRegisters
             return false;
         }
 
-        data.AsSpan(from, words * WordBytes).Fill(SymbolicByte.Of(0));
-        value.CopyTo(data.AsSpan(from));
-        written.AsSpan(word, words).Fill(true);
+        Span<SymbolicByte> place = ((Span<SymbolicByte>)data).Slice(from, words * WordBytes);
+        place.Fill(SymbolicByte.Of(0));
+        value.CopyTo(place);
+        written |= Words(word, words);
         return true;
     }
 
@@ -93,7 +96,15 @@ internal sealed class SymbolicRegisters
     {
         int from = word * WordBytes;
         int words = (length + WordBytes - 1) / WordBytes;
-        return length <= 0 || from + length > Bytes || written.AsSpan(word, words).Contains(false)
-            ? [] : data.AsSpan(from, length);
+        return length <= 0 || from + length > Bytes || (Words(word, words) & ~written) != 0
+            ? [] : ((ReadOnlySpan<SymbolicByte>)data).Slice(from, length);
+    }
+
+    private static uint Words(int first, int count) => (1u << count) - 1 << first;
+
+    [InlineArray(Bytes)]
+    private struct Data
+    {
+        private SymbolicByte first;
     }
 }

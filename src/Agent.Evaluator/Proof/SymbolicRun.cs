@@ -21,7 +21,7 @@ internal sealed partial class SymbolicRun
     private readonly Outcomes outcomes;
     private readonly LeafFilter running;
     private readonly Circumstances circumstances;
-    private readonly int?[] contexts = new int?[(int)Reads.All + 1];
+    private readonly Context context;
     private Comparison comparison;
     private Mentioned mentioned;
     private List<AskedOfSet>? asked;
@@ -45,6 +45,7 @@ internal sealed partial class SymbolicRun
         this.outcomes = outcomes;
         this.running = running;
         this.circumstances = circumstances;
+        context = outcomes.ContextOf(circumstances);
         this.mentioned = mentioned;
         comparison = new Comparison(functions, circumstances, mentioned);
     }
@@ -112,8 +113,7 @@ internal sealed partial class SymbolicRun
 
     private PacketFunction Tail(ChainNode chain, int rule, int leaf, bool liveBehind)
     {
-        int context = outcomes.NumberOf(circumstances);
-        Tail? tail = chain.Tails!.Find(rule, leaf, liveBehind, context, chain, circumstances.Family);
+        Tail? tail = chain.Tails!.Find(rule, leaf, liveBehind, context.Number, chain, circumstances.Family);
         if (tail is null)
         {
             (Mentioned before, mentioned) = (mentioned, new Mentioned());
@@ -125,7 +125,7 @@ internal sealed partial class SymbolicRun
             comparison = new Comparison(functions, circumstances, mentioned);
             if (!HasStops(effect)) // a stop names the chain itself
             {
-                chain.Tails.Keep(rule, leaf, liveBehind, context, tail);
+                chain.Tails.Keep(rule, leaf, liveBehind, context.Number, tail);
             }
         }
 
@@ -145,7 +145,7 @@ internal sealed partial class SymbolicRun
     {
         foreach (Diagram diagram in state.Diagrams)
         {
-            if (!running.Of(functions.Diagrams, diagram).IsEmpty)
+            if (running.Of(functions.Diagrams, diagram).Length > 0)
             {
                 return true;
             }
@@ -184,7 +184,7 @@ internal sealed partial class SymbolicRun
             return Anew();
         }
 
-        var key = (rule, leaf, liveBehind, contexts[(int)reads] ??= outcomes.NumberOf(AskedBy(reads)));
+        var key = (rule, leaf, liveBehind, context.For(reads).Number);
         if (!chain.RuleSummaries.TryGetValue(key, out Summary? summary))
         {
             (Mentioned before, mentioned) = (mentioned, new Mentioned());
@@ -276,14 +276,13 @@ internal sealed partial class SymbolicRun
 
     private Summary SummaryOf(ChainNode target, Outcome state, bool liveBehind)
     {
-        Circumstances asked = AskedBy(target.Reads);
-        Summary general = Remembered(
-            target, state, asked with { In = Interfaces.Any, Out = Interfaces.Any }, liveBehind);
-        return HasStops(general.Effect) ? Remembered(target, state, asked, liveBehind) : general;
+        Summary general = Remembered(target, state, target.Reads & ~(Reads.In | Reads.Out), liveBehind);
+        return HasStops(general.Effect) ? Remembered(target, state, target.Reads, liveBehind) : general;
     }
 
-    private Summary Remembered(ChainNode target, Outcome state, Circumstances asked, bool liveBehind)
+    private Summary Remembered(ChainNode target, Outcome state, Reads reads, bool liveBehind)
     {
+        Circumstances asked = context.For(reads).Circumstances;
         Outcome start = liveBehind ? state : state with { Kind = OutcomeKind.Returned }; // tells the two apart
         if (!target.Summaries.TryGetValue((start, asked), out Summary? summary))
         {
@@ -294,25 +293,6 @@ internal sealed partial class SymbolicRun
         }
 
         return summary;
-    }
-
-    private Circumstances AskedBy(Reads reads)
-    {
-        Circumstances asked = circumstances with { Hook = NftHook.Forward };
-        asked = (reads & Reads.In) != 0 ? asked : asked with { In = Interfaces.Any };
-        asked = (reads & Reads.Out) != 0 ? asked : asked with { Out = Interfaces.Any };
-        asked = (reads & Reads.Link) != 0 ? asked : asked with { FrameTo = null };
-        asked = (reads & Reads.Limit) != 0 ? asked : asked with { LimitExceeded = null };
-        return (reads & Reads.Ct) != 0 ? asked : asked with
-        {
-            State = circumstances.HasEntry ? CtState.New : CtState.Invalid, // tells whether headers are whole
-            Reply = false,
-            Confirmed = false,
-            Zone = 0,
-            EpochMask = 0,
-            Epoch = null,
-            LiveEpoch = 0,
-        };
     }
 
     private bool HasStops(PacketFunction function)

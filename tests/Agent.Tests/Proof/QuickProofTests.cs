@@ -56,7 +56,7 @@ public sealed class QuickProofTests
     [Fact]
     public void A_proof_after_a_change_of_one_rule_allocates_little()
     {
-        const long KibibytesMax = 9_600;
+        const long KibibytesMax = 6_400;
         CompileRequest request = Host(vnics: 20, profiles: 2, rules: 100);
         var cache = new ProofCache();
         long bytes = 0;
