@@ -13,8 +13,8 @@ internal sealed class DispatchRows
     public void Add(string name, NftVerdict verdict)
     {
         Span<byte> row = rows.Add();
-        NftElements.PutName(row[..16], name);
-        NftElements.PutVerdict(row[16..], verdict);
+        NftElements.PutName(row[..NftElements.InterfaceBytes], name);
+        NftElements.PutVerdict(row[NftElements.InterfaceBytes..], verdict);
     }
 
     /// <param name="name">The map's name.</param>

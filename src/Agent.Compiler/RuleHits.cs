@@ -37,8 +37,6 @@ internal static class RuleHits
 
     public const string Default = "default";
 
-    private const int MarkAt = 16;
-
     /// <summary>Counts at the sender, or at the receiver.</summary>
     public static string SetName(bool from) => from ? "hits_out" : "hits_in";
 
@@ -99,8 +97,8 @@ internal static class RuleHits
                     .SelectMany(rule => rule.Marks))
                 {
                     Span<byte> row = rows.Add();
-                    NftElements.PutName(row[..MarkAt], vnic.InterfaceName);
-                    BitConverter.TryWriteBytes(row[MarkAt..], mark);
+                    NftElements.PutName(row[..NftElements.InterfaceBytes], vnic.InterfaceName);
+                    BitConverter.TryWriteBytes(row[NftElements.InterfaceBytes..], mark);
                 }
             }
 
@@ -108,6 +106,12 @@ internal static class RuleHits
                 SetName(from), key, Interval: false, NftSetKind.Set, Size: null, Counters: true, rows.Build());
         }
     }
+
+    /// <summary>Reads the key of an element that counts: an interface, and a mark behind it if it counts hits.
+    /// </summary>
+    public static (string Device, uint Mark) KeyOf(ReadOnlySpan<byte> key) => (
+        NftElements.GetName(key[..NftElements.InterfaceBytes]),
+        key.Length == NftElements.InterfaceBytes ? 0 : BitConverter.ToUInt32(key[NftElements.InterfaceBytes..]));
 
     public static Direction DirectionOf(bool from) => from ? Direction.Egress : Direction.Ingress;
 

@@ -324,8 +324,8 @@ public static class RulesetCompiler
             foreach ((string name, ushort zone) in ZoneNumbers.ByInterface(policy, zones))
             {
                 Span<byte> row = rows.Add();
-                NftElements.PutName(row[..16], name);
-                BitConverter.TryWriteBytes(row[16..], zone);
+                NftElements.PutName(row[..NftElements.InterfaceBytes], name);
+                BitConverter.TryWriteBytes(row[NftElements.InterfaceBytes..], zone);
             }
 
             parts.Chains.AddRange(

@@ -128,18 +128,14 @@ public sealed class StagedRuleset
     private IEnumerable<(Meaning Meaning, PacketCount Count)> Readings(
         IReadOnlyList<CounterReadings> read, string set, bool from)
     {
-        foreach (SetReadings readings in read
-            .Select(one => one.Sets.GetValueOrDefault(set)).OfType<SetReadings>())
+        foreach (ElementReading reading in read.SelectMany(one => one.Sets.GetValueOrDefault(set) ?? []))
         {
-            for (int i = 0; i < readings.Elements.Count; i++)
+            ReadOnlySpan<byte> key = reading.Key.Items.AsSpan();
+            string device = ByVnic ? NftElements.GetName(key[..NftElements.InterfaceBytes]) : "";
+            if (reading.Count.Packets > 0
+                && meanings.TryGetValue((device, from, BitConverter.ToUInt32(key[^4..])), out Meaning? meaning))
             {
-                ReadOnlySpan<byte> row = readings.Elements[i];
-                string device = ByVnic ? NftElements.GetName(row[..16]) : "";
-                if (readings.Counts[i].Packets > 0
-                    && meanings.TryGetValue((device, from, BitConverter.ToUInt32(row[^4..])), out Meaning? meaning))
-                {
-                    yield return (meaning, readings.Counts[i]);
-                }
+                yield return (meaning, reading.Count);
             }
         }
     }
@@ -269,7 +265,7 @@ public sealed class StagedRuleset
                 Span<byte> row = rows.Add();
                 if (ByVnic)
                 {
-                    NftElements.PutName(row[..16], device);
+                    NftElements.PutName(row[..NftElements.InterfaceBytes], device);
                 }
 
                 BitConverter.TryWriteBytes(row[^4..], decision);

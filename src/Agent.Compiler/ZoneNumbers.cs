@@ -71,7 +71,7 @@ public static class ZoneNumbers
         ArgumentNullException.ThrowIfNull(settings);
         NftSet? map = ruleset.Find(NftFamily.Inet, settings.Table)
             ?.Sets.FirstOrDefault(set => set.Name == Datapath.ZoneMap);
-        if (map is null || map.Kind != NftSetKind.ZoneMap || map.KeyBytes != InterfaceBytes)
+        if (map is null || map.Kind != NftSetKind.ZoneMap || map.KeyBytes != NftElements.InterfaceBytes)
         {
             return None;
         }
@@ -81,9 +81,9 @@ public static class ZoneNumbers
         for (int i = 0; i < map.Elements.Count; i++)
         {
             ReadOnlySpan<byte> row = map.Elements[i];
-            if (owners.TryGetValue(NftElements.GetName(row[..InterfaceBytes]), out string? vpc))
+            if (owners.TryGetValue(NftElements.GetName(row[..NftElements.InterfaceBytes]), out string? vpc))
             {
-                (string, ushort) vote = (vpc, MemoryMarshal.Read<ushort>(row[InterfaceBytes..]));
+                (string, ushort) vote = (vpc, MemoryMarshal.Read<ushort>(row[NftElements.InterfaceBytes..]));
                 votes[vote] = votes.GetValueOrDefault(vote) + 1;
             }
         }
@@ -139,6 +139,4 @@ public static class ZoneNumbers
 
         return found;
     }
-
-    private const int InterfaceBytes = 16;
 }

@@ -64,21 +64,23 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
     }
 
     /// <summary>Verifies counts and hash.</summary>
-    public (Snapshot? Snapshot, ImmutableArray<PolicyFault> Faults) End(SnapshotEnd end)
+    /// <returns>The snapshot, null if it is not whole or has faults; and what was read in it.</returns>
+    public (Snapshot? Snapshot, SnapshotResult Read) End(SnapshotEnd end)
     {
         ArgumentNullException.ThrowIfNull(end);
         Snapshot? whole = snapshot;
         Forget();
         if (whole is null)
         {
-            return (null,
-                [new PolicyFault("snapshot_end", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")]);
+            var disorder = new PolicyFault(
+                "snapshot_end", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.");
+            return (null, new SnapshotResult(null, [disorder], []));
         }
 
         SnapshotResult read = SnapshotReader.Read(whole, limits);
         if (read.Policy is null)
         {
-            return (null, read.Faults);
+            return (null, read);
         }
 
         var faults = new FaultList();
@@ -97,8 +99,8 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
                 "Send the snapshot again.");
         }
 
-        SnapshotResult verdict = faults.Result(read.Policy);
-        return (verdict.Policy is null ? null : whole, verdict.Faults);
+        SnapshotResult verdict = faults.Result(read.Policy) with { Warnings = read.Warnings };
+        return (verdict.Policy is null ? null : whole, verdict);
     }
 
     // The stream may stay open for months: nothing of a snapshot stays with it.

@@ -28,7 +28,11 @@ internal static class AgentHost
     /// <summary>A file of 500 vNICs and 100,000 rules is some 10 MB, and gRPC's own limit is 4 MB.</summary>
     private const int MaxMessageBytes = 64 << 20;
 
-    public static async Task<int> RunAsync(DaemonConfig config, string version)
+    /// <param name="config">Configuration.</param>
+    /// <param name="version">What the agent says of itself.</param>
+    /// <param name="compiler">Another one only where a test makes it err.</param>
+    public static async Task<int> RunAsync(
+        DaemonConfig config, string version, Func<CompileRequest, CompiledRuleset>? compiler = null)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Host.UseSystemd();
@@ -47,8 +51,10 @@ internal static class AgentHost
         AgentState Current() => reconciler?.State ?? AgentState.Initial;
         var book = new CounterBook(
             counts.Read, Current, new LedgerFile(config.StateDirectory), TimeProvider.System, log);
-        Enforcer enforcer = EnforcerOf(new CountingFirewall(firewall, book), features, config, verifier, log);
         AgentMetrics metrics = MetricsOf(version, kernel, book, Current);
+        Enforcer enforcer = EnforcerOf(
+            new CountingFirewall(firewall, book), features, config, verifier, log, metrics.Proved,
+            compiler ?? RulesetCompiler.Compile);
         reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         using var drops = new DropReporting(
@@ -96,14 +102,17 @@ internal static class AgentHost
             ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
 
     private static Enforcer EnforcerOf(
-        IFirewall firewall, NftFeatures features, DaemonConfig config, Verifier verifier, ILogger log) =>
+        IFirewall firewall, NftFeatures features, DaemonConfig config, Verifier verifier, ILogger log,
+        Action<ProofResult> onProved, Func<CompileRequest, CompiledRuleset> compiler) =>
         new(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
         {
             Kernel = KernelFacts(features, config),
+            Compiler = compiler,
             KeepsSessions = config.OnChange == OnChange.Keep,
             Verifier = verifier,
             Mode = config.Verify,
             VerifyBudget = config.VerifyBudget,
+            OnProved = onProved,
         };
 
     private static AgentMetrics MetricsOf(
@@ -213,6 +222,7 @@ internal static class AgentHost
             rules,
             drops,
             config,
+            TimeProvider.System,
             stopping));
         WebApplication app = builder.Build();
         app.MapGrpcService<AgentService>();

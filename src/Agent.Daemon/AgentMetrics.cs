@@ -136,11 +136,6 @@ internal sealed class AgentMetrics
         {
             Verified(result);
         }
-
-        if (report.Proof is { } proof && (report.Prove > TimeSpan.Zero || proof.IsPending))
-        {
-            Proved(proof);
-        }
     }
 
     public void Proved(ProofResult result)

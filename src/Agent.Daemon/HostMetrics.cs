@@ -60,6 +60,8 @@ internal sealed class HostMetrics
             if (state.Enforced is { } enforced && !ReferenceEquals(enforced, measured))
             {
                 measured = enforced;
+                End(elements, enforced.Ruleset);
+                End(objects, enforced.Ruleset);
                 foreach (NftTable table in enforced.Ruleset.Tables)
                 {
                     Measure(table);
@@ -68,9 +70,21 @@ internal sealed class HostMetrics
         }
     }
 
+    // Series of a family go with its table.
+    private static void End(Gauge gauge, Ruleset held)
+    {
+        HashSet<string> families = [.. held.Tables.Select(NameOf)];
+        foreach (string[] labels in gauge.GetAllLabelValues().Where(labels => !families.Contains(labels[0])).ToArray())
+        {
+            gauge.RemoveLabelled(labels);
+        }
+    }
+
+    private static string NameOf(NftTable table) => table.Family.ToString().ToLowerInvariant();
+
     private void Measure(NftTable table)
     {
-        string family = table.Family.ToString().ToLowerInvariant();
+        string family = NameOf(table);
         Dictionary<string, long> sizes = Uses.ToDictionary(use => use, _ => 0L, StringComparer.Ordinal);
         foreach (NftSet set in table.Sets)
         {

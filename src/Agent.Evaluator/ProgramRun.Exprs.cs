@@ -13,7 +13,6 @@ internal sealed partial class ProgramRun
     private const uint ObjectCounter = 1;
     private const uint ObjectCtTimeout = 7;
 
-    private const int InterfaceNameBytes = 16;
     private const byte NfProtoIpv4 = 2;
     private const byte NfProtoIpv6 = 10;
     private const ushort EtherTypeIpv4 = 0x0800;
@@ -140,7 +139,7 @@ internal sealed partial class ProgramRun
 
     private Step StoreName(NftReg register, string name)
     {
-        Span<byte> field = stackalloc byte[InterfaceNameBytes];
+        Span<byte> field = stackalloc byte[NftElements.InterfaceBytes];
         field.Clear();
         NftElements.PutName(field, name);
         return Store(register, field);

@@ -15,8 +15,45 @@ public readonly record struct ObjectCount(NftFamily Family, string Name, ulong H
 /// <param name="count">Since it was made.</param>
 public delegate void ElementCount(ReadOnlySpan<byte> key, PacketCount count);
 
+/// <summary>The count of one element of a set.</summary>
+/// <param name="Key">Its key, each field padded to four bytes.</param>
+/// <param name="Count">Since it was made.</param>
+public readonly record struct ElementReading(ValueArray<byte> Key, PacketCount Count);
+
+/// <summary>Counter readings of one table.</summary>
+/// <param name="Objects">Named counters, by name.</param>
+/// <param name="Sets">Hash sets whose elements count, by name.</param>
+public sealed record CounterReadings(
+    IReadOnlyDictionary<string, PacketCount> Objects,
+    IReadOnlyDictionary<string, IReadOnlyList<ElementReading>> Sets);
+
 public sealed partial class NftConnection
 {
+    /// <summary>Reads all named counters of a table, and those of hash sets' elements. They are not of one instant.
+    /// </summary>
+    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling in.</exception>
+    public CounterReadings ReadCounters(NftFamily family, string table)
+    {
+        var shapes = new List<NftSet>();
+        Retried("read sets", () =>
+        {
+            shapes.Clear();
+            return ReadSets(family, table, shapes);
+        });
+        var sets = new Dictionary<string, IReadOnlyList<ElementReading>>();
+        foreach (NftSet set in shapes.Where(one => one.Counters && !one.Interval))
+        {
+            var read = new List<ElementReading>();
+            ReadElementCounts(family, table, set.Name, read.Clear,
+                (key, count) => read.Add(new ElementReading(ValueArray.Create(key), count)));
+            sets.Add(set.Name, read);
+        }
+
+        return new CounterReadings(
+            ReadObjectCounts(table).Where(one => one.Family == family).ToDictionary(one => one.Name, one => one.Count),
+            sets);
+    }
+
     /// <summary>Handles of the tables of a name. The kernel gives each once in the life of a namespace.</summary>
     /// <returns>By family; a table that does not exist is not in it.</returns>
     /// <exception cref="NetlinkException">The kernel refused.</exception>
@@ -91,14 +128,7 @@ public sealed partial class NftConnection
         KernelError? absent = Retried("read counting elements", () =>
         {
             begin();
-            return Request(
-                NftMsg.GetSetElem, NlmF.Dump, family,
-                writer =>
-                {
-                    writer.PutText(NftaSetElemList.Table, table);
-                    writer.PutText(NftaSetElemList.Set, set);
-                },
-                message => ElementCounts.Read(message.Attrs(NfMessage.HeaderBytes), read));
+            return ReadElements(family, table, set, message => ElementCounts.Read(message, read));
         });
         return absent is null;
     }

@@ -32,16 +32,6 @@ public readonly record struct RulesetReading(Ruleset Ruleset, uint Generation)
     public ValueArray<TableOwner> Owners { get; init; } = [];
 }
 
-/// <summary>Counter readings of one table.</summary>
-/// <param name="Objects">Named counters, by name.</param>
-/// <param name="Sets">Sets whose elements count, by name.</param>
-public sealed record CounterReadings(
-    IReadOnlyDictionary<string, PacketCount> Objects,
-    IReadOnlyDictionary<string, SetReadings> Sets);
-
-/// <summary>Counter readings of one set: <c>Counts[i]</c> belongs to row <c>Elements[i]</c>.</summary>
-public sealed record SetReadings(NftElements Elements, IReadOnlyList<PacketCount> Counts);
-
 public sealed partial class NftConnection
 {
     private const int ReadAttempts = 32;
@@ -113,43 +103,6 @@ public sealed partial class NftConnection
         return error is null ? read : throw new NetlinkException("read the tables of others", error);
     }
 
-    /// <summary>Reads all counters of a table. The readings of one set are not of one instant.</summary>
-    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the
-    /// read.</exception>
-    public CounterReadings ReadCounters(NftFamily family, string table)
-    {
-        ArgumentNullException.ThrowIfNull(table);
-        KernelError? last = null;
-        for (int attempt = 0; attempt < ReadAttempts; attempt++)
-        {
-            var objects = new Dictionary<string, PacketCount>();
-            var sets = new Dictionary<string, SetReadings>();
-            last = ReadObjects(family, table, (value, count) =>
-            {
-                if (value is NftObject.Counter)
-                {
-                    objects[value.Name] = count;
-                }
-            });
-            var shapes = new List<NftSet>();
-            last ??= ReadSets(family, table, shapes);
-            foreach (NftSet set in shapes.Where(one => one.Counters && one.Unexpected is null))
-            {
-                var reader = new ElementReader(set, counting: true);
-                last ??= ReadElements(family, table, set, reader);
-                NftElements rows = reader.Build();
-                sets[set.Name] = new SetReadings(rows, reader.Counts());
-            }
-
-            if (last is null)
-            {
-                return new CounterReadings(objects, sets);
-            }
-        }
-
-        throw new NetlinkException("read counters", last!);
-    }
-
     private Ruleset? TryRead(
         IReadOnlyList<(NftFamily Family, string Name)> tables, List<TableOwner> owners, out KernelError? error)
     {
@@ -217,7 +170,7 @@ public sealed partial class NftConnection
         error = ReadChains(family, table, chains)
             ?? ReadRules(family, table, rules)
             ?? ReadSets(family, table, shapes)
-            ?? ReadObjects(family, table, (value, _) => objects.Add(value));
+            ?? ReadObjects(family, table, objects);
         var sets = new List<NftSet>();
         foreach (NftSet set in shapes)
         {
@@ -247,8 +200,8 @@ public sealed partial class NftConnection
 
     private NftSet ReadFilled(NftFamily family, string table, NftSet set, out KernelError? error)
     {
-        var reader = new ElementReader(set, counting: false);
-        error = ReadElements(family, table, set, reader);
+        var reader = new ElementReader(set);
+        error = ReadElements(family, table, set.Name, reader.Read);
         return set with { Elements = reader.Build(), Unexpected = reader.Unexpected };
     }
 
@@ -290,25 +243,24 @@ public sealed partial class NftConnection
             }
         });
 
-    private KernelError? ReadElements(NftFamily family, string table, NftSet set, ElementReader reader) =>
-        Request(
-            NftMsg.GetSetElem,
-            NlmF.Dump,
-            family,
-            writer =>
-            {
-                writer.PutText(NftaSetElemList.Table, table);
-                writer.PutText(NftaSetElemList.Set, set.Name);
-            },
-            message => reader.Read(message.Attrs(NfMessage.HeaderBytes)));
+    private delegate void ElementsReader(NlAttrs message);
 
-    private KernelError? ReadObjects(NftFamily family, string table, Action<NftObject, PacketCount> found) =>
+    private KernelError? ReadElements(NftFamily family, string table, string set, ElementsReader read) => Request(
+        NftMsg.GetSetElem, NlmF.Dump, family,
+        writer =>
+        {
+            writer.PutText(NftaSetElemList.Table, table);
+            writer.PutText(NftaSetElemList.Set, set);
+        },
+        message => read(message.Attrs(NfMessage.HeaderBytes)));
+
+    private KernelError? ReadObjects(NftFamily family, string table, List<NftObject> objects) =>
         Request(NftMsg.GetObj, NlmF.Dump, family, writer => writer.PutText(NftaObj.Table, table), message =>
         {
-            (string owner, NftObject value, PacketCount count) = ObjectCodec.Read(message.Attrs(NfMessage.HeaderBytes));
+            (string owner, NftObject value) = ObjectCodec.Read(message.Attrs(NfMessage.HeaderBytes));
             if (owner == table)
             {
-                found(value, count);
+                objects.Add(value);
             }
         });
 }

@@ -74,7 +74,7 @@ public sealed partial class NftConnection
         if (error is null && ops.Any(op => op is NftOp.AddObject))
         {
             var objects = new List<NftObject>();
-            error = ReadObjects(table.Family, table.Name, (value, _) => objects.Add(value));
+            error = ReadObjects(table.Family, table.Name, objects);
             read = table.Objects.All(objects.Contains) ? read : read with { Objects = objects.ToValueArray() };
         }
 
@@ -200,7 +200,7 @@ public sealed partial class NftConnection
     /// <returns>ENOENT if one of them is not there.</returns>
     private KernelError? GetElements(NftTable table, NftSet set, NftElements keys, out NftElements found)
     {
-        var reader = new ElementReader(set, counting: false);
+        var reader = new ElementReader(set);
         KernelError? error = Request(
             NftMsg.GetSetElem, NlmF.None, table.Family,
             writer => ElementWriter.WriteKeys(writer, table.Name, set, keys),

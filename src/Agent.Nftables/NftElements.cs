@@ -20,6 +20,9 @@ public sealed class NftElements : IEquatable<NftElements>
     /// <summary>Longest chain or object name that a map may carry.</summary>
     public const int NameBytes = 32;
 
+    /// <summary>An interface's name in a key (linux/if.h IFNAMSIZ).</summary>
+    public const int InterfaceBytes = 16;
+
     private readonly byte[] rows;
 
     private NftElements(int rowBytes, byte[] rows)

@@ -87,7 +87,8 @@ public sealed record NftSet(
     public static int FieldLength(NftType type) => type switch
     {
         NftType.Ipv4Addr or NftType.Mark or NftType.IfIndex or NftType.CtState => 4,
-        NftType.Ipv6Addr or NftType.IfName => 16,
+        NftType.Ipv6Addr => 16,
+        NftType.IfName => NftElements.InterfaceBytes,
         NftType.EtherAddr => 6,
         NftType.EtherType or NftType.ArpOp or NftType.InetService => 2,
         NftType.InetProto or NftType.Icmpv4Type or NftType.Icmpv6Type => 1,

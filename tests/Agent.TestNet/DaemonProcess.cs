@@ -24,6 +24,9 @@ public sealed record DaemonOptions
     /// </summary>
     public int? StateSizeKiB { get; init; }
 
+    /// <summary>Likewise other directories, with tmpfs' options: "size=64k,ro".</summary>
+    public IReadOnlyDictionary<string, string> Disks { get; init; } = new Dictionary<string, string>();
+
     /// <summary>Last word on the configuration before it is written.</summary>
     public Action<JsonObject>? Configure { get; init; }
 
@@ -141,8 +144,10 @@ public sealed class DaemonProcess : IAsyncDisposable
         start.ArgumentList.Add(
             """exec setsid ip netns exec "$1" sh -c "$5" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
         // ip netns exec gives its child a mount namespace of its own.
-        string inside = options.StateSizeKiB is { } size
-            ? $"""mount -t tmpfs -o size={size}k sgt {StateDirectory} && exec "$0" "$@" """ : """exec "$0" "$@" """;
+        IEnumerable<KeyValuePair<string, string>> disks = options.StateSizeKiB is { } size
+            ? options.Disks.Append(new(StateDirectory, $"size={size}k")) : options.Disks;
+        string inside = string.Concat(disks.Select(disk => $"mount -t tmpfs -o {disk.Value} sgt {disk.Key} && "))
+            + """exec "$0" "$@" """;
         foreach (string argument in (string[])["sh", host.Name, binary, ConfigurationPath, LogPath, inside])
         {
             start.ArgumentList.Add(argument);

@@ -93,7 +93,7 @@ internal static class ApplyText
         new (string Name, Duration? Time)[]
         {
             ("validate", timings.Validate), ("persist", timings.Persist), ("compile", timings.Compile),
-            ("commit", timings.Commit), ("verify", timings.Verify),
+            ("prove", timings.Prove), ("commit", timings.Commit), ("verify", timings.Verify),
         }
         .Where(phase => phase.Time is not null && phase.Time.ToTimeSpan() > TimeSpan.Zero)
         .Select(phase => $"{phase.Name} {Count.Time(phase.Time!.ToTimeSpan())}"));

@@ -95,7 +95,6 @@ internal sealed class CountNames
     /// <summary>Rows of a set that an operation adds or removes, as far as they count something.</summary>
     public IEnumerable<(CountKey Key, CountPlace Place)> Places(NftFamily family, NftSet set, NftElements rows)
     {
-        const int nameBytes = 16;
         if (!CountedSets.Counts(set.Name))
         {
             yield break;
@@ -103,8 +102,7 @@ internal sealed class CountNames
 
         for (int i = 0; i < rows.Count; i++)
         {
-            string device = NftElements.GetName(rows[i][..nameBytes]);
-            uint mark = rows.RowBytes == nameBytes ? 0 : BitConverter.ToUInt32(rows[i][nameBytes..]);
+            (string device, uint mark) = RuleHits.KeyOf(rows[i]);
             if (OfElement(set.Name, device, mark) is { } key)
             {
                 yield return (key, new CountPlace(family, device, mark));

@@ -110,16 +110,14 @@ internal sealed class KernelCounts : IDisposable
 
     private void Add(List<RawElement> elements, NftFamily family, string set)
     {
-        const int nameBytes = 16;
         int at = elements.Count;
         connection.ReadElementCounts(
             family, table, set, () => elements.RemoveRange(at, elements.Count - at), (key, count) =>
             {
-                if (key.Length >= nameBytes)
+                if (key.Length >= NftElements.InterfaceBytes) // or it is somebody else's set of that name
                 {
-                    uint mark = key.Length == nameBytes ? 0 : BitConverter.ToUInt32(key[nameBytes..]);
-                    elements.Add(new RawElement(
-                        family, set, NftElements.GetName(key[..nameBytes]), mark, count));
+                    (string device, uint mark) = RuleHits.KeyOf(key);
+                    elements.Add(new RawElement(family, set, device, mark, count));
                 }
             });
     }

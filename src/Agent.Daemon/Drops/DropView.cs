@@ -49,7 +49,8 @@ internal sealed record DropView(CompiledRuleset Enforced, DateTimeOffset Since, 
             case RecordPrefix.Accepted when CompiledRuleset.IsDecided(mark):
                 return Enforced.RuleOf(profile, opened, mark);
             case RecordPrefix.Accepted:
-                return prefix.From && packet.IsDhcpRequest ? "" : "default";
+                // Rules leave a mark. Before them, a client passes to whom everybody may ask (Datapath.DhcpClient).
+                return prefix.From && packet.IsDhcpRequest && mark == 0 ? "" : "default";
             case "stale" when !prefix.IsJudged || packet.IsIcmpError:
                 return "";
             case "stale":

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
+using Agent.Contract;
 using Agent.Evaluator.Proof;
 using Agent.Nftables;
 using Agent.Policy;
@@ -19,7 +20,11 @@ internal abstract record AgentRequest
 
     public sealed record ApplySnapshot(
         Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
-        : Apply(Answer);
+        : Apply(Answer)
+    {
+        /// <summary>What the snapshot says as it is, and how long reading took; null: the loop reads it.</summary>
+        public (SnapshotResult Result, TimeSpan Took)? Read { get; init; }
+    }
 
     public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
 

@@ -57,6 +57,9 @@ internal sealed partial class Enforcer(
     /// <summary>What is made of its proofs.</summary>
     public VerifyMode Mode { get; init; } = VerifyMode.Enforce;
 
+    /// <summary>Is told of each proof, also of those that keep something out of the kernel.</summary>
+    public Action<ProofResult>? OnProved { get; init; }
+
     /// <summary>How long a commit waits for its proof.</summary>
     public TimeSpan VerifyBudget { get; init; } = TimeSpan.FromSeconds(2);
 
@@ -337,6 +340,7 @@ internal sealed partial class Enforcer(
 
         proof = Verifier.ProveNow(next, VerifyBudget);
         tally.Prove += proof.Took;
+        OnProved?.Invoke(proof);
         return proof;
     }
 

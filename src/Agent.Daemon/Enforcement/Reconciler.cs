@@ -178,7 +178,8 @@ internal sealed partial class Reconciler(
 
     private ApplyOutcome Apply(AgentRequest.ApplySnapshot step)
     {
-        (Candidate? candidate, ApplyOutcome.Refused? refused) = Validate(step.Snapshot, step.NextRevision);
+        (Candidate? candidate, ApplyOutcome.Refused? refused) = Validate(
+            step.Snapshot, step.NextRevision, step.Read);
         if (candidate is null)
         {
             return refused!;
@@ -202,7 +203,8 @@ internal sealed partial class Reconciler(
         candidate.Policy, candidate.Hash, candidate.Took, candidate.Warnings,
         epoch => stateFile.WriteSnapshot(epoch, candidate.Snapshot.ToByteArray()));
 
-    private (Candidate? Candidate, ApplyOutcome.Refused? Refused) Validate(Snapshot snapshot, bool nextRevision)
+    private (Candidate? Candidate, ApplyOutcome.Refused? Refused) Validate(
+        Snapshot snapshot, bool nextRevision, (SnapshotResult Result, TimeSpan Took)? known = null)
     {
         long started = clock.GetTimestamp();
         if (nextRevision)
@@ -211,7 +213,7 @@ internal sealed partial class Reconciler(
             snapshot.Revision = State.Desired.Revision + 1;
         }
 
-        SnapshotResult read = SnapshotReader.Read(snapshot, config.Limits);
+        SnapshotResult read = known?.Result ?? SnapshotReader.Read(snapshot, config.Limits);
         if (read.Policy is not PolicySnapshot policy)
         {
             return (null, RefuseAll(snapshot.Revision, read.Faults));
@@ -226,7 +228,8 @@ internal sealed partial class Reconciler(
                 "Send a greater revision."));
         }
 
-        return (new Candidate(snapshot, policy, hash, clock.GetElapsedTime(started), read.Warnings), null);
+        TimeSpan took = clock.GetElapsedTime(started) + (known?.Took ?? TimeSpan.Zero);
+        return (new Candidate(snapshot, policy, hash, took, read.Warnings), null);
     }
 
     private ApplyOutcome Apply(AgentRequest.ApplyDelta step)

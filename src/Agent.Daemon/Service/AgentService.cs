@@ -15,7 +15,7 @@ namespace Agent.Daemon.Service;
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    RuleDesk rules, DropDesk drops, DaemonConfig config, CancellationToken stopping)
+    RuleDesk rules, DropDesk drops, DaemonConfig config, TimeProvider clock, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
@@ -208,11 +208,14 @@ internal sealed class AgentService(
             case SyncRequest.MessageOneofCase.SnapshotChunk:
                 return Refusal(assembler.Add(request.SnapshotChunk));
             case SyncRequest.MessageOneofCase.SnapshotEnd:
-                (Snapshot? snapshot, ImmutableArray<PolicyFault> faults) = assembler.End(request.SnapshotEnd);
-                return snapshot is null ? Refusal(faults) : await ApplyAsync(
-                    answer =>
-                        new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer), cancel)
-                    .ConfigureAwait(false);
+                long began = clock.GetTimestamp();
+                (Snapshot? snapshot, SnapshotResult read) = assembler.End(request.SnapshotEnd);
+                TimeSpan took = clock.GetElapsedTime(began);
+                return snapshot is null ? Refusal(read.Faults) : await ApplyAsync(
+                    answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer)
+                    {
+                        Read = (read, took),
+                    }, cancel).ConfigureAwait(false);
             case SyncRequest.MessageOneofCase.Delta:
                 return await ApplyAsync(answer => new AgentRequest.ApplyDelta(request.Delta, answer), cancel)
                     .ConfigureAwait(false);

@@ -243,7 +243,11 @@ internal sealed class StateFile : IDisposable
     {
         // No buffer of our own: a record is written in one call, or not at all.
         journal = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.Read, bufferSize: 0);
-        journal.SetLength(end);
+        if (journal.Length != end) // otherwise the file's time stays the one of the last step
+        {
+            journal.SetLength(end);
+        }
+
         journal.Position = end;
     }
 

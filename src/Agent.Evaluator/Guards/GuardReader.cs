@@ -12,7 +12,6 @@ namespace Agent.Evaluator.Guards;
 internal sealed class GuardReader(GuardTable table, FrameShape shape, string device, GuardUses uses)
 {
     private const uint ObjectCounter = 1;
-    private const int InterfaceNameBytes = 16;
 
     /// <summary>First type that is not a length (linux/if_ether.h ETH_P_802_3_MIN).</summary>
     private const ushort EtherTypeFirst = 0x0600;
@@ -142,7 +141,7 @@ internal sealed class GuardReader(GuardTable table, FrameShape shape, string dev
             case NftMetaKey.NfProto:
                 return Store(e.Dreg, Constant([(byte)NftFamily.Netdev]));
             case NftMetaKey.IifName:
-                byte[] name = new byte[InterfaceNameBytes];
+                byte[] name = new byte[NftElements.InterfaceBytes];
                 Encoding.UTF8.GetBytes(device, name);
                 return Store(e.Dreg, Constant(name));
             default:

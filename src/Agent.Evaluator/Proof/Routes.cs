@@ -159,5 +159,5 @@ internal sealed class Routes
         .SelectMany(table => table.Sets)
         .Where(set => set.Key is [NftType.IfName] && !set.Interval)
         .SelectMany(set => Enumerable.Range(0, set.Elements.Count)
-            .Select(row => NftElements.GetName(set.Elements[row][..16])));
+            .Select(row => NftElements.GetName(set.Elements[row][..NftElements.InterfaceBytes])));
 }

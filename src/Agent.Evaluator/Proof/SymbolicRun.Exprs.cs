@@ -11,7 +11,6 @@ internal sealed partial class SymbolicRun
     private const uint ObjectCounter = 1;
     private const uint ObjectCtTimeout = 7;
     private const uint ConfirmedStatus = 8;
-    private const int InterfaceNameBytes = 16;
     private const byte NfProtoIpv4 = 2;
     private const byte NfProtoIpv6 = 10;
 
@@ -229,7 +228,7 @@ internal sealed partial class SymbolicRun
 
     private static int FindName(SetNode set, string device)
     {
-        byte[] key = new byte[InterfaceNameBytes];
+        byte[] key = new byte[NftElements.InterfaceBytes];
         NftElements.PutName(key, device);
         int found = set.Find(key);
         return found > 0 && set.Set.Kind is NftSetKind.Set or NftSetKind.CounterMap ? 1 : found;
@@ -378,10 +377,10 @@ internal sealed partial class SymbolicRun
     {
         if (devices.Single is not string name)
         {
-            return Symbols(kind, InterfaceNameBytes);
+            return Symbols(kind, NftElements.InterfaceBytes);
         }
 
-        byte[] field = new byte[InterfaceNameBytes];
+        byte[] field = new byte[NftElements.InterfaceBytes];
         Encoding.UTF8.GetBytes(name, field);
         return Constants(field);
     }

@@ -13,17 +13,13 @@ internal sealed class ElementReader
     private readonly int keyBytes;
     private readonly int dataAt;
     private readonly bool pair;
-    private readonly bool counting;
     private readonly NftElements.Builder rows;
-    private readonly List<(byte[] Row, PacketCount Count)> counts = [];
     private readonly List<Bound> bounds = [];
 
     /// <param name="set">The set as it was read, without elements.</param>
-    /// <param name="counting">Keeps the counter of each row for <see cref="Counts"/>.</param>
-    internal ElementReader(NftSet set, bool counting)
+    internal ElementReader(NftSet set)
     {
         this.set = set;
-        this.counting = counting;
         keyBytes = set.KeyBytes;
         dataAt = keyBytes * (set.Interval ? 2 : 1);
         pair = set.Interval && !SetCodec.IsConcat(set);
@@ -56,13 +52,6 @@ internal sealed class ElementReader
         return rows.Build();
     }
 
-    /// <summary>The counters, in the order of the rows of <see cref="Build"/>, which is called first.</summary>
-    internal IReadOnlyList<PacketCount> Counts()
-    {
-        counts.Sort((a, b) => a.Row.AsSpan().SequenceCompareTo(b.Row));
-        return [.. counts.Select(one => one.Count)];
-    }
-
     private void ReadElement(NlAttrs element)
     {
         ReadOnlySpan<byte> key = default;
@@ -70,7 +59,6 @@ internal sealed class ElementReader
         Span<byte> data = stackalloc byte[NftElements.DataLength(NftSetKind.VerdictMap)];
         data.Clear();
         uint flags = 0;
-        PacketCount count = default;
         foreach (NlAttr attr in element)
         {
             switch (attr.Type)
@@ -80,7 +68,7 @@ internal sealed class ElementReader
                 case NftaSetElem.Flags: flags = attr.U32Be(); break;
                 case NftaSetElem.Data: ReadData(attr, data); break;
                 case NftaSetElem.Objref: NftElements.PutName(data[..NftElements.NameBytes], attr.Text()); break;
-                case NftaSetElem.Expr: count = ReadExpr(attr.Nested); break;
+                case NftaSetElem.Expr: CheckExpr(attr.Nested); break;
                 case NftaSetElem.Userdata: break; // nft's notes
                 default: Unexpected = $"element attribute {attr.Type}"; break;
             }
@@ -100,11 +88,11 @@ internal sealed class ElementReader
         data = data[..NftElements.DataLength(set.Kind)];
         if (pair)
         {
-            bounds.Add(new Bound(key.ToArray(), flags == NftSetElem.IntervalEnd, data.ToArray(), count));
+            bounds.Add(new Bound(key.ToArray(), flags == NftSetElem.IntervalEnd, data.ToArray()));
         }
         else
         {
-            AddRow(key, keyEnd.Length == keyBytes ? keyEnd : key, data, count);
+            AddRow(key, keyEnd.Length == keyBytes ? keyEnd : key, data);
         }
     }
 
@@ -133,11 +121,11 @@ internal sealed class ElementReader
         value.CopyTo(data);
     }
 
-    private PacketCount ReadExpr(NlAttrs expr)
+    private void CheckExpr(NlAttrs expr)
     {
         if (set.Limit is not null && set.Limit.Equals(NftExpr.ReadElement(expr)))
         {
-            return default;
+            return;
         }
 
         NlAttrs data = default;
@@ -146,17 +134,13 @@ internal sealed class ElementReader
             data = attr.Type == NftaExpr.Data ? attr.Nested : data;
         }
 
-        if (set.Counters && NftExpr.Counter.ReadCount(data) is { } count)
+        if (!set.Counters || NftExpr.Counter.ReadCount(data) is null)
         {
-            return count;
+            Unexpected = "an element's own expression";
         }
-
-        Unexpected = "an element's own expression";
-        return default;
     }
 
-    private void AddRow(
-        ReadOnlySpan<byte> key, ReadOnlySpan<byte> keyEnd, ReadOnlySpan<byte> data, PacketCount count)
+    private void AddRow(ReadOnlySpan<byte> key, ReadOnlySpan<byte> keyEnd, ReadOnlySpan<byte> data)
     {
         Span<byte> row = rows.Add();
         key.CopyTo(row);
@@ -166,10 +150,6 @@ internal sealed class ElementReader
         }
 
         data.CopyTo(row[dataAt..]);
-        if (counting)
-        {
-            counts.Add((row.ToArray(), count));
-        }
     }
 
     private void Pair()
@@ -195,11 +175,11 @@ internal sealed class ElementReader
                 last.Fill(byte.MaxValue);
             }
 
-            AddRow(bounds[i].Key, last, bounds[i].Data, bounds[i].Count);
+            AddRow(bounds[i].Key, last, bounds[i].Data);
         }
 
         bounds.Clear();
     }
 
-    private readonly record struct Bound(byte[] Key, bool IsEnd, byte[] Data, PacketCount Count);
+    private readonly record struct Bound(byte[] Key, bool IsEnd, byte[] Data);
 }

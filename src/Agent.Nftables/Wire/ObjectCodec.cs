@@ -49,8 +49,8 @@ internal static class ObjectCodec
         writer.EndNest(data);
     }
 
-    /// <returns>The table's name, the object, and a counter's reading.</returns>
-    internal static (string Table, NftObject Object, PacketCount Count) Read(NlAttrs attrs)
+    /// <returns>The table's name, and the object.</returns>
+    internal static (string Table, NftObject Object) Read(NlAttrs attrs)
     {
         string table = "";
         string name = "";
@@ -70,10 +70,10 @@ internal static class ObjectCodec
 
         return type switch
         {
-            NftObjectType.Counter when NftExpr.Counter.ReadCount(data) is { } count =>
-                (table, new NftObject.Counter(name), count),
-            NftObjectType.CtTimeout when ReadTimeout(name, data) is { } timeout => (table, timeout, default),
-            _ => (table, new NftObject.Opaque(name, type), default),
+            NftObjectType.Counter when NftExpr.Counter.ReadCount(data) is not null =>
+                (table, new NftObject.Counter(name)),
+            NftObjectType.CtTimeout when ReadTimeout(name, data) is { } timeout => (table, timeout),
+            _ => (table, new NftObject.Opaque(name, type)),
         };
     }
 

@@ -45,7 +45,8 @@ internal sealed class DaemonLab : IAsyncDisposable
 
     public static async Task<DaemonLab> StartAsync(
         Action<JsonObject>? configure = null, Action<TestNetwork>? before = null, int? stateSizeKiB = null,
-        Topology topology = Topology.Routed)
+        Topology topology = Topology.Routed, string? binary = null,
+        IReadOnlyDictionary<string, string>? disks = null)
     {
         TestNetwork network = TestNetwork.Create(new TestNetworkOptions { Topology = topology }, States.Guests);
         try
@@ -56,6 +57,8 @@ internal sealed class DaemonLab : IAsyncDisposable
                 Configure = configure,
                 ReadyTimeout = Pace.Scaled(TimeSpan.FromSeconds(60)),
                 StateSizeKiB = stateSizeKiB,
+                BinaryPath = binary,
+                Disks = disks ?? new Dictionary<string, string>(),
             };
             return new DaemonLab(network, await DaemonProcess.StartAsync(network.Host, options));
         }
@@ -109,6 +112,30 @@ internal sealed class DaemonLab : IAsyncDisposable
         });
     }
 
+    /// <summary>Does something while somebody else commits without pause.</summary>
+    /// <param name="set">A set of addresses in their own table, as nft names it.</param>
+    /// <param name="act">What is done.</param>
+    public async Task WhileOthersCommitAsync(string set, Func<Task> act)
+    {
+        using CancellationTokenSource end = new();
+        Task storm = Task.Run(() =>
+        {
+            for (int i = 0; !end.IsCancellationRequested; i++)
+            {
+                Network.Host.Exec("nft", $"{(i % 2 == 0 ? "add" : "delete")} element {set} {{ 192.0.2.200 }}");
+            }
+        });
+        try
+        {
+            await act();
+        }
+        finally
+        {
+            await end.CancelAsync();
+            await storm;
+        }
+    }
+
     /// <summary>Everything that nft sees, with handles: an object that was made anew has another one.</summary>
     public string Listing() => Network.Host.Exec("nft", "-a", "list", "ruleset");
 
@@ -118,6 +145,16 @@ internal sealed class DaemonLab : IAsyncDisposable
             new UdpPath(
                 from, new IPEndPoint(from.V4, PortNumbers.Next()), to, new IPEndPoint(to.V4, PortNumbers.Next())),
             perSecond, directions);
+
+    /// <summary>Every kind of frame that a guard tells apart, as a guest sends it.</summary>
+    public IReadOnlyList<GuestFrame> FramesOf(Guest guest) => GuestFrames.Of(
+        new GuestIdentity(guest.Mac, Network.NextHopMac(guest, IPAddress.Parse("198.51.100.7")))
+        {
+            V4 = guest.V4,
+            OtherV4 = guest.Addresses.Last(Packets.IsV4),
+            V6 = guest.V6,
+            OtherV6 = guest.Addresses[^1],
+        });
 
     public Task<bool> UdpArrivesAsync(NetworkEndpoint from, NetworkEndpoint to, bool expected) => Probe.UdpArrivesAsync(
         from, new IPEndPoint(from.V4, PortNumbers.Next()), to, new IPEndPoint(to.V4, PortNumbers.Next()),

@@ -28,7 +28,7 @@ public sealed class DropRecordTests
 
         await using DaemonLab lab = await DaemonLab.StartAsync(topology: topology);
         await lab.ApplyAsync(Guarded());
-        await using Watch watch = Watch.On(lab);
+        await using DropStream watch = DropStream.On(lab);
 
         await SendAsync(lab, lab.E2, lab.E1, 40_001, 22);
         DropRecord record = await watch.NextAsync(40_001);
@@ -56,7 +56,7 @@ public sealed class DropRecordTests
         await using DaemonLab lab = await DaemonLab.StartAsync();
         Snapshot state = Guarded();
         await lab.ApplyAsync(state);
-        await using Watch watch = Watch.On(lab);
+        await using DropStream watch = DropStream.On(lab);
         Guest e1 = lab.E1;
         byte[] gateway = lab.Network.NextHopMac(e1, World);
 
@@ -120,7 +120,7 @@ public sealed class DropRecordTests
         Assert.Equal(0, await LostAsync(lab, "socket"));
 
         // Another vNIC has a rate of its own.
-        await using Watch watch = Watch.On(lab);
+        await using DropStream watch = DropStream.On(lab);
         await SendAsync(lab, lab.E2, lab.E1, 42_001, 22);
         Assert.Equal("eni-e1", (await watch.NextAsync(42_001)).VnicId);
     }
@@ -157,7 +157,7 @@ public sealed class DropRecordTests
         Snapshot state = Guarded();
         state.Groups[0].Rules.Single(rule => rule.Id == "r1").Policy = V1.Policy.Accept;
         await lab.ApplyAsync(state);
-        await using Watch watch = Watch.On(lab, "eni-e1");
+        await using DropStream watch = DropStream.On(lab, "eni-e1");
         await SendAsync(lab, lab.E2, lab.E1, 43_001, 23);
         Assert.Equal("default", (await watch.NextAsync(43_001)).Reason);
 
@@ -181,66 +181,6 @@ public sealed class DropRecordTests
     }
 
     [Fact]
-    public async Task Records_go_to_a_file_that_is_put_aside_when_it_is_full()
-    {
-        string path = Path.Combine(Path.GetTempPath(), $"sg-drops-{Environment.ProcessId}-{Guid.NewGuid():n}.json");
-        try
-        {
-            await using DaemonLab lab = await DaemonLab.StartAsync(c => c["drops"] = new JsonObject
-            {
-                ["per_second"] = 100_000,
-                ["burst"] = 100_000,
-                ["file"] = path,
-                ["file_max_mb"] = 1,
-                ["file_keep"] = 2,
-            });
-            await lab.ApplyAsync(Guarded());
-            byte[] frame = Framed(lab.E1.Mac, lab.Network.NextHopMac(lab.E1, World),
-                Packets.Udp(lab.E1.V4, World, 44_000, 99, [1]));
-            await DaemonLab.UntilAsync("two files put aside", () =>
-            {
-                for (int i = 0; i < 100; i++)
-                {
-                    lab.E1.Wire.Send(frame);
-                }
-
-                return File.Exists(path + ".2");
-            });
-            await DaemonLab.UntilAsync("a last line", () =>
-            {
-                string[] lines = File.ReadAllLines(path);
-                return lines.Length > 0 && lines[^1].EndsWith('}');
-            });
-            Assert.False(File.Exists(path + ".3"));
-            Assert.All((string[])[path, path + ".1", path + ".2"], one =>
-                Assert.InRange(new FileInfo(one).Length, 1, 1 << 20));
-            JsonNode line = JsonNode.Parse(File.ReadLines(path + ".1").First())!;
-            Assert.Equal(("eni-e1", "egress", "drop", "rule", "sg-a/r3", 44_000, 99), (
-                (string?)line["vnic"], (string?)line["direction"], (string?)line["verdict"], (string?)line["reason"],
-                (string?)line["rule"], (int?)line["source_port"], (int?)line["destination_port"]));
-        }
-        finally
-        {
-            foreach (string left in Directory.GetFiles(Path.GetTempPath(), Path.GetFileName(path) + "*"))
-            {
-                File.Delete(left);
-            }
-        }
-    }
-
-    [Fact]
-    public async Task A_file_that_cannot_be_written_loses_records_and_nothing_else()
-    {
-        await using DaemonLab lab = await DaemonLab.StartAsync(
-            c => c["drops"] = new JsonObject { ["file"] = "/proc/no/such/file", ["journal"] = true });
-        await lab.ApplyAsync(Guarded());
-        await using Watch watch = Watch.On(lab);
-        await SendAsync(lab, lab.E2, lab.E1, 45_001, 22);
-        await watch.NextAsync(45_001);
-        await DaemonLab.UntilAsync("a lost record", async () => await LostAsync(lab, "file") >= 1);
-    }
-
-    [Fact]
     public async Task Sessions_are_reported_where_that_is_asked()
     {
         await using DaemonLab lab = await DaemonLab.StartAsync(c => c["drops"] = new JsonObject
@@ -249,7 +189,7 @@ public sealed class DropRecordTests
             ["flow_rules"] = new JsonArray("sg-a/r2"),
         });
         await lab.ApplyAsync(Guarded());
-        await using Watch watch = Watch.On(lab, verdict: V1.Policy.Accept);
+        await using DropStream watch = DropStream.On(lab, verdict: V1.Policy.Accept);
 
         // By the rule, at e1; and by the vNIC, at e2, which sends it.
         await SendAsync(lab, lab.E2, lab.E1, 46_001, 53, arrives: true);
@@ -274,7 +214,7 @@ public sealed class DropRecordTests
         await lab.ApplyAsync(Guarded());
         string[] ours = ["drops", "--vnic", "eni-e1"]; // hosts and guests speak unasked: of closed devices, of groups
         Assert.Equal("no records are kept that fit\n", Run(lab, ours).Output);
-        await using (Watch watch = Watch.On(lab))
+        await using (DropStream watch = DropStream.On(lab))
         {
             await SendAsync(lab, lab.E2, lab.E1, 47_001, 22);
             await SendAsync(lab, lab.E2, lab.E1, 47_002, 23);
@@ -356,40 +296,4 @@ public sealed class DropRecordTests
 
     private static CommandOutcome Run(DaemonLab lab, params string[] arguments) =>
         SystemCommand.TryRun(Sgctl, null, ["--socket", lab.Daemon.SocketPath, .. arguments]);
-
-    /// <summary>A stream of records that a test waits on.</summary>
-    private sealed class Watch(AsyncServerStreamingCall<DropRecord> call) : IAsyncDisposable
-    {
-        public static Watch On(DaemonLab lab, string vnic = "", V1.Policy verdict = V1.Policy.Unspecified) =>
-            new(lab.Client.WatchDrops(new WatchDropsRequest
-            {
-                Follow = true,
-                Last = 1000,
-                Vnic = vnic,
-                Verdict = verdict,
-            }));
-
-        public Task<DropRecord> NextAsync(uint sourcePort) =>
-            NextAsync(record => record.Packet.SourcePort == sourcePort);
-
-        public async Task<DropRecord> NextAsync(Func<DropRecord, bool> fits)
-        {
-            using var patience = new CancellationTokenSource(Probe.PassWait * 3);
-            while (await call.ResponseStream.MoveNext(patience.Token))
-            {
-                if (fits(call.ResponseStream.Current))
-                {
-                    return call.ResponseStream.Current;
-                }
-            }
-
-            throw new InvalidOperationException("the stream has ended");
-        }
-
-        public ValueTask DisposeAsync()
-        {
-            call.Dispose();
-            return ValueTask.CompletedTask;
-        }
-    }
 }

@@ -15,9 +15,7 @@ internal sealed class PrometheusServer : IDisposable
     private readonly HttpClient client;
     private readonly Process process;
 
-    /// <param name="host">Where it runs.</param>
-    /// <param name="rules">Its alerts.</param>
-    public PrometheusServer(NetNamespace host, string rules)
+    private PrometheusServer(NetNamespace host, string rules)
     {
         string At(string name) => Path.Combine(files.FullName, name);
         File.WriteAllText(At("alerts.yml"), rules);
@@ -42,6 +40,24 @@ internal sealed class PrometheusServer : IDisposable
         {
             ConnectCallback = async (_, cancelled) => await host.ConnectAsync(Port, cancelled),
         });
+    }
+
+    /// <summary>Starts one in a lab's host, and waits until it has seen the daemon a few times.</summary>
+    /// <param name="lab">Where it runs.</param>
+    /// <param name="rules">Its alerts.</param>
+    public static async Task<PrometheusServer> StartAsync(DaemonLab lab, string rules)
+    {
+        var server = new PrometheusServer(lab.Network.Host, rules);
+        try
+        {
+            await DaemonLab.UntilAsync("scrapes", () => server.HasAsync("count_over_time(up[1m]) > 3 and up == 1"));
+            return server;
+        }
+        catch
+        {
+            server.Dispose();
+            throw;
+        }
     }
 
     /// <summary>What an instant query answers: a list of series, each with its labels and a value.</summary>
@@ -72,8 +88,13 @@ internal sealed class PrometheusServer : IDisposable
         }
     }
 
-    public Task FiresAsync(string alert) => DaemonLab.UntilAsync(
-        $"alert {alert}", () => HasAsync($$"""ALERTS{alertname="{{alert}}",alertstate="firing"}"""));
+    public Task FiresAsync(string alert) => DaemonLab.UntilAsync($"alert {alert}", () => IsFiringAsync(alert));
+
+    public Task EndsAsync(string alert) => DaemonLab.UntilAsync(
+        $"the end of alert {alert}", async () => !await IsFiringAsync(alert));
+
+    public async Task<bool> IsFiringAsync(string alert) =>
+        (await QueryAsync($$"""ALERTS{alertname="{{alert}}",alertstate="firing"}""")).Count > 0;
 
     public void Dispose()
     {

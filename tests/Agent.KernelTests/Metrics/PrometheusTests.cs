@@ -1,6 +1,9 @@
 using System.Text.Json.Nodes;
 using Agent.KernelTests.Daemon;
+using Agent.KernelTests.Scenarios;
+using Agent.KernelTests.Sessions;
 using Agent.TestNet;
+using Agent.V1;
 
 namespace Agent.KernelTests.Metrics;
 
@@ -9,7 +12,14 @@ public sealed class PrometheusTests
 {
     private static readonly string Packaging = Path.Combine(BuiltProgram.RepositoryRoot(), "packaging");
 
+    /// <summary>The real daemon with a compiler that errs: nobody outside can make a proof fail.</summary>
+    private static readonly string Erring =
+        BuiltProgram.Find("SG_ERRING_AGENTD", "Agent.ErringDaemon", "Agent.ErringDaemon");
+
     private static string Alerts => File.ReadAllText(Path.Combine(Packaging, "prometheus", "alerts.yml"));
+
+    /// <summary>The same rules, for those who have no time.</summary>
+    private static string InSeconds => Alerts.Replace("for: 5m", "for: 1s", StringComparison.Ordinal);
 
     [Fact]
     public void Alerts_fire_when_they_should_and_not_before()
@@ -39,11 +49,8 @@ public sealed class PrometheusTests
         await lab.ApplyAsync(DaemonLab.OneWayIn());
         await lab.SettledAsync();
 
-        // The same rules, in seconds and for a small storm.
-        string rules = Alerts.Replace("for: 5m", "for: 1s", StringComparison.Ordinal)
-            .Replace("> 1000", "> 5", StringComparison.Ordinal);
-        using var prometheus = new PrometheusServer(lab.Network.Host, rules);
-        await DaemonLab.UntilAsync("scrapes", () => prometheus.HasAsync("count_over_time(up[1m]) > 3 and up == 1"));
+        using PrometheusServer prometheus = await PrometheusServer.StartAsync(
+            lab, InSeconds.Replace("> 1000", "> 5", StringComparison.Ordinal)); // a small storm
         Assert.Empty(await prometheus.QueryAsync("ALERTS"));
 
         foreach (string expression in Expressions("host").Concat(Expressions("vnic")))
@@ -61,6 +68,84 @@ public sealed class PrometheusTests
 
         await lab.Daemon.KillAsync();
         await DaemonLab.UntilAsync("a daemon that is gone", () => prometheus.HasAsync("up == 0"));
+    }
+
+    [Fact]
+    public async Task A_failed_proof_fires_and_what_it_is_about_does_not_get_into_the_kernel()
+    {
+        await using DaemonLab lab = await DaemonLab.StartAsync(
+            config => config["verify_budget_ms"] = 60_000, binary: Erring);
+        await lab.ApplyAsync(DaemonLab.OneWayIn());
+        using PrometheusServer prometheus = await PrometheusServer.StartAsync(lab, InSeconds);
+        Assert.Empty(await prometheus.QueryAsync("ALERTS"));
+
+        Snapshot wrong = DaemonLab.OneWayIn();
+        wrong.Groups.Add(States.Isolating("sg-erring"));
+        wrong.Vnics[1].GroupIds.Add("sg-erring");
+        VnicStatus failed = Assert.Single((await lab.ApplyAsync(wrong)).FailedVnics);
+        Assert.Equal("eni-e2", failed.VnicId);
+        Assert.Contains("not proved", failed.Reason, StringComparison.Ordinal);
+        await prometheus.FiresAsync("SgAgentProofFailed");
+        await prometheus.FiresAsync("SgAgentFailedVnics");
+        Assert.False(await lab.UdpArrivesAsync(lab.E3, lab.E2, expected: false)); // it would have let that in
+
+        await lab.ApplyAsync(DaemonLab.OneWayIn());
+        await prometheus.EndsAsync("SgAgentFailedVnics");
+        Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
+    }
+
+    [Fact]
+    public async Task A_controller_that_has_gone_quiet_fires_until_it_speaks_again()
+    {
+        const string Stale = "SgAgentStaleControlPlane";
+        await using DaemonLab lab = await DaemonLab.StartAsync();
+        using PrometheusServer prometheus = await PrometheusServer.StartAsync(
+            lab, InSeconds.Replace("> 86400", "> 5", StringComparison.Ordinal));
+        Snapshot state = DaemonLab.OneWayIn();
+        state.Revision = 1;
+        await using (SyncClient controller = SyncClient.Open(lab))
+        {
+            await controller.SnapshotAsync(state);
+            for (ulong revision = 2; revision <= 9; revision++)
+            {
+                await Task.Delay(1000, TestContext.Current.CancellationToken);
+                await controller.AcceptedAsync(Member(revision));
+                Assert.False(await prometheus.IsFiringAsync(Stale));
+            }
+        }
+
+        await prometheus.FiresAsync(Stale);
+        await using SyncClient again = SyncClient.Open(lab);
+        Assert.Equal(9u, (await again.HelloAsync()).Revision);
+        await again.AcceptedAsync(Member(10));
+        await prometheus.EndsAsync(Stale);
+
+        static Delta Member(ulong revision) => new()
+        {
+            BaseRevision = revision - 1,
+            Revision = revision,
+            Members = { new MemberChange { GroupId = "sg-a", Add = { $"10.77.0.{revision}" } } },
+        };
+    }
+
+    [Fact]
+    public async Task A_table_of_sessions_that_is_nearly_full_fires_until_there_is_room()
+    {
+        const string Full = "SgAgentTableNearlyFull";
+        await using DaemonLab lab = await DaemonLab.StartAsync();
+        await lab.ApplyAsync(DaemonLab.OneWayIn());
+        double limit = await lab.MetricAsync("sg_agent_conntrack_limit");
+        Assert.SkipWhen(limit > 1 << 20,
+            $"nf_conntrack_max is {limit}, and a network namespace of this kernel cannot lower it: "
+            + "filling takes too long");
+        using PrometheusServer prometheus = await PrometheusServer.StartAsync(lab, InSeconds);
+        Conntrack.Fill(lab.Network.Host, (int)(limit * 0.85));
+        await Task.Delay(3000, TestContext.Current.CancellationToken);
+        Assert.False(await prometheus.IsFiringAsync(Full));
+        Conntrack.Fill(lab.Network.Host, (int)(limit * 0.95)); // those that are there are refused
+        await prometheus.FiresAsync(Full);
+        SessionTable.Flush(lab.Network.Host);
+        await prometheus.EndsAsync(Full);
     }
 
     // Nothing dropped, cut or counted yet, and histograms without a rate.

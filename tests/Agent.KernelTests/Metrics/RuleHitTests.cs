@@ -24,13 +24,13 @@ public sealed class RuleHitTests
         await lab.ApplyAsync(State());
         for (int i = 0; i < 5; i++)
         {
-            Send(lab.E1, Udp(lab.E1, lab.E2.V4, 5000)); // opens a session each: r1, and by default at e1
-            Send(lab.E1, Tcp(lab.E1, lab.E2.V4, 23)); // r2 drops
+            Send(lab, lab.E1, Udp(lab.E1, lab.E2.V4, 5000)); // opens a session each: r1, and by default at e1
+            Send(lab, lab.E1, Tcp(lab.E1, lab.E2.V4, 23)); // r2 drops
         }
 
         for (int i = 0; i < 3; i++)
         {
-            Send(lab.E3, Udp(lab.E3, lab.E2.V4, 5000)); // by default
+            Send(lab, lab.E3, Udp(lab.E3, lab.E2.V4, 5000)); // by default
         }
 
         VnicRules rules = await RulesAsync(lab, "tap-e2", of => of.Rules.Sum(rule => (long)rule.Packets) >= 13);
@@ -72,7 +72,7 @@ public sealed class RuleHitTests
         await lab.ApplyAsync(state);
         for (int i = 0; i < 7; i++)
         {
-            Send(lab.E1, Tcp(lab.E1, lab.E2.V4, 23));
+            Send(lab, lab.E1, Tcp(lab.E1, lab.E2.V4, 23));
         }
 
         VnicRules before = await RulesAsync(lab, "eni-e2", of => Of(of, "sg-b/r2").Packets >= 7);
@@ -82,7 +82,7 @@ public sealed class RuleHitTests
         await lab.Daemon.LaunchAsync();
         for (int i = 0; i < 4; i++)
         {
-            Send(lab.E1, Tcp(lab.E1, lab.E2.V4, 23));
+            Send(lab, lab.E1, Tcp(lab.E1, lab.E2.V4, 23));
         }
 
         VnicRules after = await RulesAsync(lab, "eni-e2", of => Of(of, "sg-b/r2").Packets >= 11);
@@ -171,8 +171,8 @@ public sealed class RuleHitTests
         + $"{(rule.Reason == "rule" ? rule.Rule : rule.Reason)} {rule.Policy.ToString().ToUpperInvariant()} "
         + $"{rule.Packets}";
 
-    private static void Send(NetworkEndpoint from, byte[] packet) =>
-        from.Wire.Send(Packets.FrameOf(from.HostMac, from.Mac, packet));
+    private static void Send(DaemonLab lab, NetworkEndpoint from, byte[] packet) => from.Wire.Send(
+        Packets.FrameOf(lab.Network.NextHopMac(from, ReceivedPacket.FromIp(packet).Destination), from.Mac, packet));
 
     private static byte[] Udp(NetworkEndpoint from, IPAddress to, int port) =>
         Packets.Udp(from.V4, to, PortNumbers.Next(), port, Probe.Payload());

@@ -161,15 +161,6 @@ public sealed class VnicCounterTests
         return talk;
     }
 
-    private static IReadOnlyList<GuestFrame> Frames(DaemonLab lab, Guest guest) => GuestFrames.Of(
-        new GuestIdentity(guest.Mac, lab.Network.NextHopMac(guest, IPAddress.Parse("198.51.100.7")))
-        {
-            V4 = guest.V4,
-            OtherV4 = guest.Addresses.Last(Packets.IsV4),
-            V6 = guest.V6,
-            OtherV6 = guest.Addresses[^1],
-        });
-
     /// <summary>What drops, and what passes.</summary>
     private static IEnumerable<(string Vnic, string Way, string Reason)> Series(ExpositionPage page) =>
         page.Labels("sg_agent_vnic_packets_total").Select(name => name.Split('"'))
@@ -198,7 +189,7 @@ public sealed class VnicCounterTests
 
         public void Spoof(DaemonLab lab, string name, Guest guest)
         {
-            foreach (GuestFrame frame in Frames(lab, guest).Where(frame => frame.Kind is not null))
+            foreach (GuestFrame frame in lab.FramesOf(guest).Where(frame => frame.Kind is not null))
             {
                 (string, string, string) key = (name, "egress", $"spoof_{frame.Kind}");
                 Counts[key] = Counts.GetValueOrDefault(key) + 1;

@@ -19,11 +19,12 @@ internal sealed class DropCounters(NetNamespace host) : IDisposable
     public SortedDictionary<string, int> Read()
     {
         SortedDictionary<string, int> counts = new(StringComparer.Ordinal);
-        foreach ((string name, SetReadings set) in kernel.ReadCounters(NftFamily.Inet, Table).Sets)
+        foreach ((string name, IReadOnlyList<ElementReading> set) in kernel.ReadCounters(NftFamily.Inet, Table).Sets
+            .Where(set => set.Key.StartsWith(SetPrefix, StringComparison.Ordinal)))
         {
-            for (int i = 0; name.StartsWith(SetPrefix, StringComparison.Ordinal) && i < set.Elements.Count; i++)
+            foreach (ElementReading element in set)
             {
-                Add($"{NftElements.GetName(set.Elements[i])} {name[SetPrefix.Length..]}", set.Counts[i]);
+                Add($"{NftElements.GetName(element.Key.Items.AsSpan())} {name[SetPrefix.Length..]}", element.Count);
             }
         }
 

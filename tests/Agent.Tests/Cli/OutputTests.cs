@@ -27,6 +27,7 @@ public sealed class OutputTests
             Validate = Duration.FromTimeSpan(TimeSpan.FromMicroseconds(1234)),
             Persist = new Duration(),
             Compile = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(1500)),
+            Prove = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(250)),
             Commit = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(9)),
         },
         Warnings = { "groups[a]: odd" },
@@ -41,7 +42,7 @@ public sealed class OutputTests
           vnics     1 changed
           commit    412 messages, 38.2 KiB, 2 transactions
           sessions  judged again: the change takes something away
-          time      validate 1.2 ms, compile 1.50 s, commit 9.0 ms
+          time      validate 1.2 ms, compile 1.50 s, prove 250.0 ms, commit 9.0 ms
         warning: groups[a]: odd
 
         """, Text(screen => ApplyText.Accepted(screen, Change, dryRun: false)));

@@ -278,9 +278,10 @@ public sealed partial class StagedRulesetTests
                 + $"{row.All.Packets} {row.Passed.Packets} {row.Opened}")
             .Order(StringComparer.Ordinal)];
 
-        private static SetReadings Readings(NftSet set, string[] counted) => new(set.Elements,
-            [.. Enumerable.Range(0, set.Elements.Count).Select(i => new PacketCount(
-                (ulong)counted.Count(one => one == $"{set.Name} {Convert.ToHexStringLower(set.Elements[i])}"), 0))]);
+        private static IReadOnlyList<ElementReading> Readings(NftSet set, string[] counted) =>
+            [.. Enumerable.Range(0, set.Elements.Count).Select(i => new ElementReading(
+                ValueArray.Create(set.Elements[i]), new PacketCount((ulong)counted.Count(
+                    one => one == $"{set.Name} {Convert.ToHexStringLower(set.Elements[i])}"), 0)))];
 
         [GeneratedRegex("n_(all|passed|opened)_(in|out) [0-9a-f]+")]
         private static partial Regex Counted();

@@ -32,9 +32,10 @@ public class AssemblerTests
                 Assert.Empty(assembler.Add(chunk));
             }
 
-            (Snapshot? assembled, IReadOnlyList<PolicyFault> faults) = assembler.End(EndOf(whole));
-            Assert.Empty(faults);
+            (Snapshot? assembled, SnapshotResult read) = assembler.End(EndOf(whole));
+            Assert.Empty(read.Faults);
             Assert.Equal(Canonical(whole), Canonical(assembled!));
+            Assert.Equal(Canonical(whole), SnapshotWriter.Write(read.Policy!));
         }
     }
 
@@ -105,16 +106,16 @@ public class AssemblerTests
         var assembler = new SnapshotAssembler(PolicyLimits.Default);
         Assert.Equal(
             ("snapshot_chunk", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.Add(new SnapshotChunk()))));
-        Assert.Equal(
-            ("snapshot_end", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.End(new SnapshotEnd()).Faults)));
+        Assert.Equal(("snapshot_end", Agent.Contract.Codes.Order), Of(End(assembler)));
 
         // An end is one end, also when it was refused.
         assembler.Begin(new SnapshotBegin { Revision = 1 });
         assembler.End(new SnapshotEnd());
-        Assert.Equal(
-            ("snapshot_end", Agent.Contract.Codes.Order), Of(Assert.Single(assembler.End(new SnapshotEnd()).Faults)));
+        Assert.Equal(("snapshot_end", Agent.Contract.Codes.Order), Of(End(assembler)));
 
         static (string, string) Of(PolicyFault fault) => (fault.Path, fault.Code);
+        static PolicyFault End(SnapshotAssembler assembler) =>
+            Assert.Single(assembler.End(new SnapshotEnd()).Read.Faults);
     }
 
     [Fact]
@@ -130,7 +131,7 @@ public class AssemblerTests
             assembler.Add(chunk);
         }
 
-        Assert.Empty(assembler.End(EndOf(whole)).Faults);
+        Assert.Empty(assembler.End(EndOf(whole)).Read.Faults);
     }
 
     [Fact]
@@ -165,7 +166,8 @@ public class AssemblerTests
             Assert.Empty(assembler.Add(chunk));
         }
 
-        return assembler.End(end);
+        (Snapshot? assembled, SnapshotResult read) = assembler.End(end);
+        return (assembled, read.Faults);
     }
 
     private static SnapshotEnd EndOf(Snapshot whole)

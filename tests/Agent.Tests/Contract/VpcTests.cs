@@ -136,7 +136,7 @@ public sealed class VpcTests
         assembler.Begin(new V1.SnapshotBegin { Revision = state.Revision });
         assembler.Add(
             new V1.SnapshotChunk { Groups = { state.Groups }, Vnics = { state.Vnics }, Vpcs = { state.Vpcs } });
-        return assembler.End(end).Faults;
+        return assembler.End(end).Read.Faults;
     }
 
     /// <summary>One vNIC for each VPC named, without addresses.</summary>

@@ -62,6 +62,9 @@ public sealed class DropRecordTests
         // A client asks a server that not everybody may ask: by a rule, or no rule was asked.
         byte[] asks = Packets.Udp(A, B, 68, 67, new byte[8]);
         Assert.Equal("sg/r2", Read(reader, Packet("sg from accepted", accept, network: asks)).Rule);
+        Assert.Equal("default", Read(reader, Packet("sg from accepted", Decision.RestV4, network: asks)).Rule);
+        Assert.Equal("default", Read(
+            reader, Packet("sg from accepted", Decision.Of(Verdict.Accept, 0), network: asks)).Rule);
         Assert.Equal("", Read(reader, Packet("sg from accepted", 0, network: asks)).Rule);
         Assert.Equal("unknown", Read(reader, Packet("sg to rule", drop ^ 1)).Rule); // some number that is no rule's
 

@@ -20,6 +20,17 @@ public sealed class StateFileTests : IDisposable
     }
 
     [Fact]
+    public void Loading_does_not_make_the_last_step_any_younger()
+    {
+        Write();
+        var written = new DateTimeOffset(2026, 11, 24, 12, 0, 0, TimeSpan.Zero);
+        File.SetLastWriteTimeUtc(FileName, written.UtcDateTime);
+        using var file = new StateFile(folder);
+        file.Load();
+        Assert.Equal(written, file.WrittenAt);
+    }
+
+    [Fact]
     public void No_file_is_no_state()
     {
         using var file = new StateFile(folder);

@@ -163,7 +163,7 @@ public class CodecTests
         int messages = ElementWriter.Write(
             writer, NftMsg.NewSetElem, NlmF.Create, 1, NftFamily.Inet, "t", set, elements);
         Assert.Equal(messages, writer.MessageCount);
-        var reader = new ElementReader(set, counting: false);
+        var reader = new ElementReader(set);
         foreach (NlMessage message in new NlMessages(writer.Written))
         {
             Assert.True(message.Length < 66_000);
@@ -203,7 +203,7 @@ public class CodecTests
         }
 
         list.EndNest(nest);
-        var reader = new ElementReader(set, counting: false);
+        var reader = new ElementReader(set);
         reader.Read(new NlAttrs(list.Written));
         return reader.Build();
     }

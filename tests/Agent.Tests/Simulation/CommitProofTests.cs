@@ -17,6 +17,7 @@ public sealed class CommitProofTests : IDisposable
 
     private readonly SimulatedFirewall kernel = new();
     private readonly Verifier verifier = new(TimeProvider.System);
+    private readonly List<ProofOutcome> told = [];
 
     /// <summary>What the compiler makes of a table that was right.</summary>
     private Func<CompileRequest, NftTable, NftTable> fault = (_, table) => table;
@@ -67,6 +68,7 @@ public sealed class CommitProofTests : IDisposable
         Assert.Equal("one", Assert.Single(enforcer.Enforced!.Failed).Key);
         Assert.Contains("one", enforcer.Enforced.Closed);
         Assert.Equal(ProofOutcome.Proved, result.Outcome);
+        Assert.Equal([ProofOutcome.Refuted, ProofOutcome.Proved], told); // what it is about, and what came of it
         Assert.False(Passes(80, "one"));
         Assert.True(Passes(80, "two"));
     }
@@ -78,11 +80,12 @@ public sealed class CommitProofTests : IDisposable
         enforcer.Enforce(First, HostFacts.Default);
         enforcer.Cleanup();
         Ruleset before = kernel.Ruleset;
-        fault = (_, table) => Prepend(table, "sg_forward", new NftExpr.VerdictIs(NftVerdict.Accept));
+        fault = (_, table) => ErringCompiler.Prepend(table, "sg_forward", new NftExpr.VerdictIs(NftVerdict.Accept));
         EnforcementFailedException refused = Assert.Throws<EnforcementFailedException>(
             () => enforcer.Enforce(Policy(2, 80, 81), HostFacts.Default)); // takes nothing away: the epoch stays
         Assert.Contains("not proved", refused.Message);
         Assert.Equal(before, kernel.Ruleset);
+        Assert.Equal(ProofOutcome.Refuted, told[^1]);
     }
 
     [Fact]
@@ -175,15 +178,7 @@ public sealed class CommitProofTests : IDisposable
         .Basic("data", Verdict.Drop, $"in 1 accept tcp {port}/{last ?? port} 0.0.0.0/0")
         .Nic("one", "10.0.0.1", "web").Nic("two", "10.0.0.2", "data").Build(revision);
 
-    // All ports of one profile, as long as that is not held back.
-    private static NftTable Open(CompileRequest request, NftTable table) => request.HeldBack.ContainsKey(Web) ? table
-        : Prepend(table, Web + "_in", new NftExpr.VerdictIs(NftVerdict.Goto(Datapath.Admit)));
-
-    private static NftTable Prepend(NftTable table, string chain, NftExpr expr) => table with
-    {
-        Chains = table.Chains.Select(one => one.Name != chain ? one
-            : one with { Rules = one.Rules.Prepend(new NftRule([expr])).ToValueArray() }).ToValueArray(),
-    };
+    private static NftTable Open(CompileRequest request, NftTable table) => ErringCompiler.Open(request, table, Web);
 
     private Enforcer Start(VerifyMode mode = VerifyMode.Enforce, TimeSpan? budget = null)
     {
@@ -194,23 +189,13 @@ public sealed class CommitProofTests : IDisposable
             Mode = mode,
             VerifyBudget = budget ?? TimeSpan.FromMinutes(1),
             Compiler = Compile,
+            OnProved = result => told.Add(result.Outcome),
         };
         enforcer.Adopt(0);
         return enforcer;
     }
 
-    private CompiledRuleset Compile(CompileRequest request)
-    {
-        CompiledRuleset right = RulesetCompiler.Compile(request);
-        var wrong = new Ruleset(right.Ruleset.Tables
-            .Select(table => table.Family == NftFamily.Inet ? fault(request, table) : table).ToValueArray());
-        return new CompiledRuleset(right.Request, wrong, right.Profiles, right.Classes, right.Guards)
-        {
-            Failed = right.Failed,
-            Closed = right.Closed,
-            Zones = right.Zones,
-        };
-    }
+    private CompiledRuleset Compile(CompileRequest request) => ErringCompiler.Compile(request, fault);
 
     private static ProofResult Enforce(Enforcer enforcer, PolicySnapshot policy)
     {

@@ -1,4 +1,5 @@
 using Agent.Compiler;
+using Agent.Contract;
 using Agent.Daemon;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
@@ -92,6 +93,23 @@ public sealed class ReconcilerTests : IAsyncDisposable
         Assert.Equal(before, kernel.Ruleset);
         Assert.Equal(
             file, await File.ReadAllBytesAsync(Path.Combine(folder, "state"), TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task What_was_read_on_its_way_to_the_loop_is_not_read_again()
+    {
+        Start();
+        SnapshotResult read = SnapshotReader.Read(Messages.Valid(), PolicyLimits.Default);
+        Snapshot unreadable = Messages.Valid();
+        unreadable.Vnic("v1").Mac = "no";
+        ApplyOutcome outcome = await Now.Loop.ApplyAsync(
+            answer => new AgentRequest.ApplySnapshot(unreadable, DryRun: false, NextRevision: false, answer)
+            {
+                Read = (read, TimeSpan.FromSeconds(7)),
+            }, TestContext.Current.CancellationToken);
+        ApplyOutcome.Accepted accepted = Assert.IsType<ApplyOutcome.Accepted>(outcome);
+        Assert.Same(read.Policy, accepted.After);
+        Assert.InRange(accepted.Validate, TimeSpan.FromSeconds(7), TimeSpan.FromSeconds(17));
     }
 
     [Fact]
