@@ -53,15 +53,18 @@ public sealed class PrometheusTests
         }
 
         lab.Network.Host.Exec("nft", "flush", "chain", "inet", "sg_agent", "sg_forward");
-        await prometheus.FiresAsync("SgAgentDrift");
+        await FiresAsync(prometheus, "SgAgentDrift");
         using (Flood storm = DaemonLab.StartFlood(lab.E3, lab.E2, 200, FloodDirections.Forward))
         {
-            await prometheus.FiresAsync("SgAgentDropStorm");
+            await FiresAsync(prometheus, "SgAgentDropStorm");
         }
 
         await lab.Daemon.KillAsync();
         await DaemonLab.UntilAsync("a daemon that is gone", () => prometheus.HasAsync("up == 0"));
     }
+
+    private static Task FiresAsync(PrometheusServer prometheus, string alert) => DaemonLab.UntilAsync($"alert {alert}",
+        () => prometheus.HasAsync($$"""ALERTS{alertname="{{alert}}",alertstate="firing"}"""));
 
     // Nothing dropped, cut or counted yet, and histograms without a rate.
     private static bool MayBeEmpty(string expression) => expression.Contains("sessions_cut", StringComparison.Ordinal)
