@@ -129,7 +129,8 @@ public sealed partial class TopTerminalTests(AccountingLab lab) : IClassFixture<
         string all = terminal.Output;
         int end = all.LastIndexOf("\e[J", StringComparison.Ordinal);
         int begin = end < 0 ? -1 : all.LastIndexOf("\e[H", end, StringComparison.Ordinal);
-        return begin < 0 ? [] : Escape().Replace(all[begin..end], "").Split("\r\n");
+        // The terminal itself puts a return before each line's end.
+        return begin < 0 ? [] : Escape().Replace(all[begin..end], "").Replace("\r", "").Split('\n');
     }
 
     /// <summary>The chosen vNIC; empty: none is in sight.</summary>
