@@ -20,10 +20,8 @@ internal sealed record LiveTerminal
     /// <summary>Waits for a key; between two calls the terminal may echo.</summary>
     public required Func<ConsoleKeyInfo> ReadKey { get; init; }
 
-    /// <summary>
-    /// Tells when the size has changed or the program goes on after a stop, and before it is stopped (Ctrl-Z).
-    /// </summary>
-    public required Func<Action, Action, IDisposable> OnSignals { get; init; }
+    /// <summary>Tells when the size has changed, or the program goes on after it was stopped.</summary>
+    public required Func<Action, IDisposable> OnChange { get; init; }
 
     /// <returns>Null: standard input or output is none, or it is one that cannot move its cursor.</returns>
     public static LiveTerminal? OfProcess() =>
@@ -33,7 +31,7 @@ internal sealed record LiveTerminal
                 Out = Console.Out,
                 Size = () => (Console.WindowWidth, Console.WindowHeight),
                 ReadKey = () => Console.ReadKey(intercept: true),
-                OnSignals = (changed, stopping) => new Signals(changed, stopping),
+                OnChange = tell => new Signals(tell),
             };
 
     public void Enter() => Write(EnterCodes);
@@ -43,7 +41,8 @@ internal sealed record LiveTerminal
     /// <summary>Replaces what is shown, without a moment in between in which nothing is.</summary>
     /// <param name="lines">From the top, no more than there is room for.</param>
     public void Draw(IEnumerable<string> lines) =>
-        Write(Home + string.Join("\r\n", lines.Select(line => line + ClearLine)) + ClearBelow);
+        // Cleared first: behind a line that fills the terminal, the cursor stands on its last character.
+        Write(Home + string.Join("\r\n", lines.Select(line => ClearLine + line)) + ClearBelow);
 
     private void Write(string text)
     {
@@ -51,13 +50,15 @@ internal sealed record LiveTerminal
         Out.Flush();
     }
 
-    private sealed class Signals(Action changed, Action stopping) : IDisposable
+    private sealed class Signals(Action tell) : IDisposable
     {
         private readonly PosixSignalRegistration[] registered =
         [
-            PosixSignalRegistration.Create(PosixSignal.SIGWINCH, _ => changed()),
-            PosixSignalRegistration.Create(PosixSignal.SIGCONT, _ => changed()),
-            PosixSignalRegistration.Create(PosixSignal.SIGTSTP, _ => stopping()),
+            PosixSignalRegistration.Create(PosixSignal.SIGWINCH, _ => tell()),
+            PosixSignalRegistration.Create(PosixSignal.SIGCONT, _ => tell()),
+
+            // Ctrl-Z: a shell would find our page, without a cursor.
+            PosixSignalRegistration.Create(PosixSignal.SIGTSTP, context => context.Cancel = true),
         ];
 
         public void Dispose()

@@ -43,8 +43,7 @@ internal sealed class LiveTop(LiveTerminal terminal, AgentConnection agent, Watc
     {
         // Blocked in the terminal most of the time, and ended by the process's end.
         new Thread(ReadKeys) { IsBackground = true }.Start();
-        using IDisposable signals = terminal.OnSignals(
-            () => happenings.Writer.TryWrite(new Happening.Changed()), terminal.Leave);
+        using IDisposable changes = terminal.OnChange(() => happenings.Writer.TryWrite(new Happening.Changed()));
         terminal.Enter();
         try
         {

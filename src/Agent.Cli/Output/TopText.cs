@@ -87,7 +87,9 @@ internal static class TopText
         .ThenByDescending(vnic => sort == TopSort.Sessions ? vnic.Sessions : 0)
         .ThenBy(vnic => vnic.VnicId, StringComparer.Ordinal);
 
-    /// <summary>Sessions of vNICs in one list. Those of one vNIC come in their order.</summary>
+    /// <summary>
+    /// Sessions of vNICs in one list, each once: one between two of them as the vNIC that opened it sees it.
+    /// </summary>
     public static IEnumerable<TopRow> Talkers(IEnumerable<VnicTraffic> vnics, TopSort sort) => vnics
         .SelectMany(vnic => vnic.Talkers.Select(talker => new TopRow(vnic.VnicId, talker)))
         .OrderByDescending(row => sort switch
@@ -95,7 +97,11 @@ internal static class TopText
             TopSort.Packets => Packets(row.Talker),
             TopSort.Bytes => (row.Talker.Sent?.Bytes + row.Talker.Received?.Bytes) ?? 0,
             _ => (row.Talker.Sent?.BitsPerSecond + row.Talker.Received?.BitsPerSecond) ?? 0,
-        });
+        })
+        .ThenBy(row => row.Talker.Direction == Direction.Ingress)
+        .DistinctBy(row => row.Talker.Direction == Direction.Ingress
+            ? (row.Talker.Packet, row.Talker.RemoteVnicId, row.VnicId)
+            : (row.Talker.Packet, row.VnicId, row.Talker.RemoteVnicId));
 
     /// <summary>The vNICs' table in so many columns of text.</summary>
     /// <param name="screen">Where it goes.</param>

@@ -16,6 +16,9 @@ internal sealed partial class PictureRun(TestNetwork network, DaemonProcess daem
     /// <summary>A dashboard's rates are over five minutes, which a minute of traffic does not have.</summary>
     private const string RateWindow = "15s";
 
+    /// <summary>Tenths of a step in which Prometheus has to come up.</summary>
+    private const int StartSteps = 150;
+
     private static readonly TimeSpan Step = TimeSpan.FromSeconds(2);
 
     private readonly SecurityGroupAgent.SecurityGroupAgentClient client = new(daemon.Channel);
@@ -28,9 +31,13 @@ internal sealed partial class PictureRun(TestNetwork network, DaemonProcess daem
     {
         Board board = Board.Read(boardPath);
         using PrometheusServer prometheus = new(network.Host, "groups: []\n");
-        while (!await prometheus.HasAsync("up == 1"))
+        for (int i = 0; !await prometheus.HasAsync("up == 1"); i++)
         {
             await Task.Delay(Step / 10, cancelled);
+            if (i == StartSteps)
+            {
+                throw new TimeoutException("no Prometheus answers; make picture unpacks one into .cache");
+            }
         }
 
         DateTimeOffset from = TimeProvider.System.GetUtcNow();

@@ -62,6 +62,19 @@ public sealed class TopTests
     }
 
     [Fact]
+    public void A_session_between_two_vNICs_is_listed_once_as_its_opener_sees_it()
+    {
+        Talker near = Talker(9, bits: 8, bytes: 1);
+        near.RemoteVnicId = "eni-b";
+        Talker far = near.Clone();
+        (far.RemoteVnicId, far.Direction) = ("eni-a", Direction.Ingress);
+        Talker stranger = Talker(9, bits: 8, bytes: 1); // the same addresses in another VPC
+        VnicTraffic[] vnics = [Vnic("eni-b", 1, 0, 0, far), Vnic("eni-a", 1, 0, 0, near), Vnic("x", 1, 0, 0, stranger)];
+        Assert.Equal(["eni-a", "x"], TopText.Talkers(vnics, TopSort.Bits).Select(row => row.VnicId));
+        Assert.Equal(["eni-b"], TopText.Talkers(vnics[..1], TopSort.Bits).Select(row => row.VnicId));
+    }
+
+    [Fact]
     public void Keys_sort_choose_look_inside_pause_and_quit()
     {
         string[] rows = ["b", "a", "c"];
