@@ -15,7 +15,7 @@ internal sealed class BoardSvg(double seconds)
     private const int HeadPixels = 34;
     private const int TitlePixels = 20;
     private const int LegendPixels = 14;
-    private const int AxisPixels = 46;
+    private const int AxisPixels = 54;
     private const int Lines = 4;
 
     private static readonly string[] Colours =
@@ -71,8 +71,8 @@ internal sealed class BoardSvg(double seconds)
     {
         (int left, int top) = (AxisPixels, TitlePixels + 4);
         (int across, int down) = (width - left - 10, height - top - (2 * LegendPixels) - 6);
-        double most = BoardUnits.Ceiling(series.SelectMany(one => one.Points).Select(point => point.Value)
-            .DefaultIfEmpty(0).Max());
+        double most = BoardUnits.Ceiling(
+            series.SelectMany(one => one.Points).Select(point => point.Value).DefaultIfEmpty(0).Max(), panel.Unit);
         for (int i = 0; i <= Lines; i++)
         {
             double y = top + down - (down * i / (double)Lines);
@@ -88,7 +88,7 @@ internal sealed class BoardSvg(double seconds)
         }
 
         double legend = left;
-        foreach ((BoardSeries one, int i) in series.Take(Colours.Length).Select((one, i) => (one, i)))
+        foreach ((BoardSeries one, int i) in Shown(series).Select((one, i) => (one, i)))
         {
             string path = string.Join(' ', one.Points.Select(point => Short(left + (across * point.Seconds / seconds))
                 + "," + Short(top + down - (down * point.Value / most))));
@@ -105,6 +105,13 @@ internal sealed class BoardSvg(double seconds)
         }
     }
 
+    /// <summary>Those with something to show; if there are none, some of the others.</summary>
+    private static IEnumerable<BoardSeries> Shown(IReadOnlyList<BoardSeries> series)
+    {
+        BoardSeries[] moved = [.. series.Where(one => one.Points.Any(point => point.Value != 0))];
+        return moved.Length > 0 ? moved.Take(Colours.Length) : series.Take(Colours.Length / 2);
+    }
+
     private void Line(string text) => svg.Append(text).Append('\n');
 
     private static string Short(double number) => number.ToString("0.#", CultureInfo.InvariantCulture);
@@ -115,16 +122,17 @@ internal sealed class BoardSvg(double seconds)
 /// <summary>Numbers as a dashboard writes them.</summary>
 internal static class BoardUnits
 {
-    /// <summary>The least of 1, 2 and 5 times a power of ten that is not below.</summary>
-    internal static double Ceiling(double value)
+    /// <summary>The least of 1, 2 and 4 times a power of ten (of bytes: of MiB) that is not below.</summary>
+    internal static double Ceiling(double value, string unit)
     {
+        double one = unit == "bytes" ? 1 << 20 : 1;
         if (value <= 0 || !double.IsFinite(value))
         {
-            return 1;
+            return one;
         }
 
-        double power = Math.Pow(10, Math.Floor(Math.Log10(value)));
-        return ((double[])[1, 2, 5, 10]).Select(step => step * power).First(step => step >= value * (1 - 1e-9));
+        double power = one * Math.Pow(10, Math.Floor(Math.Log10(value / one)));
+        return ((double[])[1, 2, 4, 10]).Select(step => step * power).First(step => step >= value * (1 - 1e-9));
     }
 
     /// <param name="value">What.</param>

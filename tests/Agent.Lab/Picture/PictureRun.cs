@@ -14,7 +14,9 @@ namespace Agent.Lab.Picture;
 internal sealed partial class PictureRun(TestNetwork network, DaemonProcess daemon)
 {
     /// <summary>A dashboard's rates are over five minutes, which a minute of traffic does not have.</summary>
-    private const string RateWindow = "15s";
+    private const string RateWindow = "10s";
+
+    private static readonly TimeSpan RateTime = TimeSpan.FromSeconds(10);
 
     /// <summary>Tenths of a step in which Prometheus has to come up.</summary>
     private const int StartSteps = 150;
@@ -40,7 +42,8 @@ internal sealed partial class PictureRun(TestNetwork network, DaemonProcess daem
             }
         }
 
-        DateTimeOffset from = TimeProvider.System.GetUtcNow();
+        // Rates need a past, so the time axis begins later than the traffic.
+        DateTimeOffset from = TimeProvider.System.GetUtcNow() + RateTime;
         await ActAsync(length, cancelled);
         var answers = new List<IReadOnlyList<BoardSeries>>();
         foreach (BoardPanel panel in board.Panels)
@@ -66,11 +69,12 @@ internal sealed partial class PictureRun(TestNetwork network, DaemonProcess daem
     /// <summary>Something for every panel: traffic, a storm, changes, and a table that others damage.</summary>
     private async Task ActAsync(TimeSpan length, CancellationToken cancelled)
     {
-        using Flood web = Between("web1", "web2", 400, FloodDirections.Both);
-        using Flood ping = Between("web3", "web1", 150, FloodDirections.Forward);
-        using Flood refused = Between("db1", "db2", 20, FloodDirections.Forward);
-        await Task.Delay(length / 4, cancelled);
-        using (Flood storm = Between("db2", "web3", 300, FloodDirections.Forward))
+        IReadOnlyDictionary<string, Guest> guests = network.Guests;
+        using Flood both = Between(guests["web1"], guests["web2"], 400, FloodDirections.Both);
+        using Flood half = Between(guests["web3"], guests["web1"], 150, FloodDirections.Forward);
+        using Flood refused = Between(guests["db1"], guests["db2"], 80, FloodDirections.Forward);
+        await Task.Delay(RateTime + (length / 4), cancelled);
+        using (Flood storm = Between(network.Outsider, guests["web3"], 300, FloodDirections.Forward))
         {
             await ChangeAsync(cancelled);
             network.Host.Exec("nft", "flush", "chain", "inet", "sg_agent", "sg_forward");
@@ -83,14 +87,11 @@ internal sealed partial class PictureRun(TestNetwork network, DaemonProcess daem
         await Task.Delay(length / 4, cancelled);
     }
 
-    private Flood Between(string from, string to, int perSecond, FloodDirections directions)
-    {
-        (Guest near, Guest far) = (network.Guests[from], network.Guests[to]);
-        return Flood.StartUdp(
-            new UdpPath(near, new IPEndPoint(near.V4, PortNumbers.Next()), far,
-                new IPEndPoint(far.V4, PortNumbers.Next())),
+    private static Flood Between(
+        NetworkEndpoint from, NetworkEndpoint to, int perSecond, FloodDirections directions) => Flood.StartUdp(
+            new UdpPath(from, new IPEndPoint(from.V4, PortNumbers.Next()), to,
+                new IPEndPoint(to.V4, PortNumbers.Next())),
             perSecond, directions);
-    }
 
     /// <summary>A rule more in each of the groups.</summary>
     private async Task ChangeAsync(CancellationToken cancelled)
