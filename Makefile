@@ -16,7 +16,7 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden run lab \
-    lab-down fmt lint aot check clean
+    lab-down picture fmt lint aot check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ lab: setup build ## the same lab, left open to play in (root)
 
 lab-down: ## remove the open lab
 	$(LAB) down
+
+picture: setup build $(PROMETHEUS)/usr/bin/prometheus ## draw the host's dashboard from the lab under traffic (root)
+	PATH="$(CURDIR)/$(PROMETHEUS)/usr/bin:$$PATH" $(LAB) picture packaging/grafana/sg-agent-host.svg
 
 fmt: ## format the sources
 	dotnet format Agent.sln

@@ -66,39 +66,17 @@ internal sealed class AgentConnection : IDisposable
         new ListRulesRequest { Vnic = vnic }, deadline: Deadline(), cancellationToken: cancel), cancel);
 
     /// <summary>Shows sessions as they come. A table may take a while to read: only the caller ends it.</summary>
-    public async Task ListSessionsAsync(
-        ListSessionsRequest request, Action<SessionStatus> show, CancellationToken cancel)
-    {
-        using AsyncServerStreamingCall<SessionStatus> call = client.ListSessions(request, cancellationToken: cancel);
-        try
-        {
-            while (await call.ResponseStream.MoveNext(cancel).ConfigureAwait(false))
-            {
-                show(call.ResponseStream.Current);
-            }
-        }
-        catch (RpcException e)
-        {
-            throw Translate(e, cancel);
-        }
-    }
+    public Task ListSessionsAsync(
+        ListSessionsRequest request, Action<SessionStatus> show, CancellationToken cancel) =>
+        FollowAsync(client.ListSessions(request, cancellationToken: cancel), show, cancel);
 
     /// <summary>Shows dropped packets as they come, until the caller ends it or the agent does.</summary>
-    public async Task WatchDropsAsync(WatchDropsRequest request, Action<DropRecord> show, CancellationToken cancel)
-    {
-        using AsyncServerStreamingCall<DropRecord> call = client.WatchDrops(request, cancellationToken: cancel);
-        try
-        {
-            while (await call.ResponseStream.MoveNext(cancel).ConfigureAwait(false))
-            {
-                show(call.ResponseStream.Current);
-            }
-        }
-        catch (RpcException e)
-        {
-            throw Translate(e, cancel);
-        }
-    }
+    public Task WatchDropsAsync(WatchDropsRequest request, Action<DropRecord> show, CancellationToken cancel) =>
+        FollowAsync(client.WatchDrops(request, cancellationToken: cancel), show, cancel);
+
+    /// <summary>Shows reports as they come, until the caller ends it or the agent does.</summary>
+    public Task WatchTopAsync(WatchTopRequest request, Action<TopReport> show, CancellationToken cancel) =>
+        FollowAsync(client.WatchTop(request, cancellationToken: cancel), show, cancel);
 
     public void Dispose() => channel.Dispose();
 
@@ -138,6 +116,25 @@ internal sealed class AgentConnection : IDisposable
         try
         {
             return await call.ResponseAsync.ConfigureAwait(false);
+        }
+        catch (RpcException e)
+        {
+            throw Translate(e, cancel);
+        }
+        finally
+        {
+            call.Dispose();
+        }
+    }
+
+    private async Task FollowAsync<T>(AsyncServerStreamingCall<T> call, Action<T> show, CancellationToken cancel)
+    {
+        try
+        {
+            while (await call.ResponseStream.MoveNext(cancel).ConfigureAwait(false))
+            {
+                show(call.ResponseStream.Current);
+            }
         }
         catch (RpcException e)
         {

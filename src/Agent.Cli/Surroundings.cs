@@ -1,3 +1,5 @@
+using Agent.Cli.Live;
+
 namespace Agent.Cli;
 
 /// <summary>What is around the program: streams, terminal, environment. Tests bring their own.</summary>
@@ -14,6 +16,9 @@ internal sealed record Surroundings
 
     public bool ErrorIsTerminal { get; init; }
 
+    /// <summary>Where a view can be drawn and keys are pressed; null: there is no such place.</summary>
+    public LiveTerminal? Terminal { get; init; }
+
     public Func<string, string?> Environment { get; init; } = _ => null;
 
     public static Surroundings OfProcess() => new()
@@ -23,6 +28,7 @@ internal sealed record Surroundings
         OpenInput = Console.OpenStandardInput,
         OutWidth = Console.IsOutputRedirected || Console.WindowWidth <= 0 ? null : Console.WindowWidth,
         ErrorIsTerminal = !Console.IsErrorRedirected,
+        Terminal = LiveTerminal.OfProcess(),
         Environment = System.Environment.GetEnvironmentVariable,
     };
 }

@@ -8,6 +8,7 @@ using Agent.Daemon.Enforcement;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
+using Agent.Daemon.Top;
 using Agent.Netlink.Route;
 using Agent.Nftables;
 using Grpc.HealthCheck;
@@ -76,7 +77,8 @@ internal static class AgentHost
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
             builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book),
-            new DropDesk(drops.Hub), metrics, version, features, stopping.Token);
+            new DropDesk(drops.Hub), TopOf(sessions, book, config, metrics),
+            metrics, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
@@ -126,6 +128,14 @@ internal static class AgentHost
         return metrics;
     }
 
+    private static TopDesk TopOf(SessionWatch sessions, CounterBook book, DaemonConfig config, AgentMetrics metrics)
+    {
+        var watch = new TopWatch(
+            () => sessions.Judge, KernelSessions.Read, book, config.ComparedSessions, TimeProvider.System);
+        watch.AddTo(metrics.Registry);
+        return new TopDesk(watch, TimeProvider.System);
+    }
+
     private static HostFacts KernelFacts(NftFeatures features, DaemonConfig config) => HostFacts.Default with
     {
         NetdevHooksByName = features.NetdevHookByName.Available,
@@ -153,7 +163,8 @@ internal static class AgentHost
         }
 
         alarms.AddRange(
-            ConntrackSysctls.Apply("/proc/sys/net/netfilter", config.ManageSysctls, kernel.TimeoutProtocols));
+            ConntrackSysctls.Apply(ConntrackSysctls.Directory, config.ManageSysctls, kernel.TimeoutProtocols));
+        alarms.AddRange(config.Accounting ? ConntrackSysctls.Account(ConntrackSysctls.Directory) : []);
         return alarms;
     }
 
@@ -193,7 +204,7 @@ internal static class AgentHost
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
         SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops,
-        AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
+        TopDesk top, AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -221,6 +232,7 @@ internal static class AgentHost
             staged,
             rules,
             drops,
+            top,
             config,
             TimeProvider.System,
             stopping));

@@ -4,13 +4,22 @@ using Agent.Policy;
 
 namespace Agent.Daemon;
 
-/// <summary>Idle times of the network namespace, for protocols that conntrack has no timeout object for.</summary>
+/// <summary>
+/// What conntrack has one number for in the network namespace: idle times of protocols that it has no timeout object
+/// for, and whether it counts what sessions carry.
+/// </summary>
 /// <remarks>
-/// The kernel keeps one number for each, so they cannot be a vNIC's own. They are only ever lowered: to what
-/// semantics.md 9.3 says for "other protocols". Nothing puts them back when the agent goes: the sessions stay, too.
+/// Idle times cannot be a vNIC's own, then. They are only ever lowered: to what semantics.md 9.3 says for "other
+/// protocols". Nothing puts anything back when the agent goes: the sessions stay, too.
 /// </remarks>
 internal static class ConntrackSysctls
 {
+    /// <summary>Where they are; the kernel shows the values of the reader's namespace.</summary>
+    public const string Directory = "/proc/sys/net/netfilter";
+
+    /// <summary>Sessions are counted, or their beginning is noted, if they begin while it is on.</summary>
+    private static readonly string[] Accounts = ["acct", "timestamp"];
+
     private static readonly string[] Always =
     [
         "generic_timeout",
@@ -27,7 +36,7 @@ internal static class ConntrackSysctls
     ];
 
     /// <summary>Lowers the idle times, or only looks at them.</summary>
-    /// <param name="directory">/proc/sys/net/netfilter.</param>
+    /// <param name="directory"><see cref="Directory"/>.</param>
     /// <param name="manage">May be written.</param>
     /// <param name="objects">Protocols for which the kernel has timeout objects.</param>
     /// <returns>What a person should know: which are longer than they should be.</returns>
@@ -42,7 +51,8 @@ internal static class ConntrackSysctls
                 continue; // this kernel does not track the protocol, or forgets soon enough
             }
 
-            if ((manage ? TryWrite(path) : "conntrack.manage_sysctls is off") is string reason)
+            if ((manage ? TryWrite(path, SessionTimes.OtherSeconds) : "conntrack.manage_sysctls is off")
+                is string reason)
             {
                 yield return $"sessions of some protocols live {seconds} s idle "
                     + $"instead of {SessionTimes.OtherSeconds} s:"
@@ -50,6 +60,25 @@ internal static class ConntrackSysctls
             }
         }
     }
+
+    /// <summary>Has the kernel count what sessions carry, and note when they begin.</summary>
+    /// <param name="directory"><see cref="Directory"/>.</param>
+    /// <returns>What could not be turned on.</returns>
+    public static IEnumerable<string> Account(string directory)
+    {
+        foreach (string name in Accounts)
+        {
+            string path = Path.Combine(directory, "nf_conntrack_" + name);
+            if (Read(path) is not > 0 && TryWrite(path, 1) is string reason)
+            {
+                yield return $"conntrack.accounting: nf_conntrack_{name} cannot be turned on ({reason})";
+            }
+        }
+    }
+
+    /// <summary>Whether sessions that begin now are counted.</summary>
+    /// <param name="directory"><see cref="Directory"/>.</param>
+    public static bool IsCounting(string directory) => Read(Path.Combine(directory, "nf_conntrack_acct")) > 0;
 
     private static int? Read(string path)
     {
@@ -65,11 +94,11 @@ internal static class ConntrackSysctls
         }
     }
 
-    private static string? TryWrite(string path)
+    private static string? TryWrite(string path, int value)
     {
         try
         {
-            File.WriteAllText(path, SessionTimes.OtherSeconds.ToString(CultureInfo.InvariantCulture));
+            File.WriteAllText(path, value.ToString(CultureInfo.InvariantCulture));
             return null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

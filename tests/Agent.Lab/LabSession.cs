@@ -29,7 +29,10 @@ internal sealed class LabSession : IAsyncDisposable
 
     internal static bool IsOpen => Directory.Exists(OpenDirectory);
 
-    internal static async Task<LabSession> CreateAsync(bool open, string? daemonPath)
+    /// <param name="open">It stays when we end.</param>
+    /// <param name="daemonPath">Null: this tree's build.</param>
+    /// <param name="isProtected">The daemon keeps others off its tables, where the kernel can.</param>
+    internal static async Task<LabSession> CreateAsync(bool open, string? daemonPath, bool isProtected = true)
     {
         TestNetworkOptions options = new()
         {
@@ -42,7 +45,12 @@ internal sealed class LabSession : IAsyncDisposable
         {
             DaemonProcess daemon = await DaemonProcess.StartAsync(
                 network.Host,
-                new DaemonOptions { BinaryPath = daemonPath, Directory = open ? OpenDirectory : null });
+                new DaemonOptions
+                {
+                    BinaryPath = daemonPath,
+                    Directory = open ? OpenDirectory : null,
+                    Configure = configuration => configuration["protect_tables"] = isProtected,
+                });
             LabSession session = new(open, network, daemon);
             string pid = daemon.ProcessId.ToString(CultureInfo.InvariantCulture);
             File.WriteAllText(Path.Combine(daemon.Directory, "pid"), pid);

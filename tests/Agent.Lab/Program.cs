@@ -1,5 +1,7 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Agent.Lab;
+using Agent.Lab.Picture;
 using Agent.TestNet;
 using Grpc.Core;
 
@@ -7,18 +9,21 @@ const string Usage = """
     sg-lab run  [--daemon PATH] [--sgctl PATH]   build the lab, drive traffic, print verdicts, remove everything
     sg-lab up   [--daemon PATH] [--sgctl PATH]   build the lab and leave it open
     sg-lab down                                  remove the open lab
+    sg-lab picture FILE [--seconds N]            the host's dashboard, with what a real Prometheus sees of the lab
 
     The programs default to SG_AGENTD and SGCTL of the environment, then to this tree's build.
     """;
 
 string? daemonPath = null;
 string? sgctlPath = null;
-for (int i = 1; i + 1 < args.Length; i += 2)
+int pictureSeconds = 90;
+for (int i = args is ["picture", ..] ? 2 : 1; i + 1 < args.Length; i += 2)
 {
     _ = args[i] switch
     {
         "--daemon" => daemonPath = Path.GetFullPath(args[i + 1]),
         "--sgctl" => sgctlPath = Path.GetFullPath(args[i + 1]),
+        "--seconds" => $"{pictureSeconds = int.Parse(args[i + 1], CultureInfo.InvariantCulture)}",
         _ => null,
     };
 }
@@ -28,7 +33,7 @@ using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(Posix
 using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
 try
 {
-    if (args is ["run" or "up" or "down", ..] && !Environment.IsPrivilegedProcess)
+    if (args is ["run" or "up" or "down" or "picture", ..] && !Environment.IsPrivilegedProcess)
     {
         Console.Error.WriteLine("sg-lab: only root may make network namespaces; try sudo");
         return 1;
@@ -39,6 +44,7 @@ try
         ["run", ..] => await RunAsync(),
         ["up", ..] => await UpAsync(),
         ["down"] => Down(),
+        ["picture", var path, ..] => await PictureAsync(path),
         _ => Explain(),
     };
 }
@@ -97,6 +103,21 @@ async Task<int> UpAsync()
         LabSession.Remove();
         throw;
     }
+}
+
+async Task<int> PictureAsync(string path)
+{
+    string board = Path.Combine(BuiltProgram.RepositoryRoot(), "packaging", "grafana", "sg-agent-host.json");
+    string sgctl = sgctlPath ?? BuiltProgram.Find("SGCTL", "Agent.Cli", "sgctl");
+
+    // Nobody is kept off the tables, so that there is drift to be seen.
+    await using LabSession session = await LabSession.CreateAsync(open: false, daemonPath, isProtected: false);
+    session.Apply(sgctl);
+    string picture = await new PictureRun(session.Network, session.Daemon)
+        .DrawAsync(board, TimeSpan.FromSeconds(pictureSeconds), interrupted.Token);
+    await File.WriteAllTextAsync(path, picture, interrupted.Token);
+    Console.WriteLine($"\n{path}: {picture.Length} bytes");
+    return 0;
 }
 
 static int Down()

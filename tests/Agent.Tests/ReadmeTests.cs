@@ -7,6 +7,7 @@ using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Sessions;
+using Agent.Daemon.Top;
 using Agent.Nftables;
 using Agent.Policy;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -37,9 +38,11 @@ public sealed partial class ReadmeTests
     {
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "0", "0");
         ConntrackMetrics.Add(metrics.Registry);
-        VnicMetrics.Add(metrics.Registry, new CounterBook(
+        var book = new CounterBook(
             () => new RawCounts(new Dictionary<NftFamily, ulong>(), [], [], [], 1), () => AgentState.Initial,
-            file: null, TimeProvider.System, NullLogger.Instance));
+            file: null, TimeProvider.System, NullLogger.Instance);
+        VnicMetrics.Add(metrics.Registry, book);
+        new TopWatch(() => null, (_, _, _) => true, book, 1, TimeProvider.System).AddTo(metrics.Registry);
         HostMetrics.Add(metrics.Registry, () => AgentState.Initial);
         SessionMetrics.Add(metrics.Registry, () => AgentState.Initial, (_, _, _) => true, TimeProvider.System);
         _ = new DropMetrics(metrics.Registry);

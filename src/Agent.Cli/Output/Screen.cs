@@ -22,6 +22,9 @@ internal sealed class Screen(TextWriter writer, int? width, bool color)
     private const int Unbounded = 1 << 20;
     private const string Gap = "  ";
 
+    /// <summary>Escape sequences may be written.</summary>
+    public bool IsColored => color;
+
     /// <summary>As it is, without a look at it: JSON, rulesets.</summary>
     public void Raw(string text) => writer.Write(text);
 

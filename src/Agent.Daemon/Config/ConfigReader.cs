@@ -116,6 +116,8 @@ internal static class ConfigReader
             EnforceBridges = root.Flag("enforce_bridges", defaults.EnforceBridges),
             ProtectTables = root.Flag("protect_tables", defaults.ProtectTables),
             ManageSysctls = conntrack.Flag("manage_sysctls", defaults.ManageSysctls),
+            Accounting = conntrack.Flag("accounting", defaults.Accounting),
+            ComparedSessions = sessions.Number("compared", defaults.ComparedSessions, least: 100),
         };
         drops.Finish();
         conntrack.Finish();

@@ -64,6 +64,15 @@ internal sealed record DaemonConfig
     public bool ManageSysctls { get; init; } = true;
 
     /// <summary>
+    /// Have the kernel count what sessions carry and note when they begin. Concerns every session of the namespace that
+    /// begins afterwards; off: the kernel's settings stay as they are.
+    /// </summary>
+    public bool Accounting { get; init; }
+
+    /// <summary>Sessions that a look of those who watch the top keeps: those with the most bytes.</summary>
+    public int ComparedSessions { get; init; } = 50_000;
+
+    /// <summary>
     /// How often the ruleset is read back and compared with what was committed, whether it seems touched or not.
     /// </summary>
     public TimeSpan VerifyInterval { get; init; } = TimeSpan.FromMinutes(1);

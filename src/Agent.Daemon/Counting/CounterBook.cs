@@ -37,7 +37,6 @@ namespace Agent.Daemon.Counting;
 internal sealed class CounterBook(
     Func<RawCounts> read, Func<AgentState> current, LedgerFile? file, TimeProvider clock, ILogger log)
 {
-    /// <summary>Who asks again within this is told the same.</summary>
     private static readonly TimeSpan MinimumAge = TimeSpan.FromSeconds(1);
 
     /// <summary>Between two readings where rules are counted: how exactly the time of a last hit is known.</summary>
@@ -62,8 +61,12 @@ internal sealed class CounterBook(
     /// <summary>Readings so far, failed ones too.</summary>
     public long Readings { get; private set; }
 
+    /// <summary>When the kernel was last read, by the clock's timestamp; of what <see cref="Show"/> shows.</summary>
+    public long ReadAt => readAt;
+
     /// <summary>Reads the kernel, unless that was done just now. Those who ask at a time share one reading.</summary>
-    public Task ReadAsync()
+    /// <param name="age">Who asks again within this is told the same; null: within a second.</param>
+    public Task ReadAsync(TimeSpan? age = null)
     {
         lock (asking)
         {
@@ -72,7 +75,7 @@ internal sealed class CounterBook(
                 return flight;
             }
 
-            return wasRead && clock.GetElapsedTime(readAt) < MinimumAge
+            return wasRead && clock.GetElapsedTime(readAt) < (age ?? MinimumAge)
                 ? Task.CompletedTask : flight = Task.Run(Read);
         }
     }

@@ -15,7 +15,8 @@ namespace Agent.Daemon.Service;
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    RuleDesk rules, DropDesk drops, DaemonConfig config, TimeProvider clock, CancellationToken stopping)
+    RuleDesk rules, DropDesk drops, TopDesk top, DaemonConfig config, TimeProvider clock,
+    CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
@@ -172,6 +173,10 @@ internal sealed class AgentService(
     public override Task WatchDrops(
         WatchDropsRequest request, IServerStreamWriter<DropRecord> responseStream, ServerCallContext context) =>
         ServeAsync(context, cancel => drops.WatchAsync(request, responseStream, cancel));
+
+    public override Task WatchTop(
+        WatchTopRequest request, IServerStreamWriter<TopReport> responseStream, ServerCallContext context) =>
+        ServeAsync(context, cancel => top.WatchAsync(request, responseStream, cancel));
 
     // A stream may stay open for months: a stop must not wait for it.
     private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)

@@ -17,19 +17,11 @@ internal static class SessionMessages
 
     public static V1.SessionStatus Of(Flow flow, JudgedSession session)
     {
-        bool ports = IpProtocol.HasPorts(flow.Original.Protocol);
         var message = new V1.SessionStatus
         {
-            Packet = new V1.Packet
-            {
-                Source = flow.Original.Source.ToString(),
-                Destination = flow.Original.Destination.ToString(),
-                Protocol = PacketText.NameOf(flow.Original.Protocol),
-                SourcePort = ports ? flow.Original.SourcePort : 0u,
-                DestinationPort = ports ? flow.Original.DestinationPort : 0u,
-            },
+            Packet = PacketOf(flow.Tracked().Original),
             ConntrackZone = flow.Zone,
-            State = flow.TcpState is byte tcp ? Word((TcpState)tcp) : flow.IsAnswered ? "answered" : "unanswered",
+            State = flow.State(),
             EndsIn = Duration.FromTimeSpan(TimeSpan.FromSeconds(flow.TimeoutSeconds)),
             Age = session.Age switch
             {
@@ -53,6 +45,16 @@ internal static class SessionMessages
         message.Ends.AddRange(session.Ends.Select(Side));
         return message;
     }
+
+    /// <param name="tuple">Ports are 0 where there are none.</param>
+    public static V1.Packet PacketOf(PacketTuple tuple) => new()
+    {
+        Source = IpPrefix.AddressOf(tuple.Family, tuple.Source).ToString(),
+        Destination = IpPrefix.AddressOf(tuple.Family, tuple.Destination).ToString(),
+        Protocol = PacketText.NameOf(tuple.Protocol),
+        SourcePort = tuple.SourcePort,
+        DestinationPort = tuple.DestinationPort,
+    };
 
     public static V1.SessionPass Of(PassReport report)
     {
@@ -109,20 +111,5 @@ internal static class SessionMessages
         Verdict = end.Accepts ? V1.Policy.Accept : V1.Policy.Drop,
         Reason = end.Verdict is { } verdict ? Explainer.ReasonOf(verdict.Reason) : "infrastructure",
         Rule = end.Verdict is { } rule ? Explainer.RuleOf(rule) : "",
-    };
-
-    /// <summary>As <c>ss</c> writes TCP's states.</summary>
-    private static string Word(TcpState state) => state switch
-    {
-        TcpState.SynSent => "syn-sent",
-        TcpState.SynRecv => "syn-recv",
-        TcpState.Established => "established",
-        TcpState.FinWait => "fin-wait",
-        TcpState.CloseWait => "close-wait",
-        TcpState.LastAck => "last-ack",
-        TcpState.TimeWait => "time-wait",
-        TcpState.Close => "closed",
-        TcpState.SynSent2 => "syn-sent2",
-        _ => "none",
     };
 }

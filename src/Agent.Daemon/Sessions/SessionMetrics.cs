@@ -1,4 +1,3 @@
-using System.Net;
 using Agent.Daemon.Enforcement;
 using Agent.Evaluator.Sessions;
 using Agent.Netlink.Conntrack;
@@ -100,11 +99,9 @@ internal sealed class SessionEnds(SessionOwners owners)
         return Add;
     }
 
-    // The answering end as it is behind a translation of addresses.
     private void Add(Flow flow)
     {
-        string? opener = At(flow.Zone, flow.Original.Source);
-        string? answerer = At(flow.Zone, flow.Reply.Source);
+        (string? opener, string? answerer) = (flow.OpenerIn(owners)?.Id, flow.AnswererIn(owners)?.Id);
         if (opener is not null)
         {
             Counts[opener] = Counts.GetValueOrDefault(opener) + 1;
@@ -114,11 +111,5 @@ internal sealed class SessionEnds(SessionOwners owners)
         {
             Counts[answerer] = Counts.GetValueOrDefault(answerer) + 1;
         }
-    }
-
-    private string? At(ushort zone, IPAddress address)
-    {
-        IpPrefix host = IpPrefix.Host(address);
-        return owners.Of(zone, host.Family, host.Bits)?.Id;
     }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using Agent.Evaluator;
 using Agent.Evaluator.Sessions;
 using Agent.Netlink.Conntrack;
@@ -53,5 +54,32 @@ internal static class KernelSessions
         var tuple = new PacketTuple(source.Family, source.Bits, destination.Bits, original.Protocol,
             ports ? original.SourcePort : (ushort)0, ports ? original.DestinationPort : (ushort)0);
         return new TrackedSession(tuple, flow.Zone, flow.Mark);
+    }
+
+    /// <summary>The vNIC whose packet opened the flow; null: it is not here.</summary>
+    public static Vnic? OpenerIn(this Flow flow, SessionOwners owners) => At(flow.Zone, flow.Original.Source, owners);
+
+    /// <summary>The vNIC that answers, as it is behind a translation of addresses; null: it is not here.</summary>
+    public static Vnic? AnswererIn(this Flow flow, SessionOwners owners) => At(flow.Zone, flow.Reply.Source, owners);
+
+    /// <summary>TCP's states as <c>ss</c> writes them; of other protocols whether anything came back.</summary>
+    public static string State(this Flow flow) => flow.TcpState is byte state ? (TcpState)state switch
+    {
+        TcpState.SynSent => "syn-sent",
+        TcpState.SynRecv => "syn-recv",
+        TcpState.Established => "established",
+        TcpState.FinWait => "fin-wait",
+        TcpState.CloseWait => "close-wait",
+        TcpState.LastAck => "last-ack",
+        TcpState.TimeWait => "time-wait",
+        TcpState.Close => "closed",
+        TcpState.SynSent2 => "syn-sent2",
+        _ => "none",
+    } : flow.IsAnswered ? "answered" : "unanswered";
+
+    private static Vnic? At(ushort zone, IPAddress address, SessionOwners owners)
+    {
+        IpPrefix host = IpPrefix.Host(address);
+        return owners.Of(zone, host.Family, host.Bits);
     }
 }

@@ -89,8 +89,6 @@ public sealed class SessionJudge
     private readonly PolicySettings settings;
     private readonly SessionJudgeFacts facts;
 
-    private readonly SessionOwners owners;
-
     public SessionJudge(PolicySnapshot policy, PolicySettings settings, SessionJudgeFacts facts)
     {
         ArgumentNullException.ThrowIfNull(policy);
@@ -98,14 +96,26 @@ public sealed class SessionJudge
         ArgumentNullException.ThrowIfNull(facts);
         oracle = new PolicyOracle(policy, settings);
         (this.settings, this.facts) = (settings, facts);
-        owners = new SessionOwners(policy, facts.Zones);
+        Owners = new SessionOwners(policy, facts.Zones);
     }
 
     /// <summary>The vNICs of the policy, by id.</summary>
     public ImmutableSortedDictionary<string, Vnic> Vnics => oracle.Snapshot.Vnics;
 
+    /// <summary>Who has an address.</summary>
+    public SessionOwners Owners { get; }
+
+    /// <summary>Groups of the vNIC's VPC that have an address as a member, in the order of their ids.</summary>
+    public IEnumerable<string> GroupsWith(Vnic vnic, IpFamily family, UInt128 address)
+    {
+        ArgumentNullException.ThrowIfNull(vnic);
+        return oracle.Snapshot.Groups.Values
+            .Where(group => group.VpcId == vnic.VpcId && oracle.MembersOf(group.Id).Contains(family, address))
+            .Select(group => group.Id);
+    }
+
     /// <summary>The conntrack zone in which the vNIC's sessions are.</summary>
-    public ushort ZoneOf(Vnic vnic) => owners.ZoneOf(vnic);
+    public ushort ZoneOf(Vnic vnic) => Owners.ZoneOf(vnic);
 
     public SessionAge AgeOf(TrackedSession session)
     {
@@ -135,13 +145,13 @@ public sealed class SessionJudge
     private IEnumerable<SessionEnd> Ends(TrackedSession session)
     {
         PacketTuple tuple = session.Original;
-        if (owners.Of(session.Zone, tuple.Family, tuple.Source) is { } sender)
+        if (Owners.Of(session.Zone, tuple.Family, tuple.Source) is { } sender)
         {
             yield return EndAt(sender, Direction.Egress, tuple,
                 SessionOracle.AsksForAddress(tuple, settings, ofHost: false));
         }
 
-        if (owners.Of(session.Zone, tuple.Family, tuple.Destination) is { } receiver)
+        if (Owners.Of(session.Zone, tuple.Family, tuple.Destination) is { } receiver)
         {
             bool ofServer = SessionOracle.IsDhcp(tuple, fromClient: false)
                 && settings.DhcpServers.Any(server => server.Contains(tuple.Family, tuple.Source));

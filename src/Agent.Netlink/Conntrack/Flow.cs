@@ -28,13 +28,27 @@ public sealed record Flow(
     /// <summary>linux/netfilter/nf_conntrack_tcp.h, enum tcp_conntrack; null: it is no TCP session.</summary>
     public byte? TcpState { get; init; }
 
-    /// <summary>Of both directions; null: the kernel does not count (net.netfilter.nf_conntrack_acct).</summary>
-    public FlowCount? Count { get; init; }
+    /// <summary>
+    /// In the direction of the first packet; null: the kernel does not count it (net.netfilter.nf_conntrack_acct, when
+    /// the session began).
+    /// </summary>
+    public FlowCount? OriginalCount { get; init; }
+
+    /// <summary>In the direction of replies; null: likewise.</summary>
+    public FlowCount? ReplyCount { get; init; }
+
+    /// <summary>Of both directions; null: likewise.</summary>
+    public FlowCount? Count => OriginalCount + ReplyCount;
+
+    /// <summary>
+    /// When it began, by this host's clock; null: the kernel did not note it (net.netfilter.nf_conntrack_timestamp).
+    /// </summary>
+    public DateTimeOffset? Start { get; init; }
 
     public bool IsAnswered => (Status & SeenReply) != 0;
 }
 
-/// <summary>What has passed in a session, both directions together.</summary>
+/// <summary>What has passed in a session. Bytes are of layer 3 and above.</summary>
 public readonly record struct FlowCount(ulong Packets, ulong Bytes)
 {
     public static FlowCount operator +(FlowCount left, FlowCount right) =>

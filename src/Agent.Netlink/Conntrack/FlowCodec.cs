@@ -58,7 +58,9 @@ internal static class FlowCodec
         uint timeout = 0;
         uint id = 0;
         byte? tcpState = null;
-        FlowCount? count = null;
+        FlowCount? originalCount = null;
+        FlowCount? replyCount = null;
+        DateTimeOffset? start = null;
         foreach (NlAttr attr in message.Attrs(HeaderBytes))
         {
             switch (attr.Type)
@@ -71,15 +73,21 @@ internal static class FlowCodec
                 case Cta.Timeout: timeout = attr.U32Be(); break;
                 case Cta.Id: id = attr.U32Be(); break;
                 case Cta.ProtoInfo: tcpState = ReadTcpState(attr.Nested); break;
-                case Cta.CountersOrig or Cta.CountersReply:
-                    count = count.GetValueOrDefault() + ReadCount(attr.Nested);
-                    break;
-                default: break; // labels, times, helpers: not needed here
+                case Cta.CountersOrig: originalCount = ReadCount(attr.Nested); break;
+                case Cta.CountersReply: replyCount = ReadCount(attr.Nested); break;
+                case Cta.Timestamp: start = ReadStart(attr.Nested); break;
+                default: break; // labels, helpers: not needed here
             }
         }
 
         return original is not null && reply is not null
-            ? new Flow(original, reply, zone, mark, status, timeout, id) { TcpState = tcpState, Count = count }
+            ? new Flow(original, reply, zone, mark, status, timeout, id)
+            {
+                TcpState = tcpState,
+                OriginalCount = originalCount,
+                ReplyCount = replyCount,
+                Start = start,
+            }
             : throw new NetlinkFormatException("a flow without its tuples");
     }
 
@@ -118,6 +126,20 @@ internal static class FlowCodec
         }
 
         return new FlowCount(packets, bytes);
+    }
+
+    private static DateTimeOffset? ReadStart(NlAttrs attrs)
+    {
+        foreach (NlAttr attr in attrs)
+        {
+            if (attr.Type == CtaTimestamp.Start)
+            {
+                ulong ticks = attr.U64Be() / (ulong)TimeSpan.NanosecondsPerTick;
+                return DateTimeOffset.UnixEpoch + TimeSpan.FromTicks((long)ticks);
+            }
+        }
+
+        return null;
     }
 
     private static NlMark Begin(NlWriter writer, ushort op, NlmF flags, uint sequence, byte family)

@@ -20,6 +20,7 @@ internal static class Cta
     internal const ushort CountersReply = 10;
     internal const ushort Id = 12;
     internal const ushort Zone = 18;
+    internal const ushort Timestamp = 20;
     internal const ushort MarkMask = 21;
 }
 
@@ -65,4 +66,10 @@ internal static class CtaCounters
 {
     internal const ushort Packets = 1;
     internal const ushort Bytes = 2;
+}
+
+/// <summary>linux/netfilter/nfnetlink_conntrack.h, enum ctattr_tstamp.</summary>
+internal static class CtaTimestamp
+{
+    internal const ushort Start = 1;
 }

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.Json.Nodes;
+using System.Xml.Linq;
 using Agent.KernelTests.Daemon;
 using Agent.TestNet;
 
@@ -15,7 +17,7 @@ public sealed class LabTests
     [Fact]
     public async Task A_run_shows_flows_and_metrics_and_leaves_nothing()
     {
-        using LabProcess lab = LabProcess.Start();
+        using LabProcess lab = LabProcess.Start("run");
         await lab.EndAsync();
         Assert.True(lab.ExitCode == 0, lab.Text);
         Assert.Contains("flows as expected", lab.Text, StringComparison.Ordinal);
@@ -29,12 +31,34 @@ public sealed class LabTests
     [InlineData(null)]
     public async Task Interrupted_it_leaves_nothing(string? after)
     {
-        using LabProcess lab = LabProcess.Start();
+        using LabProcess lab = LabProcess.Start("run");
         await DaemonLab.UntilAsync(after ?? "a first namespace", () => lab.HasEnded
             || (after is null ? Namespaces(lab.Id).Length > 2 : lab.Text.Contains(after, StringComparison.Ordinal)));
         lab.Interrupt();
         await lab.EndAsync();
         Assert.True(lab.ExitCode == 130, $"{lab.ExitCode}\n{lab.Text}");
+        AssertNothingIsLeft(lab.Id);
+    }
+
+    [Fact]
+    public async Task A_picture_has_every_panel_of_the_dashboard_with_numbers_in_it()
+    {
+        const int MaxBytes = 60 * 1024;
+        string path = Path.Combine(ScratchDirectory.Create("picture").FullName, "host.svg");
+        using LabProcess lab = LabProcess.Start("picture", path, "--seconds", "16");
+        await lab.EndAsync();
+        Assert.True(lab.ExitCode == 0, lab.Text);
+        string text = await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken);
+        Directory.Delete(Path.GetDirectoryName(path)!, recursive: true);
+        Assert.InRange(text.Length, 1, MaxBytes);
+        XElement svg = XElement.Parse(text);
+        string[] words = [.. svg.Descendants().Where(one => one.Name.LocalName == "text").Select(one => one.Value)];
+        JsonNode board = JsonNode.Parse(await File.ReadAllTextAsync(
+            Path.Combine(BuiltProgram.RepositoryRoot(), "packaging", "grafana", "sg-agent-host.json"),
+            TestContext.Current.CancellationToken))!;
+        Assert.All(board["panels"]!.AsArray(), panel => Assert.Contains((string)panel!["title"]!, words));
+        Assert.DoesNotContain("no data", words);
+        Assert.Contains("\u25ac default", words); // drops, by their reason
         AssertNothingIsLeft(lab.Id);
     }
 
@@ -83,9 +107,9 @@ public sealed class LabTests
             }
         }
 
-        public static LabProcess Start()
+        public static LabProcess Start(params string[] words)
         {
-            var start = new ProcessStartInfo("setsid", ["env", "--default-signal=INT", Program, "run"])
+            var start = new ProcessStartInfo("setsid", ["env", "--default-signal=INT", Program, .. words])
             {
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,

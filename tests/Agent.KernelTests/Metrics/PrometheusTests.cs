@@ -49,7 +49,7 @@ public sealed class PrometheusTests
         await lab.ApplyAsync(DaemonLab.OneWayIn());
         await lab.SettledAsync();
 
-        using PrometheusServer prometheus = await PrometheusServer.StartAsync(
+        using PrometheusServer prometheus = await PrometheusLab.StartAsync(
             lab, InSeconds.Replace("> 1000", "> 5", StringComparison.Ordinal)); // a small storm
         Assert.Empty(await prometheus.QueryAsync("ALERTS"));
 
@@ -76,7 +76,7 @@ public sealed class PrometheusTests
         await using DaemonLab lab = await DaemonLab.StartAsync(
             config => config["verify_budget_ms"] = 60_000, binary: Erring);
         await lab.ApplyAsync(DaemonLab.OneWayIn());
-        using PrometheusServer prometheus = await PrometheusServer.StartAsync(lab, InSeconds);
+        using PrometheusServer prometheus = await PrometheusLab.StartAsync(lab, InSeconds);
         Assert.Empty(await prometheus.QueryAsync("ALERTS"));
 
         Snapshot wrong = DaemonLab.OneWayIn();
@@ -99,7 +99,7 @@ public sealed class PrometheusTests
     {
         const string Stale = "SgAgentStaleControlPlane";
         await using DaemonLab lab = await DaemonLab.StartAsync();
-        using PrometheusServer prometheus = await PrometheusServer.StartAsync(
+        using PrometheusServer prometheus = await PrometheusLab.StartAsync(
             lab, InSeconds.Replace("> 86400", "> 5", StringComparison.Ordinal));
         Snapshot state = DaemonLab.OneWayIn();
         state.Revision = 1;
@@ -138,7 +138,7 @@ public sealed class PrometheusTests
         Assert.SkipWhen(limit > 1 << 20,
             $"nf_conntrack_max is {limit}, and a network namespace of this kernel cannot lower it: "
             + "filling takes too long");
-        using PrometheusServer prometheus = await PrometheusServer.StartAsync(lab, InSeconds);
+        using PrometheusServer prometheus = await PrometheusLab.StartAsync(lab, InSeconds);
         Conntrack.Fill(lab.Network.Host, (int)(limit * 0.85));
         await Task.Delay(3000, TestContext.Current.CancellationToken);
         Assert.False(await prometheus.IsFiringAsync(Full));

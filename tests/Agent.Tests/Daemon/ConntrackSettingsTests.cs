@@ -11,18 +11,18 @@ public sealed class ConntrackSettingsTests
     public void Zones_and_limits_are_settings()
     {
         DaemonConfig config = ConfigReader.Read(
-            """{ "conntrack": { "zone_first": 7, "zone_last": 9, "manage_sysctls": false },"""
-            + """ "sessions": { "max_per_vnic": 0 } }""",
+            """{ "conntrack": { "zone_first": 7, "zone_last": 9, "manage_sysctls": false, "accounting": true },"""
+            + """ "sessions": { "max_per_vnic": 0, "compared": 100 } }""",
             []).Config!;
         Assert.Equal(
             (7, 9, 0),
             (config.Compiler.ZoneFirst, config.Compiler.ZoneLast, config.Compiler.MaxSessionsPerVnic));
-        Assert.False(config.ManageSysctls);
+        Assert.Equal((false, true, 100), (config.ManageSysctls, config.Accounting, config.ComparedSessions));
         DaemonConfig defaults = ConfigReader.Read("", []).Config!;
         Assert.Equal(
             (0x8000, 0xffff, 16_384),
             (defaults.Compiler.ZoneFirst, defaults.Compiler.ZoneLast, defaults.Compiler.MaxSessionsPerVnic));
-        Assert.True(defaults.ManageSysctls);
+        Assert.Equal((true, false, 50_000), (defaults.ManageSysctls, defaults.Accounting, defaults.ComparedSessions));
     }
 
     [Theory]
@@ -32,6 +32,7 @@ public sealed class ConntrackSettingsTests
     [InlineData("sessions.max_per_vnic=-1", "sessions.max_per_vnic")]
     [InlineData("sessions.max_per_vnic=4194305", "sessions.max_per_vnic")]
     [InlineData("sessions.max=1", "sessions.max")]
+    [InlineData("sessions.compared=99", "sessions.compared")]
     public void Bad_settings_are_faults(string setting, string path) =>
         Assert.Equal(path, Assert.Single(ConfigReader.Read("", [setting]).Faults).Path);
 
@@ -64,5 +65,32 @@ public sealed class ConntrackSettingsTests
         string[] Values() => [
             .. ((string[])["generic_timeout", "sctp_timeout_established", "gre_timeout", "tcp_timeout_established"])
             .Select(name => File.ReadAllText(Path.Combine(directory, "nf_conntrack_" + name)).Trim())];
+    }
+
+    [Fact]
+    public void Accounting_is_turned_on_where_it_is_off_and_what_cannot_be_is_said()
+    {
+        string directory = Directory.CreateTempSubdirectory("sgt-").FullName;
+        try
+        {
+            (string counts, string times) = (At("acct"), At("timestamp"));
+            File.WriteAllText(counts, "0\n");
+            File.WriteAllText(times, "2\n");
+            Assert.False(ConntrackSysctls.IsCounting(directory));
+            Assert.Empty(ConntrackSysctls.Account(directory));
+            Assert.Equal(("1", "2\n"), (File.ReadAllText(counts), File.ReadAllText(times)));
+            Assert.True(ConntrackSysctls.IsCounting(directory));
+
+            File.Delete(times);
+            Directory.CreateDirectory(times);
+            string alarm = Assert.Single(ConntrackSysctls.Account(directory));
+            Assert.StartsWith("conntrack.accounting: nf_conntrack_timestamp cannot", alarm, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+
+        string At(string name) => Path.Combine(directory, "nf_conntrack_" + name);
     }
 }

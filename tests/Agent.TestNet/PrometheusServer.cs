@@ -1,13 +1,12 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using System.Text.Json.Nodes;
-using Agent.KernelTests.Daemon;
-using Agent.TestNet;
 
-namespace Agent.KernelTests.Metrics;
+namespace Agent.TestNet;
 
 /// <summary>A real Prometheus in the host's namespace, which scrapes the daemon there.</summary>
-internal sealed class PrometheusServer : IDisposable
+public sealed class PrometheusServer : IDisposable
 {
     private const int Port = 9490;
 
@@ -15,8 +14,12 @@ internal sealed class PrometheusServer : IDisposable
     private readonly HttpClient client;
     private readonly Process process;
 
-    private PrometheusServer(NetNamespace host, string rules)
+    /// <param name="host">Where it runs.</param>
+    /// <param name="rules">Its alerts.</param>
+    /// <exception cref="InvalidOperationException">There is no such program.</exception>
+    public PrometheusServer(NetNamespace host, string rules)
     {
+        ArgumentNullException.ThrowIfNull(host);
         string At(string name) => Path.Combine(files.FullName, name);
         File.WriteAllText(At("alerts.yml"), rules);
         File.WriteAllText(At("prometheus.yml"), """
@@ -42,38 +45,13 @@ internal sealed class PrometheusServer : IDisposable
         });
     }
 
-    /// <summary>Starts one in a lab's host, and waits until it has seen the daemon a few times.</summary>
-    /// <param name="lab">Where it runs.</param>
-    /// <param name="rules">Its alerts.</param>
-    public static async Task<PrometheusServer> StartAsync(DaemonLab lab, string rules)
-    {
-        var server = new PrometheusServer(lab.Network.Host, rules);
-        try
-        {
-            await DaemonLab.UntilAsync("scrapes", () => server.HasAsync("count_over_time(up[1m]) > 3 and up == 1"));
-            return server;
-        }
-        catch
-        {
-            server.Dispose();
-            throw;
-        }
-    }
-
     /// <summary>What an instant query answers: a list of series, each with its labels and a value.</summary>
-    public async Task<JsonArray> QueryAsync(string expression)
-    {
-        using HttpResponseMessage answer = await client.GetAsync(
-            new Uri($"http://localhost/api/v1/query?query={Uri.EscapeDataString(expression)}"));
-        if (answer.StatusCode == HttpStatusCode.ServiceUnavailable)
-        {
-            throw new HttpRequestException("it is starting");
-        }
+    public Task<JsonArray> QueryAsync(string expression) => AskAsync("query", expression, "");
 
-        JsonNode body = JsonNode.Parse(await answer.Content.ReadAsStringAsync())!;
-        Assert.True((string?)body["status"] == "success", $"{expression}: {body["error"]}");
-        return body["data"]!["result"]!.AsArray();
-    }
+    /// <summary>The same over time: each with its labels and pairs of time and value.</summary>
+    public Task<JsonArray> QueryAsync(string expression, DateTimeOffset from, DateTimeOffset to, TimeSpan step) =>
+        AskAsync("query_range", expression, string.Create(CultureInfo.InvariantCulture,
+            $"&start={from.ToUnixTimeSeconds()}&end={to.ToUnixTimeSeconds()}&step={step.TotalSeconds}"));
 
     /// <summary>Whether there is any such series; false too as long as nobody listens.</summary>
     public async Task<bool> HasAsync(string expression)
@@ -88,14 +66,6 @@ internal sealed class PrometheusServer : IDisposable
         }
     }
 
-    public Task FiresAsync(string alert) => DaemonLab.UntilAsync($"alert {alert}", () => IsFiringAsync(alert));
-
-    public Task EndsAsync(string alert) => DaemonLab.UntilAsync(
-        $"the end of alert {alert}", async () => !await IsFiringAsync(alert));
-
-    public async Task<bool> IsFiringAsync(string alert) =>
-        (await QueryAsync($$"""ALERTS{alertname="{{alert}}",alertstate="firing"}""")).Count > 0;
-
     public void Dispose()
     {
         client.Dispose();
@@ -103,5 +73,19 @@ internal sealed class PrometheusServer : IDisposable
         process.WaitForExit();
         process.Dispose();
         files.Delete(recursive: true);
+    }
+
+    private async Task<JsonArray> AskAsync(string what, string expression, string when)
+    {
+        using HttpResponseMessage answer = await client.GetAsync(
+            new Uri($"http://localhost/api/v1/{what}?query={Uri.EscapeDataString(expression)}{when}"));
+        if (answer.StatusCode == HttpStatusCode.ServiceUnavailable)
+        {
+            throw new HttpRequestException("it is starting");
+        }
+
+        JsonNode body = JsonNode.Parse(await answer.Content.ReadAsStringAsync())!;
+        return (string?)body["status"] == "success" ? body["data"]!["result"]!.AsArray()
+            : throw new InvalidOperationException($"{expression}: {body["error"]}");
     }
 }
