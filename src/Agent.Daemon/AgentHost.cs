@@ -5,6 +5,7 @@ using Agent.Daemon.Config;
 using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Logging;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
@@ -32,10 +33,9 @@ internal static class AgentHost
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Host.UseSystemd();
-        builder.Logging.ClearProviders();
-        AddLogging(builder.Logging);
-        using ILoggerFactory factory = LoggerFactory.Create(AddLogging);
-        ILogger log = factory.CreateLogger("sg-agentd");
+        using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
+        builder.Logging.ClearProviders().AddProvider(events);
+        ILogger log = events.CreateLogger(EventLog.Ours);
 
         NftFeatures features = NftFeatures.Probe();
         string kernel = features.KernelRelease;
@@ -48,11 +48,11 @@ internal static class AgentHost
         var book = new CounterBook(
             counts.Read, Current, new LedgerFile(config.StateDirectory), TimeProvider.System, log);
         Enforcer enforcer = EnforcerOf(new CountingFirewall(firewall, book), features, config, verifier, log);
-        AgentMetrics metrics = MetricsOf(version, kernel, book, Current);
+        AgentMetrics metrics = MetricsOf(version, kernel, book, Current, events);
         reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         using var drops = new DropReporting(
-            config, enforcer.Kernel, metrics.Registry, TimeProvider.System, log); // before the first rule reports
+            config, enforcer.Kernel, metrics.Registry, TimeProvider.System, events); // before the first rule reports
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
@@ -70,7 +70,7 @@ internal static class AgentHost
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
             builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book),
-            new DropDesk(drops.Hub), metrics, version, features, stopping.Token);
+            new DropDesk(drops.Hub), new LogDesk(events.Level), metrics, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
@@ -107,12 +107,13 @@ internal static class AgentHost
         };
 
     private static AgentMetrics MetricsOf(
-        string version, string kernel, CounterBook book, Func<AgentState> current)
+        string version, string kernel, CounterBook book, Func<AgentState> current, EventLog events)
     {
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         ConntrackMetrics.Add(metrics.Registry);
         VnicMetrics.Add(metrics.Registry, book);
         HostMetrics.Add(metrics.Registry, current);
+        LogMetrics.Add(metrics.Registry, events);
         SessionMetrics.Add(metrics.Registry, current, KernelSessions.Read, TimeProvider.System);
         return metrics;
     }
@@ -169,21 +170,9 @@ internal static class AgentHost
             new() { Name = name, Present = feature.Available, Detail = $"{meaning}; {feature.Detail}" };
     }
 
-    private static void AddLogging(ILoggingBuilder logging)
-    {
-        logging.AddSimpleConsole(options =>
-        {
-            options.SingleLine = true;
-            options.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
-            options.UseUtcTimestamp = true;
-        });
-        logging.AddFilter("Microsoft", LogLevel.Warning);
-        logging.AddFilter("Grpc", LogLevel.Warning);
-    }
-
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops,
+        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops, LogDesk logs,
         AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
@@ -212,6 +201,7 @@ internal static class AgentHost
             staged,
             rules,
             drops,
+            logs,
             config,
             stopping));
         WebApplication app = builder.Build();

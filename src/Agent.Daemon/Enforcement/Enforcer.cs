@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics;
 using Agent.Compiler;
 using Agent.Daemon.Config;
+using Agent.Daemon.Tracing;
 using Agent.Nftables;
 using Agent.Policy;
 
@@ -113,6 +114,18 @@ internal sealed partial class Enforcer(
             KeptTimes = KeptTimes(),
         });
 
+    private CompiledRuleset Compile(PolicySnapshot policy, HostFacts host, EnforcementTally tally)
+    {
+        using Activity? span = Spans.Step("compile");
+        long started = clock.GetTimestamp();
+        CompiledRuleset next = Compile(policy, host);
+        TimeSpan took = clock.GetElapsedTime(started);
+        tally.Compile += took;
+        log.Compiled(next, took);
+        log.Holding(held);
+        return next;
+    }
+
     // Sessions live by these objects. Whoever changes times again and again loses the oldest promise first: all of
     // them at once, so that the number is bounded.
     private ImmutableSortedSet<string> KeptTimes()
@@ -136,10 +149,8 @@ internal sealed partial class Enforcer(
         var tally = new EnforcementTally();
         for (int attempt = 0; attempt < MaxAttempts; attempt++)
         {
+            CompiledRuleset next = Compile(policy, host, tally);
             long started = clock.GetTimestamp();
-            CompiledRuleset next = Compile(policy, host);
-            tally.Compile += clock.GetElapsedTime(started);
-            started = clock.GetTimestamp();
             TimeSpan proved = tally.Prove;
             bool done = TryReach(next, tally);
             tally.Commit += clock.GetElapsedTime(started) - (tally.Prove - proved);
@@ -161,53 +172,12 @@ internal sealed partial class Enforcer(
     {
         IReadOnlyList<NftOp> due = cleanup;
         cleanup = [];
-        if (due.Count > 0 && !Commit(due, new EnforcementTally()))
+        if (due.Count > 0 && !Commit("clean_up", due, new EnforcementTally()))
         {
             log.CleanupPutOff(due.Count); // the next plan finds the leftovers when it reads
             midway = true;
         }
     }
-
-    /// <summary>Reads back all that the kernel holds, and compares it with what was committed.</summary>
-    public VerificationResult Verify()
-    {
-        long started = clock.GetTimestamp();
-        string? difference;
-        try
-        {
-            difference = Read();
-        }
-        catch (Netlink.NetlinkException e)
-        {
-            observedIsKnown = false;
-            return Result(started, VerifyOutcome.Unknown, e.Message);
-        }
-
-        if (difference is null)
-        {
-            observed = enforced!.Ruleset;
-        }
-
-        return Result(started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
-    }
-
-    // The first step that would make it so. What is there besides is of a change that was cut off, or removed soon.
-    private static string? Difference(Ruleset held, Ruleset wanted)
-    {
-        Plan plan = Plan.Between(held, wanted);
-        return plan.Prepare.Concat(plan.Switch).FirstOrDefault()?.ToString();
-    }
-
-    // When nothing is under way, a chain that packets meet is not ours.
-    private string? DriftFrom(CompiledRuleset inForce) =>
-        Difference(observed, inForce.Ruleset) ?? (midway ? null : observed.Tables
-            .SelectMany(table => table.Chains.Where(chain => chain.Hook is not null), (table, chain) => (table, chain))
-            .Where(at => inForce.Ruleset.Find(at.table.Family, at.table.Name) is { } ours
-                && ours.Chains.All(chain => chain.Name != at.chain.Name))
-            .Select(at => $"hooked, and not ours: chain {at.chain.Name}").FirstOrDefault());
-
-    private VerificationResult Result(long started, VerifyOutcome outcome, string detail) =>
-        new(clock.GetUtcNow(), clock.GetElapsedTime(started), outcome, detail);
 
     /// <summary>Commits what is no part of what is enforced, whatever else was committed meanwhile.</summary>
     public CommitOutcome CommitAside(IReadOnlyList<NftOp> ops)
@@ -261,6 +231,7 @@ internal sealed partial class Enforcer(
         }
 
         Plan plan = Plan.Between(observed, final.Ruleset);
+        log.Planned(plan, final, generation, revalidate, drifted);
         if (revalidate && plan.EditsIntervals)
         {
             Ruleset unsealed = SealMark.Put(next.Ruleset, settings);
@@ -292,96 +263,6 @@ internal sealed partial class Enforcer(
         return true;
     }
 
-    // Nothing that is not proved gets into the kernel. What is held back is proved in its turn.
-    private bool Withholds(CompiledRuleset next, EnforcementTally tally)
-    {
-        if (Prove(next, tally) is not ProofResult result || result.IsPending)
-        {
-            return false;
-        }
-
-        if (result.HostFault is string host)
-        {
-            throw new EnforcementFailedException($"it is not proved to leave the rest of the host alone: {host}");
-        }
-
-        HoldBacks before = held;
-        var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach ((string vnicId, string reason) in result.Condemned)
-        {
-            log.NotProved(vnicId, reason);
-            string profile = CompiledRuleset.ProfileOf(next.Request.Policy.Vnics[vnicId]);
-            held = !seen.Add(profile) ? held
-                : before.IsClosed(profile) ? held.Closing(vnicId, NotProved(reason))
-                : held.HoldingBack(profile, enforced, NotProved(reason));
-        }
-
-        if (seen.Count > 0 && held == before)
-        {
-            (string id, string why) = result.Condemned.First();
-            throw new EnforcementFailedException($"vNIC {id} is closed, and even that is not proved: {why}");
-        }
-
-        return seen.Count > 0;
-    }
-
-    private static string NotProved(string reason) => $"not proved: {reason}";
-
-    // The same policy and the same rules need no second proof.
-    private ProofResult? Prove(CompiledRuleset next, EnforcementTally tally)
-    {
-        if (Verifier is null)
-        {
-            return null;
-        }
-
-        bool known = proof is { IsPending: false } last && ReferenceEquals(last.Of.Request.Policy, next.Request.Policy)
-            && last.Of.Request.Adopting.SetEquals(next.Request.Adopting) && last.Of.Closed.SetEquals(next.Closed)
-            && last.Of.Ruleset == next.Ruleset;
-        if (known)
-        {
-            return proof = proof! with { Of = next };
-        }
-
-        proof = Verifier.ProveNow(next, VerifyBudget);
-        tally.Prove += proof.Took;
-        return proof;
-    }
-
-    // Answers tell that a transaction was taken. What it made is read back before anybody is told that it holds.
-    private bool Confirm(CompiledRuleset next, EnforcementTally tally)
-    {
-        if (tally.Done.Count == 0)
-        {
-            return true;
-        }
-
-        long started = clock.GetTimestamp();
-        NftOp[] ops = [.. tally.Done];
-        tally.Done.Clear();
-        try
-        {
-            (Ruleset held, uint at) = firewall.ReadBack(next.Ruleset, ops);
-            string? difference = ReferenceEquals(held, next.Ruleset) ? null : Difference(held, next.Ruleset);
-            if (at != generation)
-            {
-                observedIsKnown = false; // somebody else's commit followed ours: read, and begin again
-                return false;
-            }
-
-            tally.Verification = Result(
-                started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
-            observedIsKnown = difference is null;
-            Epoch = next.Request.Epoch; // it may have been granted meanwhile: a next attempt moves on from it
-            return difference is null;
-        }
-        catch (Netlink.NetlinkException e)
-        {
-            tally.Verification = Result(started, VerifyOutcome.Unknown, e.Message);
-            return true; // it was taken; the next reading will tell
-        }
-    }
-
     private void Settle(CompiledRuleset next, Plan plan)
     {
         enforced = next;
@@ -396,29 +277,40 @@ internal sealed partial class Enforcer(
     {
         foreach (IReadOnlyList<NftOp> chunk in plan.Prepare.Chunk(PrepareChunk))
         {
-            if (!Commit(chunk, tally, next))
+            if (!Commit("prepare", chunk, tally, next))
             {
                 return false;
             }
         }
 
-        return plan.Switch.Count == 0 || Commit(plan.Switch, tally, next);
+        return plan.Switch.Count == 0 || Commit("switch", plan.Switch, tally, next);
     }
 
-    private bool Commit(IReadOnlyList<NftOp> ops, EnforcementTally tally, CompiledRuleset? next = null)
+    private bool Commit(
+        string step, IReadOnlyList<NftOp> ops, EnforcementTally tally, CompiledRuleset? next = null)
     {
-        switch (firewall.Commit(ops, generation))
+        using Activity? span = Spans.Step("commit");
+        span?.SetTag("sg.step", step);
+        long started = clock.GetTimestamp();
+        CommitOutcome outcome = firewall.Commit(ops, generation);
+        log.Committed(step, ops, generation, outcome, clock.GetElapsedTime(started));
+        switch (outcome)
         {
             case CommitOutcome.Committed committed:
                 generation = committed.Generation;
                 tally.Add(committed, ops);
                 midway |= next is not null;
+                span?.SetTag("sg.messages", committed.Messages);
+                span?.SetTag("sg.bytes", committed.Bytes);
+                span?.SetTag("sg.generation", (long)committed.Generation);
                 return true;
             case CommitOutcome.Stale:
                 observedIsKnown = false;
+                span?.SetStatus(ActivityStatusCode.Error, "somebody else committed meanwhile");
                 return false;
             case CommitOutcome.Refused refused:
                 observedIsKnown = false;
+                span?.SetStatus(ActivityStatusCode.Error, refused.Refusals[0].Error.ToString());
                 HoldBack(ops, refused, next);
                 return false;
             default:
@@ -453,21 +345,6 @@ internal sealed partial class Enforcer(
         }
     }
 
-    /// <returns>In what it differs from what was enforced; null if it does not.</returns>
-    private string? Read()
-    {
-        (observed, generation) = firewall.Read();
-        observedIsKnown = true;
-        string? difference = enforced is null ? "nothing was enforced yet" : DriftFrom(enforced);
-        if (enforced is not null && difference is not null)
-        {
-            drifted |= HasDriftedFrom(enforced);
-            Found ??= midway ? null : Drift.Of(clock.GetUtcNow(), observed, enforced);
-        }
-
-        return difference;
-    }
-
     // Epochs are used in a circle. Before the half of them that the highest bit tells apart is entered again, sessions
     // that carry one of it, from the last time round, are made to carry none.
     private uint Advance()
@@ -482,12 +359,4 @@ internal sealed partial class Enforcer(
 
         return next;
     }
-
-    // Somebody changed what judges packets: what it let in meanwhile carries the live epoch. Objects that are merely
-    // there besides are our own, of a change that was cut off.
-    private bool HasDriftedFrom(CompiledRuleset inForce) =>
-        Plan.Between(JudgesOf(observed), JudgesOf(inForce.Ruleset)) is { Prepare.Count: > 0 } or { Switch.Count: > 0 };
-
-    private static Ruleset JudgesOf(Ruleset ruleset) =>
-        new(ruleset.Tables.Where(table => table.Family is NftFamily.Inet or NftFamily.Bridge).ToValueArray());
 }

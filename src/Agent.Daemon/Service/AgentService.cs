@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Tracing;
 using Agent.Evaluator;
 using Agent.Evaluator.Explaining;
 using Agent.Evaluator.Health;
@@ -15,7 +16,7 @@ namespace Agent.Daemon.Service;
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    RuleDesk rules, DropDesk drops, DaemonConfig config, CancellationToken stopping)
+    RuleDesk rules, DropDesk drops, LogDesk logs, DaemonConfig config, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
@@ -30,7 +31,10 @@ internal sealed class AgentService(
         {
             ApplyOutcome outcome = await reconciler.ApplyAsync(
                 answer =>
-                    new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer),
+                    new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer)
+                    {
+                        Origin = OriginOf(context),
+                    },
                 cancel).ConfigureAwait(false);
             response = Answers.Of(outcome);
 
@@ -55,8 +59,11 @@ internal sealed class AgentService(
         await ServeAsync(context, async cancel =>
         {
             ApplyOutcome outcome = await reconciler.ApplyAsync(
-                answer => new AgentRequest.Stage(request.Snapshot, request.NextRevision, answer), cancel)
-                .ConfigureAwait(false);
+                answer => new AgentRequest.Stage(request.Snapshot, request.NextRevision, answer)
+                {
+                    Origin = OriginOf(context),
+                },
+                cancel).ConfigureAwait(false);
             response = outcome is ApplyOutcome.Refused refused
                 ? new StageResponse { Refused = Answers.Refused(refused) }
                 : new StageResponse
@@ -80,7 +87,8 @@ internal sealed class AgentService(
     {
         ApplyResponse? response = null;
         await ServeAsync(context, async cancel => response = Answers.Of(await reconciler.ApplyAsync(
-            answer => new AgentRequest.CommitStaged(request.Revision, answer), cancel).ConfigureAwait(false)))
+            answer => new AgentRequest.CommitStaged(request.Revision, answer) { Origin = OriginOf(context) }, cancel)
+            .ConfigureAwait(false)))
             .ConfigureAwait(false);
         return response!;
     }
@@ -99,9 +107,12 @@ internal sealed class AgentService(
         ServerCallContext context) => ServeAsync(context, async cancel =>
     {
         var assembler = new SnapshotAssembler(config.Limits);
+        TraceOrigin stream = OriginOf(context, isStream: true);
         await foreach (SyncRequest request in requestStream.ReadAllAsync(cancel).ConfigureAwait(false))
         {
-            SyncResponse? response = await AnswerAsync(request, assembler, cancel).ConfigureAwait(false);
+            TraceOrigin origin = request.Traceparent.Length > 0
+                ? TraceOrigin.Of(request.Traceparent, request.Tracestate) : stream;
+            SyncResponse? response = await AnswerAsync(request, origin, assembler, cancel).ConfigureAwait(false);
             if (response is not null)
             {
                 await responseStream.WriteAsync(response, cancel).ConfigureAwait(false);
@@ -173,6 +184,15 @@ internal sealed class AgentService(
         WatchDropsRequest request, IServerStreamWriter<DropRecord> responseStream, ServerCallContext context) =>
         ServeAsync(context, cancel => drops.WatchAsync(request, responseStream, cancel));
 
+    public override Task<LogLevelStatus> GetLogLevel(GetLogLevelRequest request, ServerCallContext context) =>
+        Task.FromResult(logs.Get());
+
+    public override Task<LogLevelStatus> SetLogLevel(SetLogLevelRequest request, ServerCallContext context) =>
+        Task.FromResult(logs.Set(request));
+
+    private static TraceOrigin OriginOf(ServerCallContext context, bool isStream = false) => TraceOrigin.Of(
+        context.RequestHeaders.GetValue("traceparent"), context.RequestHeaders.GetValue("tracestate"), isStream);
+
     // A stream may stay open for months: a stop must not wait for it.
     private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)
     {
@@ -189,7 +209,7 @@ internal sealed class AgentService(
     }
 
     private async Task<SyncResponse?> AnswerAsync(
-        SyncRequest request, SnapshotAssembler assembler, CancellationToken cancel)
+        SyncRequest request, TraceOrigin origin, SnapshotAssembler assembler, CancellationToken cancel)
     {
         switch (request.MessageCase)
         {
@@ -210,11 +230,14 @@ internal sealed class AgentService(
             case SyncRequest.MessageOneofCase.SnapshotEnd:
                 (Snapshot? snapshot, ImmutableArray<PolicyFault> faults) = assembler.End(request.SnapshotEnd);
                 return snapshot is null ? Refusal(faults) : await ApplyAsync(
-                    answer =>
-                        new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer), cancel)
-                    .ConfigureAwait(false);
+                    answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer)
+                    {
+                        Origin = origin,
+                    },
+                    cancel).ConfigureAwait(false);
             case SyncRequest.MessageOneofCase.Delta:
-                return await ApplyAsync(answer => new AgentRequest.ApplyDelta(request.Delta, answer), cancel)
+                return await ApplyAsync(
+                    answer => new AgentRequest.ApplyDelta(request.Delta, answer) { Origin = origin }, cancel)
                     .ConfigureAwait(false);
             default:
                 throw new RpcException(new Status(StatusCode.InvalidArgument, "empty message: set one of its fields"));
