@@ -9,6 +9,7 @@ using Agent.Daemon.Logging;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
+using Agent.Daemon.Tracing;
 using Agent.Netlink.Route;
 using Agent.Nftables;
 using Grpc.HealthCheck;
@@ -36,6 +37,8 @@ internal static class AgentHost
         using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
         builder.Logging.ClearProviders().AddProvider(events);
         ILogger log = events.CreateLogger(EventLog.Ours);
+        using IDisposable? traces = TraceExport.Start(
+            config.Tracing, version, log, Environment.GetEnvironmentVariable);
 
         NftFeatures features = NftFeatures.Probe();
         string kernel = features.KernelRelease;
