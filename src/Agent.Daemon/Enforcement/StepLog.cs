@@ -159,7 +159,7 @@ internal static partial class StepLog
         uint generation, double milliseconds);
 
     [LoggerMessage(515, LogLevel.Debug,
-        "read back: {Outcome} {Detail} at generation {Generation}; {Milliseconds:0.0} ms")]
+        "read back at generation {Generation} in {Milliseconds:0.0} ms: {Outcome} {Detail}")]
     private static partial void StepReadBack(
         this ILogger log, string outcome, string detail, uint generation, double milliseconds);
 

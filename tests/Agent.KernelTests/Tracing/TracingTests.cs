@@ -154,7 +154,8 @@ public sealed class TracingTests
             took.Restart();
             Assert.Equal(0, await lab.Daemon.StopAsync());
             Assert.InRange(took.Elapsed, TimeSpan.Zero, Pace.Scaled(TimeSpan.FromSeconds(8)));
-            Assert.Equal(2, lab.Daemon.Log.Split(" 420 traces cannot").Length);
+            int said = lab.Daemon.Log.Split(" 420 traces cannot").Length - 1;
+            Assert.InRange(said, accepts ? 0 : 1, 1); // whoever does not answer has ten seconds to
             Assert.DoesNotContain("s3cret", lab.Daemon.Log, StringComparison.Ordinal);
         }
         finally
