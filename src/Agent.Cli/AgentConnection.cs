@@ -65,6 +65,12 @@ internal sealed class AgentConnection : IDisposable
     public Task<VnicRules> ListRulesAsync(string vnic, CancellationToken cancel) => AskAsync(client.ListRulesAsync(
         new ListRulesRequest { Vnic = vnic }, deadline: Deadline(), cancellationToken: cancel), cancel);
 
+    public Task<LogLevelStatus> GetLogLevelAsync(CancellationToken cancel) => AskAsync(client.GetLogLevelAsync(
+        new GetLogLevelRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
+
+    public Task<LogLevelStatus> SetLogLevelAsync(SetLogLevelRequest request, CancellationToken cancel) =>
+        AskAsync(client.SetLogLevelAsync(request, deadline: Deadline(), cancellationToken: cancel), cancel);
+
     /// <summary>Shows sessions as they come. A table may take a while to read: only the caller ends it.</summary>
     public Task ListSessionsAsync(
         ListSessionsRequest request, Action<SessionStatus> show, CancellationToken cancel) =>

@@ -53,6 +53,7 @@ internal static class Sgctl
             new ExplainVerb(options),
             new GetVerb(options),
             new GroupsVerb(options),
+            new LogLevelVerb(options),
             new RulesVerb(options),
             new SessionsVerb(options),
             new StageVerb(options),

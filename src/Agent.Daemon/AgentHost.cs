@@ -5,10 +5,12 @@ using Agent.Daemon.Config;
 using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Logging;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
 using Agent.Daemon.Top;
+using Agent.Daemon.Tracing;
 using Agent.Netlink.Route;
 using Agent.Nftables;
 using Grpc.HealthCheck;
@@ -37,10 +39,11 @@ internal static class AgentHost
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Host.UseSystemd();
-        builder.Logging.ClearProviders();
-        AddLogging(builder.Logging);
-        using ILoggerFactory factory = LoggerFactory.Create(AddLogging);
-        ILogger log = factory.CreateLogger("sg-agentd");
+        using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
+        builder.Logging.ClearProviders().AddProvider(events);
+        ILogger log = events.CreateLogger(EventLog.Ours);
+        using IDisposable? traces = TraceExport.Start(
+            config.Tracing, version, log, Environment.GetEnvironmentVariable);
 
         NftFeatures features = NftFeatures.Probe();
         string kernel = features.KernelRelease;
@@ -52,14 +55,14 @@ internal static class AgentHost
         AgentState Current() => reconciler?.State ?? AgentState.Initial;
         var book = new CounterBook(
             counts.Read, Current, new LedgerFile(config.StateDirectory), TimeProvider.System, log);
-        AgentMetrics metrics = MetricsOf(version, kernel, book, Current);
+        AgentMetrics metrics = MetricsOf(version, kernel, book, Current, events);
         Enforcer enforcer = EnforcerOf(
             new CountingFirewall(firewall, book), features, config, verifier, log, metrics.Proved,
             compiler ?? RulesetCompiler.Compile);
         reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
         using var drops = new DropReporting(
-            config, enforcer.Kernel, metrics.Registry, TimeProvider.System, log); // before the first rule reports
+            config, enforcer.Kernel, metrics.Registry, TimeProvider.System, events); // before the first rule reports
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
@@ -78,7 +81,7 @@ internal static class AgentHost
         using WebApplication app = Serve(
             builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book),
             new DropDesk(drops.Hub), TopOf(sessions, book, config, metrics),
-            metrics, version, features, stopping.Token);
+            new LogDesk(events.Level), metrics, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         UnixSocket.Open(config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
@@ -118,12 +121,13 @@ internal static class AgentHost
         };
 
     private static AgentMetrics MetricsOf(
-        string version, string kernel, CounterBook book, Func<AgentState> current)
+        string version, string kernel, CounterBook book, Func<AgentState> current, EventLog events)
     {
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), version, kernel);
         ConntrackMetrics.Add(metrics.Registry);
         VnicMetrics.Add(metrics.Registry, book);
         HostMetrics.Add(metrics.Registry, current);
+        LogMetrics.Add(metrics.Registry, events);
         SessionMetrics.Add(metrics.Registry, current, KernelSessions.Read, TimeProvider.System);
         return metrics;
     }
@@ -189,22 +193,10 @@ internal static class AgentHost
             new() { Name = name, Present = feature.Available, Detail = $"{meaning}; {feature.Detail}" };
     }
 
-    private static void AddLogging(ILoggingBuilder logging)
-    {
-        logging.AddSimpleConsole(options =>
-        {
-            options.SingleLine = true;
-            options.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
-            options.UseUtcTimestamp = true;
-        });
-        logging.AddFilter("Microsoft", LogLevel.Warning);
-        logging.AddFilter("Grpc", LogLevel.Warning);
-    }
-
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops,
-        TopDesk top, AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
+        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops, TopDesk top,
+        LogDesk logs, AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
@@ -233,6 +225,7 @@ internal static class AgentHost
             rules,
             drops,
             top,
+            logs,
             config,
             TimeProvider.System,
             stopping));

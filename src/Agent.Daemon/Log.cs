@@ -1,22 +1,34 @@
 namespace Agent.Daemon;
 
 /// <summary>The catalogue of events: every line that the daemon logs, with its number.</summary>
+/// <remarks>
+/// packaging/journal/sg-agent.catalog says what each means and what to do; a test holds the two together. A number is
+/// never used for another event: journals keep it for years. 1xx: the daemon. 2xx: changes. 300 to 349: what others do
+/// in the kernel. 350 to 399: packets. 4xx: the loop, the log, traces. 5xx: debug. An argument has the same name in
+/// every event, because the journal finds by it.
+/// </remarks>
 internal static partial class Log
 {
+    /// <summary>A packet that was dropped; not written by a method, since a record's fields are its own.</summary>
+    public static readonly EventId Dropped = new(352, nameof(Dropped));
+
+    /// <summary>Likewise a session that was accepted.</summary>
+    public static readonly EventId Accepted = new(353, nameof(Accepted));
+
     [LoggerMessage(100, LogLevel.Information,
         "sg-agentd {Version} on {Kernel}: revision {Revision}, {VnicCount} vNICs, ruleset {Adopted}")]
     public static partial void Started(
         this ILogger log, string version, string kernel, ulong revision, int vnicCount, string adopted);
 
-    [LoggerMessage(101, LogLevel.Error, "{Message}")]
-    public static partial void StateDamaged(this ILogger log, string message);
+    [LoggerMessage(101, LogLevel.Error, "{Reason}")]
+    public static partial void StateDamaged(this ILogger log, string reason);
 
     [LoggerMessage(102, LogLevel.Information, "stopping; the kernel goes on enforcing revision {Revision}")]
     public static partial void Stopping(this ILogger log, ulong revision);
 
     [LoggerMessage(200, LogLevel.Information,
         "revision {Revision}: {Messages} messages, {Bytes} bytes in {Transactions} transactions; "
-        + "compile {CompileMs} ms, prove {ProveMs} ms, commit {CommitMs} ms, "
+        + "compile {CompileMs:0.0} ms, prove {ProveMs:0.0} ms, commit {CommitMs:0.0} ms, "
         + "live sessions judged again: {Revalidated}")]
     public static partial void Enforced(
         this ILogger log, ulong revision, int messages, long bytes, int transactions, double compileMs, double proveMs,
@@ -46,7 +58,7 @@ internal static partial class Log
     public static partial void Retrying(this ILogger log, ulong revision);
 
     [LoggerMessage(208, LogLevel.Information,
-        "revision {Revision}: {Judged} older sessions looked at, {Cut} cut, in {Milliseconds} ms; "
+        "revision {Revision}: {Judged} older sessions looked at, {Cut} cut, in {Milliseconds:0.0} ms; "
         + "all were seen: {Complete}; most by: {First}")]
     public static partial void SessionsJudged(
         this ILogger log, ulong revision, long judged, long cut, double milliseconds, bool complete, string first);
@@ -76,7 +88,7 @@ internal static partial class Log
     public static partial void ForeignCommit(this ILogger log, uint found, uint ours);
 
     [LoggerMessage(
-        301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds} ms. {What}")]
+        301, LogLevel.Error, "our tables were changed by somebody else; repaired in {Milliseconds:0.0} ms. {What}")]
     public static partial void DriftRepaired(this ILogger log, double milliseconds, string what);
 
     [LoggerMessage(302, LogLevel.Error,
@@ -99,15 +111,29 @@ internal static partial class Log
     [LoggerMessage(307, LogLevel.Warning, "counters are not saved, and would begin again after a reboot: {Reason}")]
     public static partial void CountersUnsaved(this ILogger log, string reason);
 
+    [LoggerMessage(308, LogLevel.Error, "until it was repaired, traffic of no vNIC: {Packet}")]
+    public static partial void DriftedHostPacket(this ILogger log, string packet);
+
     [LoggerMessage(350, LogLevel.Warning, "dropped packets are not reported: nflog group {Group}: {Reason}")]
     public static partial void DropsUnread(this ILogger log, ushort group, string reason);
 
     [LoggerMessage(351, LogLevel.Warning, "records of dropped packets cannot be written to {Path}: {Reason}")]
     public static partial void DropFileUnwritable(this ILogger log, string path, string reason);
 
-    [LoggerMessage(352, LogLevel.Information, "{Record}")]
-    public static partial void Dropped(this ILogger log, string record);
-
     [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]
     public static partial void LoopFailed(this ILogger log, string step, Exception exception);
+
+    [LoggerMessage(410, LogLevel.Information, "events of level {Threshold} and worse are logged, {Until}")]
+    public static partial void LevelChanged(this ILogger log, string threshold, string until);
+
+    [LoggerMessage(411, LogLevel.Warning,
+        "{Count} more events {SuppressedName} ({SuppressedEvent}) were not logged: too many in {Seconds} s")]
+    public static partial void EventsSuppressed(
+        this ILogger log, long count, string suppressedName, int suppressedEvent, int seconds);
+
+    [LoggerMessage(420, LogLevel.Warning, "traces cannot be sent to {Endpoint}: {Reason}")]
+    public static partial void TracesUnsent(this ILogger log, string endpoint, string reason);
+
+    [LoggerMessage(421, LogLevel.Information, "traces are sent to {Endpoint}")]
+    public static partial void TracesSent(this ILogger log, string endpoint);
 }

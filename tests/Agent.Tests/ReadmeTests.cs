@@ -6,6 +6,7 @@ using Agent.Daemon.Config;
 using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Logging;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.Top;
 using Agent.Nftables;
@@ -46,6 +47,8 @@ public sealed partial class ReadmeTests
         HostMetrics.Add(metrics.Registry, () => AgentState.Initial);
         SessionMetrics.Add(metrics.Registry, () => AgentState.Initial, (_, _, _) => true, TimeProvider.System);
         _ = new DropMetrics(metrics.Registry);
+        using var events = new EventLog(new LogConfig(), new ConsoleSink(TextWriter.Null, false), TimeProvider.System);
+        LogMetrics.Add(metrics.Registry, events);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =
@@ -89,10 +92,13 @@ public sealed partial class ReadmeTests
     private static IEnumerable<string> KnownSettings()
     {
         string[] sections =
-            ["grpc", "grpc.tls", "metrics", "metrics.tls", "semantics", "limits", "conntrack", "sessions", "drops"];
+        [
+            "grpc", "grpc.tls", "metrics", "metrics.tls", "semantics", "limits", "conntrack", "sessions", "drops",
+            "log", "tracing",
+        ];
         const string Text = """
             {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0,"tls":{"?":0}},"semantics":{"?":0},"limits":{"?":0},
-            "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0}}
+            "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0},"log":{"?":0},"tracing":{"?":0}}
             """;
         foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
         {

@@ -85,6 +85,8 @@ internal static class ConfigReader
             Grpc = ReadGrpc(root.Child("grpc"), defaults.Grpc),
             Metrics = ReadMetrics(metrics, defaults.Metrics),
             Drops = ReadDrops(drops, defaults.Drops),
+            Log = ReadLog(root.Child("log"), defaults.Log),
+            Tracing = ReadTracing(root.Child("tracing"), defaults.Tracing),
             Compiler = ReadRates(drops, defaults.Compiler) with
             {
                 Table = root.Name("table", defaults.Compiler.Table),
@@ -135,6 +137,38 @@ internal static class ConfigReader
         FileMaxMegabytes = section.Number("file_max_mb", defaults.FileMaxMegabytes),
         FileKeep = section.NumberOrZero("file_keep", defaults.FileKeep, 1000),
     };
+
+    private static LogConfig ReadLog(Section section, LogConfig defaults)
+    {
+        var config = new LogConfig
+        {
+            To = section.Choice("to", defaults.To),
+            Level = section.Choice("level", defaults.Level),
+            Burst = section.NumberOrZero("burst", defaults.Burst, 1_000_000),
+            JournalSocket = section.Path("journal_socket", defaults.JournalSocket),
+        };
+        CheckSocket(section, config.JournalSocket, "journal_socket");
+        section.Finish();
+        return config;
+    }
+
+    private static TracingConfig ReadTracing(Section section, TracingConfig defaults)
+    {
+        var config = new TracingConfig
+        {
+            OtlpEndpoint = section.Text("otlp_endpoint", defaults.OtlpEndpoint),
+            OtlpProtocol = section.Choice("otlp_protocol", defaults.OtlpProtocol),
+        };
+        if (config.OtlpEndpoint.Length > 0 && !(Uri.TryCreate(config.OtlpEndpoint, UriKind.Absolute, out Uri? uri)
+            && uri.Scheme is "http" or "https"))
+        {
+            section.Fault("otlp_endpoint", $"'{config.OtlpEndpoint}' is not an http or https URL",
+                "Write http://127.0.0.1:4318; empty turns it off.");
+        }
+
+        section.Finish();
+        return config;
+    }
 
     private static CompilerSettings ReadRates(Section section, CompilerSettings defaults) => defaults with
     {
@@ -220,12 +254,12 @@ internal static class ConfigReader
         return tls;
     }
 
-    private static void CheckSocket(Section section, string path)
+    private static void CheckSocket(Section section, string path, string key = "socket")
     {
         if (Encoding.UTF8.GetByteCount(path) > 107)
         {
             section.Fault(
-                "socket", "longer than the 107 bytes that a Unix socket path may have", "Choose a shorter path.");
+                key, "longer than the 107 bytes that a Unix socket path may have", "Choose a shorter path.");
         }
     }
 

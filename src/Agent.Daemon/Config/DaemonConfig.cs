@@ -43,6 +43,10 @@ internal sealed record DaemonConfig
 
     public DropsConfig Drops { get; init; } = new();
 
+    public LogConfig Log { get; init; } = new();
+
+    public TracingConfig Tracing { get; init; } = new();
+
     public CompilerSettings Compiler { get; init; } = CompilerSettings.Default;
 
     public PolicySettings Semantics { get; init; } = PolicySettings.Default;
@@ -153,6 +157,63 @@ internal sealed record DropsConfig
 
     /// <summary>How many of those put aside are kept.</summary>
     public int FileKeep { get; init; } = 4;
+}
+
+/// <summary>Where events go.</summary>
+internal enum LogTarget
+{
+    /// <summary>To the journal if systemd has connected our standard error with it, otherwise there.</summary>
+    Auto,
+
+    /// <summary>With all their fields.</summary>
+    Journal,
+
+    /// <summary>To standard error, a line each.</summary>
+    Console,
+}
+
+/// <summary>Which events are logged: those of a level and worse.</summary>
+internal enum EventLevel
+{
+    /// <summary>Also what each step of a change decided and cost.</summary>
+    Debug,
+
+    Info,
+    Warning,
+    Error,
+}
+
+internal sealed record LogConfig
+{
+    public LogTarget To { get; init; } = LogTarget.Auto;
+
+    public EventLevel Level { get; init; } = EventLevel.Info;
+
+    /// <summary>Events of one kind in 30 s; those beyond are counted, and summed up in a line. 0: no bound.</summary>
+    public int Burst { get; init; } = 50;
+
+    /// <summary>Datagram socket of journald.</summary>
+    public string JournalSocket { get; init; } = "/run/systemd/journal/socket";
+}
+
+/// <summary>How spans travel (OTLP).</summary>
+internal enum OtlpProtocol
+{
+    /// <summary>Protobuf in HTTP requests, to the endpoint's /v1/traces.</summary>
+    Http,
+
+    Grpc,
+}
+
+internal sealed record TracingConfig
+{
+    /// <summary>
+    /// http:// or https:// URL of a collector. Empty: what OTEL_EXPORTER_OTLP_ENDPOINT says; if that is empty too,
+    /// nothing is traced.
+    /// </summary>
+    public string OtlpEndpoint { get; init; } = "";
+
+    public OtlpProtocol OtlpProtocol { get; init; } = OtlpProtocol.Http;
 }
 
 /// <summary>A configuration, or everything that is wrong with it.</summary>

@@ -1,6 +1,7 @@
 using Agent.Compiler;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Logging;
 using Agent.Netlink.Nflog;
 using Agent.Netlink.Route;
 using Prometheus;
@@ -13,6 +14,7 @@ internal sealed class DropReporting : IDisposable
     private readonly DaemonConfig config;
     private readonly DropMetrics metrics;
     private readonly DropReader reader;
+    private readonly EventLog events;
     private readonly ILogger log;
     private readonly TimeProvider clock;
     private readonly DropWatch? watch;
@@ -21,11 +23,12 @@ internal sealed class DropReporting : IDisposable
     /// <param name="kernel">Whether the kernel reports at all.</param>
     /// <param name="registry">Where the series go.</param>
     /// <param name="clock">Time.</param>
-    /// <param name="log">Log.</param>
+    /// <param name="events">Log.</param>
     public DropReporting(
-        DaemonConfig config, HostFacts kernel, CollectorRegistry registry, TimeProvider clock, ILogger log)
+        DaemonConfig config, HostFacts kernel, CollectorRegistry registry, TimeProvider clock, EventLog events)
     {
-        (this.config, this.log, this.clock) = (config, log, clock);
+        (this.config, this.events, this.clock) = (config, events, clock);
+        log = events.CreateLogger(EventLog.Ours);
         metrics = new DropMetrics(registry);
         Hub = new DropHub(config.Drops.Kept, metrics.Lost);
         reader = new DropReader(() => HostLinks.Of(LinkMonitor.ReadAll()), clock);
@@ -41,7 +44,7 @@ internal sealed class DropReporting : IDisposable
     public Task RunAsync(Func<long, CancellationToken, Task<AgentState>> next, CancellationToken cancel) =>
         Task.WhenAll(
             DropWatch.FollowAsync(reader, next, cancel),
-            DropSinks.RunAsync(config.Drops, Hub, metrics, clock, log, cancel));
+            DropSinks.RunAsync(config.Drops, Hub, metrics, clock, events, log, cancel));
 
     public void Dispose() => watch?.Dispose();
 }

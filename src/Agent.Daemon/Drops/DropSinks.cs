@@ -1,4 +1,5 @@
 using Agent.Daemon.Config;
+using Agent.Daemon.Logging;
 
 namespace Agent.Daemon.Drops;
 
@@ -9,16 +10,17 @@ internal static class DropSinks
     private static readonly TimeSpan Retry = TimeSpan.FromSeconds(1);
 
     public static async Task RunAsync(
-        DropsConfig config, DropHub hub, DropMetrics metrics, TimeProvider clock, ILogger log,
+        DropsConfig config, DropHub hub, DropMetrics metrics, TimeProvider clock, EventLog events, ILogger log,
         CancellationToken cancel)
     {
         await Task.WhenAll(
-            config.Journal ? JournalAsync(hub, log, cancel) : Task.CompletedTask,
+            config.Journal ? JournalAsync(hub, metrics, events, cancel) : Task.CompletedTask,
             config.File.Length > 0 ? FileAsync(config, hub, metrics, clock, log, cancel) : Task.CompletedTask)
             .ConfigureAwait(false);
     }
 
-    private static async Task JournalAsync(DropHub hub, ILogger log, CancellationToken cancel)
+    private static async Task JournalAsync(
+        DropHub hub, DropMetrics metrics, EventLog events, CancellationToken cancel)
     {
         using DropHub.DropReading reading = hub.Read(DropMetrics.Journal, _ => true).Reading;
         try
@@ -26,7 +28,10 @@ internal static class DropSinks
             await foreach ((DropRecord record, long lost) in
                 reading.Records.ReadAllAsync(cancel).ConfigureAwait(false))
             {
-                log.Dropped(DropJson.Line(record, lost));
+                if (!events.Record(DropEvent.Of(record, lost)))
+                {
+                    metrics.Lost(DropMetrics.Journal, 1);
+                }
             }
         }
         catch (OperationCanceledException)

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
 using Agent.Contract;
+using Agent.Daemon.Tracing;
 using Agent.Evaluator.Proof;
 using Agent.Nftables;
 using Agent.Policy;
@@ -16,26 +17,44 @@ internal abstract record AgentRequest
     }
 
     /// <summary>A step of the desired state, and where its answer goes.</summary>
-    public abstract record Apply(TaskCompletionSource<ApplyOutcome> Answer) : AgentRequest;
+    public abstract record Apply(TaskCompletionSource<ApplyOutcome> Answer) : AgentRequest
+    {
+        /// <summary>The caller's trace.</summary>
+        public TraceOrigin Origin { get; init; }
+
+        /// <summary>Its name in our own.</summary>
+        public abstract string Kind { get; }
+    }
 
     public sealed record ApplySnapshot(
         Snapshot Snapshot, bool DryRun, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
         : Apply(Answer)
     {
+        public override string Kind => DryRun ? "dry_run" : "snapshot";
+
         /// <summary>What the snapshot says as it is, and how long reading took; null: the loop reads it.</summary>
         public (SnapshotResult Result, TimeSpan Took)? Read { get; init; }
     }
 
-    public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
+    public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer)
+    {
+        public override string Kind => "delta";
+    }
 
     /// <summary>Look at a policy before it is enforced.</summary>
     public sealed record Stage(Snapshot Snapshot, bool NextRevision, TaskCompletionSource<ApplyOutcome> Answer)
-        : Apply(Answer);
+        : Apply(Answer)
+    {
+        public override string Kind => "stage";
+    }
 
     /// <summary>Enforce what is staged.</summary>
     /// <param name="Revision">This one or none; 0: whatever is staged.</param>
     /// <param name="Answer">Where the answer goes.</param>
-    public sealed record CommitStaged(ulong Revision, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer);
+    public sealed record CommitStaged(ulong Revision, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer)
+    {
+        public override string Kind => "commit_staged";
+    }
 
     /// <summary>Answered with what was staged, if anything was.</summary>
     public sealed record DiscardStaged(TaskCompletionSource<StagedPolicy?> Answer) : AgentRequest;

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics;
 using Agent.Compiler;
 using Agent.Daemon.Config;
+using Agent.Daemon.Tracing;
 using Agent.Nftables;
 using Agent.Policy;
 
@@ -116,6 +117,18 @@ internal sealed partial class Enforcer(
             KeptTimes = KeptTimes(),
         });
 
+    private CompiledRuleset Compile(PolicySnapshot policy, HostFacts host, EnforcementTally tally)
+    {
+        using Activity? span = Spans.Step("compile");
+        long started = clock.GetTimestamp();
+        CompiledRuleset next = Compile(policy, host);
+        TimeSpan took = clock.GetElapsedTime(started);
+        tally.Compile += took;
+        log.Compiled(next, took);
+        log.Holding(held);
+        return next;
+    }
+
     // Sessions live by these objects. Whoever changes times again and again loses the oldest promise first: all of
     // them at once, so that the number is bounded.
     private ImmutableSortedSet<string> KeptTimes()
@@ -140,10 +153,8 @@ internal sealed partial class Enforcer(
         var tally = new EnforcementTally();
         for (int attempt = 0; attempt < MaxAttempts; attempt++)
         {
+            CompiledRuleset next = Compile(policy, host, tally);
             long started = clock.GetTimestamp();
-            CompiledRuleset next = Compile(policy, host);
-            tally.Compile += clock.GetElapsedTime(started);
-            started = clock.GetTimestamp();
             TimeSpan proved = tally.Prove;
             blind = attempt >= PatientAttempts && attempt % 2 == 1;
             bool done = TryReach(next, tally);
@@ -172,7 +183,7 @@ internal sealed partial class Enforcer(
             return;
         }
 
-        if (Commit(due, new EnforcementTally()))
+        if (Commit("clean_up", due, new EnforcementTally()))
         {
             holding = Holding.Exactly(enforced!);
         }
@@ -181,27 +192,6 @@ internal sealed partial class Enforcer(
             log.CleanupPutOff(due.Count); // the next plan finds the leftovers when it reads
         }
     }
-
-    /// <summary>Reads back all that the kernel holds, and compares it with what was committed.</summary>
-    public VerificationResult Verify()
-    {
-        long started = clock.GetTimestamp();
-        string? difference;
-        try
-        {
-            difference = Read();
-        }
-        catch (Netlink.NetlinkException e)
-        {
-            observedIsKnown = false;
-            return Result(started, VerifyOutcome.Unknown, e.Message);
-        }
-
-        return Result(started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
-    }
-
-    private VerificationResult Result(long started, VerifyOutcome outcome, string detail) =>
-        new(clock.GetUtcNow(), clock.GetElapsedTime(started), outcome, detail);
 
     /// <summary>Commits what is no part of what is enforced, whatever else was committed meanwhile.</summary>
     public CommitOutcome CommitAside(IReadOnlyList<NftOp> ops)
@@ -259,6 +249,7 @@ internal sealed partial class Enforcer(
         }
 
         Plan plan = Plan.Between(observed, final.Ruleset);
+        log.Planned(plan, final, generation, revalidate, drifted);
         if (revalidate && plan.EditsIntervals)
         {
             Ruleset unsealed = SealMark.Put(next.Ruleset, settings);
@@ -290,94 +281,6 @@ internal sealed partial class Enforcer(
         return true;
     }
 
-    // Nothing that is not proved gets into the kernel. What is held back is proved in its turn.
-    private bool Withholds(CompiledRuleset next, EnforcementTally tally)
-    {
-        if (Prove(next, tally) is not ProofResult result || result.IsPending)
-        {
-            return false;
-        }
-
-        if (result.HostFault is string host)
-        {
-            throw new EnforcementFailedException($"it is not proved to leave the rest of the host alone: {host}");
-        }
-
-        HoldBacks before = held;
-        var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach ((string vnicId, string reason) in result.Condemned)
-        {
-            log.NotProved(vnicId, reason);
-            string profile = CompiledRuleset.ProfileOf(next.Request.Policy.Vnics[vnicId]);
-            held = !seen.Add(profile) ? held
-                : before.IsClosed(profile) ? held.Closing(vnicId, NotProved(reason))
-                : held.HoldingBack(profile, enforced, NotProved(reason));
-        }
-
-        if (seen.Count > 0 && held == before)
-        {
-            (string id, string why) = result.Condemned.First();
-            throw new EnforcementFailedException($"vNIC {id} is closed, and even that is not proved: {why}");
-        }
-
-        return seen.Count > 0;
-    }
-
-    private static string NotProved(string reason) => $"not proved: {reason}";
-
-    // The same policy and the same rules need no second proof.
-    private ProofResult? Prove(CompiledRuleset next, EnforcementTally tally)
-    {
-        if (Verifier is null)
-        {
-            return null;
-        }
-
-        if (IsProved(next))
-        {
-            return proof = proof! with { Of = next };
-        }
-
-        proof = Verifier.ProveNow(next, VerifyBudget);
-        tally.Prove += proof.Took;
-        OnProved?.Invoke(proof);
-        return proof;
-    }
-
-    private bool IsProved(CompiledRuleset next) =>
-        proof is { IsPending: false } last && ReferenceEquals(last.Of.Request.Policy, next.Request.Policy)
-            && last.Of.Request.Adopting.SetEquals(next.Request.Adopting) && last.Of.Closed.SetEquals(next.Closed)
-            && last.Of.Ruleset == next.Ruleset;
-
-    // Answers tell that a transaction was taken. What it made is read back before anybody is told that it holds.
-    private bool Confirm(CompiledRuleset next, EnforcementTally tally)
-    {
-        if (tally.Done.Count == 0)
-        {
-            return true;
-        }
-
-        long started = clock.GetTimestamp();
-        NftOp[] ops = [.. tally.Done];
-        tally.Done.Clear();
-        try
-        {
-            (Ruleset held, uint at) = firewall.ReadBack(next.Ruleset, ops, generation);
-            string? difference = ReferenceEquals(held, next.Ruleset) ? null : Difference(held, next.Ruleset);
-            generation = at; // of commits that followed ours, it tells that they left ours alone, or what they did
-            tally.Verification = Result(
-                started, difference is null ? VerifyOutcome.Verified : VerifyOutcome.Mismatch, difference ?? "");
-            observedIsKnown = difference is null;
-            Epoch = next.Request.Epoch; // it may have been granted meanwhile: a next attempt moves on from it
-            return difference is null;
-        }
-        catch (Netlink.NetlinkException e)
-        {
-            tally.Verification = Result(started, VerifyOutcome.Unknown, e.Message);
-            return true; // it was taken; the next reading will tell
-        }
-    }
-
     private void Settle(CompiledRuleset next, Plan plan)
     {
         enforced = next;
@@ -393,13 +296,13 @@ internal sealed partial class Enforcer(
         holding = holding is null ? null : holding with { Besides = holding.Besides.Add(aim) };
         foreach (IReadOnlyList<NftOp> chunk in plan.Prepare.Chunk(PrepareChunk))
         {
-            if (!Commit(chunk, tally, next))
+            if (!Commit("prepare", chunk, tally, next))
             {
                 return false;
             }
         }
 
-        if (plan.Switch.Count > 0 && !Commit(plan.Switch, tally, next))
+        if (plan.Switch.Count > 0 && !Commit("switch", plan.Switch, tally, next))
         {
             return false;
         }
@@ -408,20 +311,31 @@ internal sealed partial class Enforcer(
         return true;
     }
 
-    private bool Commit(IReadOnlyList<NftOp> ops, EnforcementTally tally, CompiledRuleset? next = null)
+    private bool Commit(
+        string step, IReadOnlyList<NftOp> ops, EnforcementTally tally, CompiledRuleset? next = null)
     {
-        switch (firewall.Commit(ops, blind ? null : generation))
+        using Activity? span = Spans.Step("commit");
+        span?.SetTag("sg.step", step);
+        long started = clock.GetTimestamp();
+        CommitOutcome outcome = firewall.Commit(ops, blind ? null : generation);
+        log.Committed(step, ops, generation, outcome, clock.GetElapsedTime(started));
+        switch (outcome)
         {
             case CommitOutcome.Committed committed:
                 generation = committed.Generation;
                 tally.Add(committed, ops);
+                span?.SetTag("sg.messages", committed.Messages);
+                span?.SetTag("sg.bytes", committed.Bytes);
+                span?.SetTag("sg.generation", (long)committed.Generation);
                 return true;
             case CommitOutcome.Stale:
             case CommitOutcome.Refused when blind: // perhaps for what others changed meanwhile
                 observedIsKnown = false;
+                span?.SetStatus(ActivityStatusCode.Error, "somebody else committed meanwhile");
                 return false;
             case CommitOutcome.Refused refused:
                 observedIsKnown = false;
+                span?.SetStatus(ActivityStatusCode.Error, refused.Refusals[0].Error.ToString());
                 HoldBack(ops, refused, next);
                 return false;
             default:

@@ -59,7 +59,14 @@ internal sealed partial class Reconciler
         Publish(State with { Drift = explained with { Repaired = State.Drift.Repaired } });
         foreach ((string vnic, string packet) in explained.Packets ?? [])
         {
-            log.DriftedPacket(vnic.Length > 0 ? vnic : "of no vNIC", packet);
+            if (vnic.Length > 0)
+            {
+                log.DriftedPacket(vnic, packet);
+            }
+            else
+            {
+                log.DriftedHostPacket(packet);
+            }
         }
     }
 }

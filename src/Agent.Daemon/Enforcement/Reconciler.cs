@@ -1,9 +1,11 @@
 using System.Collections.Immutable;
+using System.Diagnostics;
 using System.Threading.Channels;
 using Agent.Compiler;
 using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.State;
+using Agent.Daemon.Tracing;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
@@ -40,6 +42,9 @@ internal sealed partial class Reconciler(
     private bool failedWhole;
     private bool bridged;
     private long verifyAt;
+
+    /// <summary>Span of the change that is to be cleaned up after; default: none.</summary>
+    private ActivityContext changed;
 
     /// <summary>The newest state.</summary>
     public AgentState State => feed.State;
@@ -130,6 +135,8 @@ internal sealed partial class Reconciler(
 
     private void CleanUp()
     {
+        using Activity? span = Spans.CleanUp(changed);
+        changed = default;
         try
         {
             enforcer.Cleanup();
@@ -149,10 +156,7 @@ internal sealed partial class Reconciler(
         {
             switch (request)
             {
-                case AgentRequest.ApplySnapshot step: step.Answer.SetResult(Apply(step)); break;
-                case AgentRequest.ApplyDelta step: step.Answer.SetResult(Apply(step)); break;
-                case AgentRequest.Stage step: step.Answer.SetResult(Stage(step)); break;
-                case AgentRequest.CommitStaged step: step.Answer.SetResult(Commit(step)); break;
+                case AgentRequest.Apply step: step.Answer.SetResult(Answer(step)); break;
                 case AgentRequest.DiscardStaged ask: ask.Answer.SetResult(Unstage()); break;
                 case AgentRequest.Verify ask: ask.Answer.SetResult(Verify()); break;
                 case AgentRequest.Proved late: Take(late.Result); break;
@@ -174,6 +178,22 @@ internal sealed partial class Reconciler(
             (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
                 "revision", "InternalError", e.Message, "See the agent's log; the previous policy is still enforced."));
         }
+    }
+
+    private ApplyOutcome Answer(AgentRequest.Apply change)
+    {
+        using Activity? span = Spans.Apply(change.Kind, change.Origin);
+        ApplyOutcome outcome = change switch
+        {
+            AgentRequest.ApplySnapshot step => Apply(step),
+            AgentRequest.ApplyDelta step => Apply(step),
+            AgentRequest.Stage step => Stage(step),
+            AgentRequest.CommitStaged step => Commit(step),
+            _ => throw new UnreachableException(),
+        };
+        Spans.End(span, outcome);
+        changed = enforcer.CleanupDue && span is not null ? span.Context : default;
+        return outcome;
     }
 
     private ApplyOutcome Apply(AgentRequest.ApplySnapshot step)
@@ -206,6 +226,7 @@ internal sealed partial class Reconciler(
     private (Candidate? Candidate, ApplyOutcome.Refused? Refused) Validate(
         Snapshot snapshot, bool nextRevision, (SnapshotResult Result, TimeSpan Took)? known = null)
     {
+        using Activity? span = Spans.Step("validate");
         long started = clock.GetTimestamp();
         if (nextRevision)
         {
@@ -229,13 +250,14 @@ internal sealed partial class Reconciler(
         }
 
         TimeSpan took = clock.GetElapsedTime(started) + (known?.Took ?? TimeSpan.Zero);
+        log.Validated("a snapshot", policy, read.Warnings.Length, took);
         return (new Candidate(snapshot, policy, hash, took, read.Warnings), null);
     }
 
     private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
     {
         long started = clock.GetTimestamp();
-        SnapshotResult read = DeltaReader.Apply(State.Desired, step.Delta, config.Limits);
+        SnapshotResult read = Validate(step.Delta);
         if (read.Policy is not PolicySnapshot policy)
         {
             return RefuseAll(step.Delta.Revision, read.Faults);
@@ -243,6 +265,7 @@ internal sealed partial class Reconciler(
 
         byte[] hash = StateHash.Of(policy);
         TimeSpan validate = clock.GetElapsedTime(started);
+        log.Validated("a delta", policy, read.Warnings.Length, validate);
         return Accept(policy, hash, validate, read.Warnings, epoch =>
         {
             if (stateFile.WantsSnapshot)
@@ -256,6 +279,18 @@ internal sealed partial class Reconciler(
         });
     }
 
+    private SnapshotResult Validate(Delta delta)
+    {
+        using Activity? span = Spans.Step("validate");
+        return DeltaReader.Apply(State.Desired, delta, config.Limits);
+    }
+
+    private void Persist(Action<uint> write)
+    {
+        using Activity? span = Spans.Step("persist");
+        write(enforcer.Epoch);
+    }
+
     private ApplyOutcome Accept(
         PolicySnapshot policy, byte[] hash, TimeSpan validate, ImmutableArray<string> warnings, Action<uint> persist)
     {
@@ -263,7 +298,7 @@ internal sealed partial class Reconciler(
         long started = clock.GetTimestamp();
         try
         {
-            persist(enforcer.Epoch);
+            Persist(persist);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -273,6 +308,7 @@ internal sealed partial class Reconciler(
         }
 
         TimeSpan persisted = clock.GetElapsedTime(started);
+        log.Persisted(policy.Revision, persisted.TotalMilliseconds);
         metrics.Accepted(clock.GetUtcNow());
         bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0
             && State.Failed.IsEmpty;
@@ -285,6 +321,7 @@ internal sealed partial class Reconciler(
     private EnforcementReport? TryEnforce(PolicySnapshot policy, byte[] hash)
     {
         adoptUntouched = false;
+        using Activity? span = Spans.Reconcile();
         try
         {
             enforcer.Adopting = adoptions.Vnics;
@@ -323,6 +360,7 @@ internal sealed partial class Reconciler(
                 PlanRetry(whole: false);
             }
 
+            Spans.End(span, report, isDone: true);
             return report;
         }
         catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
@@ -331,6 +369,7 @@ internal sealed partial class Reconciler(
             Found(enforcer.Found);
             PlanRetry(whole: true);
             log.NotEnforced(policy.Revision, e.Message);
+            Spans.End(span, report: null, isDone: false);
             metrics.CommitFailures.Inc();
             Publish(State with
             {
@@ -365,85 +404,6 @@ internal sealed partial class Reconciler(
         failedWhole = whole;
         retryAt = After(retryDelay);
         retryDelay = TimeSpan.FromTicks(Math.Min(2 * retryDelay.Ticks, RetryLast.Ticks));
-    }
-
-    private void Follow(HostLinks links)
-    {
-        HostLinks before = State.Links;
-        if (links.Equals(before))
-        {
-            return;
-        }
-
-        Publish(State with { Links = links });
-        if (!enforcer.Kernel.NetdevHooksByName
-            && before.Indexes.Any(
-                link => links.Indexes.GetValueOrDefault(link.Key, link.Value) != link.Value))
-        {
-            enforcer.Distrust(); // what was hooked to a device went with it, silently
-        }
-
-        // Maps are keyed by name, so most kernels need no commit here; the plan is then empty.
-        if (!adoptUntouched)
-        {
-            TryEnforce(State.Desired, State.DesiredHash);
-        }
-
-        FollowStaged();
-    }
-
-    private void Audit()
-    {
-        bool retry = clock.GetTimestamp() >= retryAt;
-        if (failedWhole && !retry)
-        {
-            return;
-        }
-
-        uint found = enforcer.CurrentGeneration();
-        if (found == enforcer.Generation || failedWhole)
-        {
-            if (retry)
-            {
-                log.Retrying(State.Desired.Revision);
-            }
-
-            if (retry | adoptions.End())
-            {
-                TryEnforce(State.Desired, State.DesiredHash);
-            }
-
-            if (clock.GetTimestamp() >= verifyAt && !failedWhole && !adoptUntouched)
-            {
-                Verify();
-            }
-
-            return;
-        }
-
-        log.ForeignCommit(found, enforcer.Generation);
-        if (adoptUntouched && enforcer.Adopt(enforcer.Epoch))
-        {
-            return; // what there is to hold on to is still there
-        }
-
-        enforcer.Distrust();
-        TryEnforce(State.Desired, State.DesiredHash);
-    }
-
-    // A host without bridged vNICs needs no second copy of everything; the first one stays closed for a moment.
-    private HostFacts Host()
-    {
-        bridged = bridged || State.Links.BridgePorts.Any(port =>
-            State.Desired.Vnics.Values.Any(vnic => vnic.InterfaceName == port));
-        return enforcer.Kernel with
-        {
-            Bridge = enforcer.Kernel.Bridge == BridgeLayer.Open && !bridged
-                ? BridgeLayer.Closed : enforcer.Kernel.Bridge,
-            Bridges = State.Links.Bridges,
-            BridgePorts = State.Links.BridgePorts,
-            PresentInterfaces = State.Links.Names,
-        };
     }
 
     private ApplyOutcome.Refused Refuse(string path, string code, string message, string remedy) =>

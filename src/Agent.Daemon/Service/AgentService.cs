@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Tracing;
 using Agent.Evaluator;
 using Agent.Evaluator.Explaining;
 using Agent.Evaluator.Health;
@@ -15,7 +16,7 @@ namespace Agent.Daemon.Service;
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    RuleDesk rules, DropDesk drops, TopDesk top, DaemonConfig config, TimeProvider clock,
+    RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, DaemonConfig config, TimeProvider clock,
     CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
@@ -31,7 +32,10 @@ internal sealed class AgentService(
         {
             ApplyOutcome outcome = await reconciler.ApplyAsync(
                 answer =>
-                    new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer),
+                    new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer)
+                    {
+                        Origin = OriginOf(context),
+                    },
                 cancel).ConfigureAwait(false);
             response = Answers.Of(outcome);
 
@@ -56,8 +60,11 @@ internal sealed class AgentService(
         await ServeAsync(context, async cancel =>
         {
             ApplyOutcome outcome = await reconciler.ApplyAsync(
-                answer => new AgentRequest.Stage(request.Snapshot, request.NextRevision, answer), cancel)
-                .ConfigureAwait(false);
+                answer => new AgentRequest.Stage(request.Snapshot, request.NextRevision, answer)
+                {
+                    Origin = OriginOf(context),
+                },
+                cancel).ConfigureAwait(false);
             response = outcome is ApplyOutcome.Refused refused
                 ? new StageResponse { Refused = Answers.Refused(refused) }
                 : new StageResponse
@@ -81,7 +88,8 @@ internal sealed class AgentService(
     {
         ApplyResponse? response = null;
         await ServeAsync(context, async cancel => response = Answers.Of(await reconciler.ApplyAsync(
-            answer => new AgentRequest.CommitStaged(request.Revision, answer), cancel).ConfigureAwait(false)))
+            answer => new AgentRequest.CommitStaged(request.Revision, answer) { Origin = OriginOf(context) }, cancel)
+            .ConfigureAwait(false)))
             .ConfigureAwait(false);
         return response!;
     }
@@ -100,9 +108,12 @@ internal sealed class AgentService(
         ServerCallContext context) => ServeAsync(context, async cancel =>
     {
         var assembler = new SnapshotAssembler(config.Limits);
+        TraceOrigin stream = OriginOf(context, isStream: true);
         await foreach (SyncRequest request in requestStream.ReadAllAsync(cancel).ConfigureAwait(false))
         {
-            SyncResponse? response = await AnswerAsync(request, assembler, cancel).ConfigureAwait(false);
+            TraceOrigin origin = request.Traceparent.Length > 0
+                ? TraceOrigin.Of(request.Traceparent, request.Tracestate) : stream;
+            SyncResponse? response = await AnswerAsync(request, origin, assembler, cancel).ConfigureAwait(false);
             if (response is not null)
             {
                 await responseStream.WriteAsync(response, cancel).ConfigureAwait(false);
@@ -178,6 +189,15 @@ internal sealed class AgentService(
         WatchTopRequest request, IServerStreamWriter<TopReport> responseStream, ServerCallContext context) =>
         ServeAsync(context, cancel => top.WatchAsync(request, responseStream, cancel));
 
+    public override Task<LogLevelStatus> GetLogLevel(GetLogLevelRequest request, ServerCallContext context) =>
+        Task.FromResult(logs.Get());
+
+    public override Task<LogLevelStatus> SetLogLevel(SetLogLevelRequest request, ServerCallContext context) =>
+        Task.FromResult(logs.Set(request));
+
+    private static TraceOrigin OriginOf(ServerCallContext context, bool isStream = false) => TraceOrigin.Of(
+        context.RequestHeaders.GetValue("traceparent"), context.RequestHeaders.GetValue("tracestate"), isStream);
+
     // A stream may stay open for months: a stop must not wait for it.
     private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)
     {
@@ -194,7 +214,7 @@ internal sealed class AgentService(
     }
 
     private async Task<SyncResponse?> AnswerAsync(
-        SyncRequest request, SnapshotAssembler assembler, CancellationToken cancel)
+        SyncRequest request, TraceOrigin origin, SnapshotAssembler assembler, CancellationToken cancel)
     {
         switch (request.MessageCase)
         {
@@ -220,9 +240,11 @@ internal sealed class AgentService(
                     answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer)
                     {
                         Read = (read, took),
+                        Origin = origin,
                     }, cancel).ConfigureAwait(false);
             case SyncRequest.MessageOneofCase.Delta:
-                return await ApplyAsync(answer => new AgentRequest.ApplyDelta(request.Delta, answer), cancel)
+                return await ApplyAsync(
+                    answer => new AgentRequest.ApplyDelta(request.Delta, answer) { Origin = origin }, cancel)
                     .ConfigureAwait(false);
             default:
                 throw new RpcException(new Status(StatusCode.InvalidArgument, "empty message: set one of its fields"));

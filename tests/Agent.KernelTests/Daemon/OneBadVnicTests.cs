@@ -44,7 +44,7 @@ public sealed class OneBadVnicTests
         Assert.True(await lab.UdpArrivesAsync(lab.E3, lab.E2, expected: true));
     }
 
-    private static string HooksOn(string device)
+    internal static string HooksOn(string device)
     {
         StringBuilder script = new("table netdev crowd {\n");
         for (int i = 0; i < HooksPerDevice; i++)

@@ -27,6 +27,8 @@ public sealed class SgctlTests
     [InlineData(ExitCode.Usage, "apply a b", "there is no further argument 'b'")]
     [InlineData(ExitCode.Usage, "status --josn", "there is no option '--josn'. Did you mean --json?")]
     [InlineData(ExitCode.Usage, "get --yaml --json", null)]
+    [InlineData(ExitCode.Usage, "log-level loud", "'loud' not recognized")]
+    [InlineData(ExitCode.Usage, "log-level debug --for 8d", "at most 7d")]
     [InlineData(ExitCode.Usage, "explain e up tcp 1.2.3.4 1.2.3.5:80", "'up' not recognized")]
     [InlineData(ExitCode.Usage, "explain e ingress tcp 1.2.3.4 1.2.3.5", "Write 1.2.3.5:443.")]
     [InlineData(ExitCode.Usage, "explain e ingress tcp 1234 1.2.3.5:80", "'1234' is not an address")]

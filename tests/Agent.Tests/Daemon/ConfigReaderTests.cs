@@ -48,6 +48,12 @@ public class ConfigReaderTests
         ("drops.file", "\"/var/log/x.json\"", "/var/log/x.json", c => c.Drops.File, "/var/log/x.json"),
         ("drops.file_max_mb", "3", "3", c => c.Drops.FileMaxMegabytes, 3),
         ("drops.file_keep", "0", "0", c => c.Drops.FileKeep, 0),
+        ("log.to", "\"journal\"", "journal", c => c.Log.To, LogTarget.Journal),
+        ("log.level", "\"debug\"", "debug", c => c.Log.Level, EventLevel.Debug),
+        ("log.burst", "0", "0", c => c.Log.Burst, 0),
+        ("log.journal_socket", "\"/run/j\"", "/run/j", c => c.Log.JournalSocket, "/run/j"),
+        ("tracing.otlp_endpoint", "\"http://c:4318\"", "http://c:4318", c => c.Tracing.OtlpEndpoint, "http://c:4318"),
+        ("tracing.otlp_protocol", "\"grpc\"", "grpc", c => c.Tracing.OtlpProtocol, OtlpProtocol.Grpc),
         ("on_change", "\"keep\"", "keep", c => c.OnChange, OnChange.Keep),
         ("protect_tables", "false", "false", c => c.ProtectTables, false),
     ];

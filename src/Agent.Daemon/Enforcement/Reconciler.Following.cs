@@ -1,0 +1,87 @@
+using Agent.Compiler;
+
+namespace Agent.Daemon.Enforcement;
+
+/// <content>What changes without being asked for: devices, and what others do in the kernel.</content>
+internal sealed partial class Reconciler
+{
+    private void Follow(HostLinks links)
+    {
+        HostLinks before = State.Links;
+        if (links.Equals(before))
+        {
+            return;
+        }
+
+        Publish(State with { Links = links });
+        log.Followed(before, links);
+        if (!enforcer.Kernel.NetdevHooksByName
+            && before.Indexes.Any(
+                link => links.Indexes.GetValueOrDefault(link.Key, link.Value) != link.Value))
+        {
+            enforcer.Distrust(); // what was hooked to a device went with it, silently
+        }
+
+        // Maps are keyed by name, so most kernels need no commit here; the plan is then empty.
+        if (!adoptUntouched)
+        {
+            TryEnforce(State.Desired, State.DesiredHash);
+        }
+
+        FollowStaged();
+    }
+
+    private void Audit()
+    {
+        bool retry = clock.GetTimestamp() >= retryAt;
+        if (failedWhole && !retry)
+        {
+            return;
+        }
+
+        uint found = enforcer.CurrentGeneration();
+        if (found == enforcer.Generation || failedWhole)
+        {
+            if (retry)
+            {
+                log.Retrying(State.Desired.Revision);
+            }
+
+            if (retry | adoptions.End())
+            {
+                TryEnforce(State.Desired, State.DesiredHash);
+            }
+
+            if (clock.GetTimestamp() >= verifyAt && !failedWhole && !adoptUntouched)
+            {
+                Verify();
+            }
+
+            return;
+        }
+
+        log.ForeignCommit(found, enforcer.Generation);
+        if (adoptUntouched && enforcer.Adopt(enforcer.Epoch))
+        {
+            return; // what there is to hold on to is still there
+        }
+
+        enforcer.Distrust();
+        TryEnforce(State.Desired, State.DesiredHash);
+    }
+
+    // A host without bridged vNICs needs no second copy of everything; the first one stays closed for a moment.
+    private HostFacts Host()
+    {
+        bridged = bridged || State.Links.BridgePorts.Any(port =>
+            State.Desired.Vnics.Values.Any(vnic => vnic.InterfaceName == port));
+        return enforcer.Kernel with
+        {
+            Bridge = enforcer.Kernel.Bridge == BridgeLayer.Open && !bridged
+                ? BridgeLayer.Closed : enforcer.Kernel.Bridge,
+            Bridges = State.Links.Bridges,
+            BridgePorts = State.Links.BridgePorts,
+            PresentInterfaces = State.Links.Names,
+        };
+    }
+}
