@@ -110,4 +110,17 @@ internal static partial class Log
 
     [LoggerMessage(400, LogLevel.Error, "the loop failed at {Step}; enforcement goes on as it is")]
     public static partial void LoopFailed(this ILogger log, string step, Exception exception);
+
+    [LoggerMessage(500, LogLevel.Warning,
+        "refused ({Reason}) at {Listener}: {Detail}; {More} more for this reason since the last such line")]
+    public static partial void ClientRefused(
+        this ILogger log, Access.Refusal reason, string listener, string detail, long more);
+
+    [LoggerMessage(501, LogLevel.Information, "{Listener} shows the certificate of {Subject} now, until {Expiry}")]
+    public static partial void CertificateLoaded(
+        this ILogger log, string listener, string subject, DateTimeOffset expiry);
+
+    [LoggerMessage(502, LogLevel.Warning,
+        "{Listener} goes on with the certificate that it has: what is in its files cannot be used: {Reason}")]
+    public static partial void CertificateUnusable(this ILogger log, string listener, string reason);
 }

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Agent.Cli;
 using Agent.Daemon;
+using Agent.Daemon.Access;
 using Agent.Daemon.Config;
 using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
@@ -43,6 +44,7 @@ public sealed partial class ReadmeTests
         HostMetrics.Add(metrics.Registry, () => AgentState.Initial);
         SessionMetrics.Add(metrics.Registry, () => AgentState.Initial, (_, _, _) => true, TimeProvider.System);
         _ = new DropMetrics(metrics.Registry);
+        _ = new AccessMetrics(metrics.Registry);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Contract;
+using Agent.Daemon.Access;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
@@ -15,9 +16,11 @@ namespace Agent.Daemon.Service;
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    RuleDesk rules, DropDesk drops, DaemonConfig config, CancellationToken stopping)
+    RuleDesk rules, DropDesk drops, DaemonConfig config, Refusals refusals, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
+    private readonly SnapshotBudget snapshots = new(config.Grpc.MaxSnapshotBytes);
+
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
     {
         if (request.Snapshot is null)
@@ -98,14 +101,33 @@ internal sealed class AgentService(
         IAsyncStreamReader<SyncRequest> requestStream, IServerStreamWriter<SyncResponse> responseStream,
         ServerCallContext context) => ServeAsync(context, async cancel =>
     {
-        var assembler = new SnapshotAssembler(config.Limits);
-        await foreach (SyncRequest request in requestStream.ReadAllAsync(cancel).ConfigureAwait(false))
+        using var assembler = new SnapshotAssembler(config.Limits, snapshots);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        try
         {
-            SyncResponse? response = await AnswerAsync(request, assembler, cancel).ConfigureAwait(false);
-            if (response is not null)
+            while (await requestStream.MoveNext(patience.Token).ConfigureAwait(false))
             {
-                await responseStream.WriteAsync(response, cancel).ConfigureAwait(false);
+                SyncRequest request = requestStream.Current;
+                if (request.MessageCase == SyncRequest.MessageOneofCase.SnapshotEnd)
+                {
+                    patience.CancelAfter(Timeout.InfiniteTimeSpan); // to enforce it may take as long as it takes
+                }
+
+                SyncResponse? response = await AnswerAsync(request, assembler, cancel).ConfigureAwait(false);
+                if (request.MessageCase == SyncRequest.MessageOneofCase.SnapshotBegin || !assembler.IsOpen)
+                {
+                    patience.CancelAfter(assembler.IsOpen ? config.Grpc.SnapshotTimeout : Timeout.InfiniteTimeSpan);
+                }
+
+                if (response is not null)
+                {
+                    await responseStream.WriteAsync(response, cancel).ConfigureAwait(false);
+                }
             }
+        }
+        catch (OperationCanceledException) when (patience.IsCancellationRequested && !cancel.IsCancellationRequested)
+        {
+            throw Impatient(context);
         }
     });
 
@@ -172,6 +194,14 @@ internal sealed class AgentService(
     public override Task WatchDrops(
         WatchDropsRequest request, IServerStreamWriter<DropRecord> responseStream, ServerCallContext context) =>
         ServeAsync(context, cancel => drops.WatchAsync(request, responseStream, cancel));
+
+    private RpcException Impatient(ServerCallContext context)
+    {
+        string message = $"the snapshot has not ended {config.Grpc.SnapshotTimeout.TotalSeconds} s after its beginning"
+            + " and is forgotten; send it again, in one go";
+        refusals.Add(context.GetHttpContext().Features.Get<Guest>()?.Listener ?? "", Access.Refusal.Timeout, message);
+        return new RpcException(new Status(StatusCode.DeadlineExceeded, message));
+    }
 
     // A stream may stay open for months: a stop must not wait for it.
     private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)
