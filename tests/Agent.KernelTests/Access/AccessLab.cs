@@ -20,6 +20,11 @@ internal sealed class AccessLab : IAsyncDisposable
     /// <summary>An honest client waits no longer than this, whatever others do.</summary>
     public static readonly TimeSpan Promptly = Pace.Scaled(TimeSpan.FromSeconds(3));
 
+    /// <summary>
+    /// What a client makes of an alert: with TLS 1.3 it comes when the client has begun to speak HTTP/2, or just before.
+    /// </summary>
+    public static readonly StatusCode[] NoSession = [StatusCode.Unavailable, StatusCode.Internal];
+
     private readonly DirectoryInfo files = ScratchDirectory.Create("tls");
     private DaemonLab? lab;
 
