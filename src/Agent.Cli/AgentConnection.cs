@@ -183,9 +183,9 @@ internal sealed class AgentConnection : IDisposable
             "It may be committing a large change; try again."),
         StatusCode.Unimplemented => new CliException(ExitCode.Failed, "unimplemented",
             "the agent does not know this call", $"It is older than this sgctl ({Sgctl.Version}); upgrade sg-agentd."),
-        StatusCode.ResourceExhausted => new CliException(ExitCode.Failed, "too_large",
-            $"the agent takes no message of this size: {e.Status.Detail}",
-            "Send a state of this size through the Sync stream."),
+        StatusCode.ResourceExhausted => new CliException(ExitCode.Failed, "resource_exhausted",
+            $"the agent takes no more: {e.Status.Detail}",
+            "Try again in a moment; a state that is too large for a message goes through the Sync stream."),
         _ => new CliException(ExitCode.Failed, Snake(e.StatusCode), e.Status.Detail, ""),
     };
 

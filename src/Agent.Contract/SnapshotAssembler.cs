@@ -5,22 +5,24 @@ using Agent.V1;
 namespace Agent.Contract;
 
 /// <summary>Puts a snapshot together from its parts. Nothing of it counts before its end is verified.</summary>
-public sealed class SnapshotAssembler(PolicyLimits limits)
+/// <param name="limits">Of the policy.</param>
+/// <param name="budget">Bounds memory whatever clients send; what is unfinished holds its share of it.</param>
+public sealed class SnapshotAssembler(PolicyLimits limits, SnapshotBudget budget) : IDisposable
 {
-    /// <summary>Bounds memory whatever a client sends.</summary>
-    private const long MaxBytes = 1L << 30;
-
     private Snapshot? snapshot;
     private Dictionary<string, V1.SecurityGroup> groups = [];
     private long bytes;
+
+    /// <summary>One was begun and has not ended.</summary>
+    public bool IsOpen => snapshot is not null;
 
     /// <returns>Faults; empty if the part was taken.</returns>
     public ImmutableArray<PolicyFault> Begin(SnapshotBegin begin)
     {
         ArgumentNullException.ThrowIfNull(begin);
+        Forget();
         snapshot = new Snapshot { Revision = begin.Revision };
         groups = new Dictionary<string, V1.SecurityGroup>(StringComparer.Ordinal);
-        bytes = 0;
         return [];
     }
 
@@ -34,13 +36,17 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
                 "snapshot_chunk", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")];
         }
 
-        bytes += chunk.CalculateSize();
-        if (bytes > MaxBytes)
+        int size = chunk.CalculateSize();
+        if (!budget.TryTake(size))
         {
             Forget();
             return [new PolicyFault(
-                "snapshot_chunk", Codes.Limit, $"snapshot larger than {MaxBytes} bytes", "Send less to one host.")];
+                "snapshot_chunk", Codes.Limit,
+                $"snapshots that are being sent are larger than {budget.MostBytes} bytes together",
+                "Send less to one host, or one at a time; or raise grpc.max_snapshot_bytes.")];
         }
+
+        bytes += size;
 
         foreach (V1.SecurityGroup group in chunk.Groups)
         {
@@ -103,11 +109,15 @@ public sealed class SnapshotAssembler(PolicyLimits limits)
         return (verdict.Policy is null ? null : whole, verdict);
     }
 
+    public void Dispose() => Forget();
+
     // The stream may stay open for months: nothing of a snapshot stays with it.
     private void Forget()
     {
         snapshot = null;
         groups = [];
+        budget.Give(bytes);
+        bytes = 0;
     }
 
     private static void Compare(FaultList faults, string field, long said, long arrived)

@@ -1,6 +1,6 @@
-using System.Net;
 using System.Threading.Channels;
 using Agent.Compiler;
+using Agent.Daemon.Access;
 using Agent.Daemon.Config;
 using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
@@ -13,9 +13,9 @@ using Agent.Daemon.Top;
 using Agent.Daemon.Tracing;
 using Agent.Netlink.Route;
 using Agent.Nftables;
+using Grpc.AspNetCore.Server;
 using Grpc.HealthCheck;
 using Grpc.Reflection;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Prometheus;
 
 namespace Agent.Daemon;
@@ -28,19 +28,14 @@ internal static class AgentHost
     /// <summary>For clients that do not notice that their call has ended.</summary>
     private static readonly TimeSpan ShutdownPatience = TimeSpan.FromSeconds(3);
 
-    /// <summary>A file of 500 vNICs and 100,000 rules is some 10 MB, and gRPC's own limit is 4 MB.</summary>
-    private const int MaxMessageBytes = 64 << 20;
-
     /// <param name="config">Configuration.</param>
     /// <param name="version">What the agent says of itself.</param>
     /// <param name="compiler">Another one only where a test makes it err.</param>
     public static async Task<int> RunAsync(
         DaemonConfig config, string version, Func<CompileRequest, CompiledRuleset>? compiler = null)
     {
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
-        builder.Host.UseSystemd();
         using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
-        builder.Logging.ClearProviders().AddProvider(events);
+        WebApplicationBuilder builder = BuilderOf(events);
         ILogger log = events.CreateLogger(EventLog.Ours);
         using IDisposable? traces = TraceExport.Start(
             config.Tracing, version, log, Environment.GetEnvironmentVariable);
@@ -66,7 +61,8 @@ internal static class AgentHost
 
         Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
-        reconciler.Alarm(SessionAlarms(features, enforcer.Kernel, config));
+        var listeners = new Listeners(config, metrics.Registry, TimeProvider.System, log);
+        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config), .. listeners.Alarms]);
         reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, kernel);
 
         var sessions = new SessionWatch(
@@ -74,18 +70,16 @@ internal static class AgentHost
 
         // Only now may anybody ask: what was persisted is enforced.
         using var stopping = new CancellationTokenSource();
-        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
         using var lister = new SessionLister(sessions, KernelSessions.Read);
         var proofs = new ProofDesk(reconciler, verifier);
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
             builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book),
-            new DropDesk(drops.Hub), TopOf(sessions, book, config, metrics),
-            new LogDesk(events.Level), metrics, version, features, stopping.Token);
+            new DropDesk(drops.Hub), TopOf(sessions, book, config, metrics), new LogDesk(events.Level),
+            metrics, listeners, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
-        UnixSocket.Open(config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
-        UnixSocket.Open(config.Metrics.Socket, config.Metrics.SocketGroup, config.Metrics.SocketMode);
+        listeners.Open();
         Task loop = reconciler.RunAsync(stopping.Token);
         Task following = FollowLinksAsync(links.Reader, reconciler, stopping.Token);
         Task auditing = AuditAsync(reconciler, stopping.Token);
@@ -95,10 +89,21 @@ internal static class AgentHost
         Task looking = new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log)
             .RunAsync(stopping.Token);
         Task reporting = drops.RunAsync(reconciler.WaitForStateAsync, stopping.Token);
+        Task admitting = listeners.RunAsync(stopping.Token);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(loop, following, auditing, watching, proving, looking, counting, reporting)
+        await Task.WhenAll(
+            loop, following, auditing, watching, proving, looking, counting, reporting, admitting)
             .ConfigureAwait(false);
         return 0;
+    }
+
+    private static WebApplicationBuilder BuilderOf(EventLog events)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Host.UseSystemd();
+        builder.Logging.ClearProviders().AddProvider(events);
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
+        return builder;
     }
 
     private static KernelFirewall FirewallOf(DaemonConfig config, NftFeatures features) => new(
@@ -196,10 +201,13 @@ internal static class AgentHost
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
         SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops, TopDesk top,
-        LogDesk logs, AgentMetrics metrics, string version, NftFeatures features, CancellationToken stopping)
+        LogDesk logs, AgentMetrics metrics, Listeners listeners, string version, NftFeatures features,
+        CancellationToken stopping)
     {
-        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, config));
-        builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = MaxMessageBytes);
+        builder.WebHost.ConfigureKestrel(listeners.Listen);
+        builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = config.Grpc.MaxMessageBytes);
+        // A limit on what arrives is none on what it unpacks to.
+        builder.Services.PostConfigure<GrpcServiceOptions>(options => options.CompressionProviders.Clear());
         // Named by hand: finding them would take reflection, which a native build cannot promise.
         Google.Protobuf.Reflection.ServiceDescriptor[] described =
         [
@@ -228,8 +236,10 @@ internal static class AgentHost
             logs,
             config,
             TimeProvider.System,
+            listeners.Refusals,
             stopping));
         WebApplication app = builder.Build();
+        app.Use(next => context => listeners.Calls.RunAsync(context, next));
         app.MapGrpcService<AgentService>();
         app.MapGrpcService<HealthServiceImpl>();
         app.MapGrpcService<ReflectionServiceImpl>();
@@ -240,42 +250,6 @@ internal static class AgentHost
         }
 
         return app;
-    }
-
-    private static void Listen(KestrelServerOptions kestrel, DaemonConfig config)
-    {
-        if (config.Grpc.Socket.Length > 0)
-        {
-            UnixSocket.Prepare(config.Grpc.Socket);
-            kestrel.ListenUnixSocket(config.Grpc.Socket, options => options.Protocols = HttpProtocols.Http2);
-        }
-
-        if (config.Grpc.Listen.Length > 0)
-        {
-            kestrel.Listen(IPEndPoint.Parse(config.Grpc.Listen), options =>
-            {
-                options.Protocols = HttpProtocols.Http2;
-                options.UseHttps(MutualTls.Options(config.Grpc.Tls!));
-            });
-        }
-
-        if (config.Metrics.Listen.Length > 0)
-        {
-            kestrel.Listen(IPEndPoint.Parse(config.Metrics.Listen), options =>
-            {
-                options.Protocols = HttpProtocols.Http1;
-                if (config.Metrics.Tls is { } tls)
-                {
-                    options.UseHttps(MutualTls.Options(tls));
-                }
-            });
-        }
-
-        if (config.Metrics.Socket.Length > 0)
-        {
-            UnixSocket.Prepare(config.Metrics.Socket);
-            kestrel.ListenUnixSocket(config.Metrics.Socket, options => options.Protocols = HttpProtocols.Http1);
-        }
     }
 
     // Events are hints: what counts is what a reading says.

@@ -136,4 +136,17 @@ internal static partial class Log
 
     [LoggerMessage(421, LogLevel.Information, "traces are sent to {Endpoint}")]
     public static partial void TracesSent(this ILogger log, string endpoint);
+
+    [LoggerMessage(430, LogLevel.Warning,
+        "refused ({Reason}) at {Listener}: {Detail}; {More} more for this reason since the last such line")]
+    public static partial void ClientRefused(
+        this ILogger log, Access.Refusal reason, string listener, string detail, long more);
+
+    [LoggerMessage(431, LogLevel.Information, "{Listener} shows the certificate of {Subject} now, until {Expiry}")]
+    public static partial void CertificateLoaded(
+        this ILogger log, string listener, string subject, DateTimeOffset expiry);
+
+    [LoggerMessage(432, LogLevel.Warning,
+        "{Listener} goes on with the certificate that it has: what is in its files cannot be used: {Reason}")]
+    public static partial void CertificateUnusable(this ILogger log, string listener, string reason);
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using static Tmds.Linux.LibC;
@@ -38,7 +37,7 @@ public static unsafe class HostFile
     /// <exception cref="IOException">There is no such group, or it may not be given.</exception>
     public static void SetGroup(string path, string group)
     {
-        uint id = GroupId(group) ?? throw new IOException($"no group '{group}' on this host");
+        uint id = HostAccounts.GroupId(group) ?? throw new IOException($"no group '{group}' on this host");
 
         // SAFETY: a NUL-terminated path, pinned for the call. Owner -1 leaves the owner.
         fixed (byte* name = Terminated(path))
@@ -48,14 +47,6 @@ public static unsafe class HostFile
                 throw new IOException($"give {path} to {group}: {new KernelError(Marshal.GetLastPInvokeError()).Name}");
             }
         }
-    }
-
-    private static uint? GroupId(string group)
-    {
-        string? line = File.ReadLines("/etc/group")
-            .FirstOrDefault(entry => entry.StartsWith(group + ":", StringComparison.Ordinal));
-        return line is not null && uint.TryParse(line.Split(':')[2], CultureInfo.InvariantCulture, out uint id)
-            ? id : null;
     }
 
     private static byte[] Terminated(string path) => [.. Encoding.UTF8.GetBytes(path), 0];

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Agent.Cli;
 using Agent.Daemon;
+using Agent.Daemon.Access;
 using Agent.Daemon.Config;
 using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
@@ -49,6 +50,7 @@ public sealed partial class ReadmeTests
         _ = new DropMetrics(metrics.Registry);
         using var events = new EventLog(new LogConfig(), new ConsoleSink(TextWriter.Null, false), TimeProvider.System);
         LogMetrics.Add(metrics.Registry, events);
+        _ = new AccessMetrics(metrics.Registry);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Agent.Compiler;
+using Agent.Daemon.Access;
 using Agent.Policy;
 
 namespace Agent.Daemon.Config;
@@ -197,6 +198,10 @@ internal static class ConfigReader
         return ((ushort)first, (ushort)last);
     }
 
+    private const string AnAccount = "a user of this host, or @ and a group";
+
+    private const string AName = "a DNS name, a URI, an e-mail address or an IP address";
+
     private static GrpcConfig ReadGrpc(Section section, GrpcConfig defaults)
     {
         var config = new GrpcConfig
@@ -206,6 +211,26 @@ internal static class ConfigReader
             SocketGroup = section.Text("socket_group", defaults.SocketGroup),
             Listen = section.EndPoint("listen", defaults.Listen),
             Tls = section.Has("tls") ? ReadTls(section.Child("tls")) : null,
+            SocketControllers = section.List(
+                "socket_controllers", defaults.SocketControllers, AnAccount, Account.Parse),
+            SocketObservers = section.List("socket_observers", defaults.SocketObservers, AnAccount, Account.Parse),
+            MaxMessageBytes = section.Number("max_message_bytes", defaults.MaxMessageBytes),
+            MaxSnapshotBytes = section.Number("max_snapshot_bytes", defaults.MaxSnapshotBytes),
+            SnapshotTimeout = Seconds("snapshot_timeout_seconds", defaults.SnapshotTimeout),
+            AnswerTimeout = Seconds("answer_timeout_seconds", defaults.AnswerTimeout),
+            MaxConnections = section.Number("max_connections", defaults.MaxConnections),
+            MaxConnectionsPerClient =
+                section.Number("max_connections_per_client", defaults.MaxConnectionsPerClient),
+            MaxStreamsPerConnection =
+                section.Number("max_streams_per_connection", defaults.MaxStreamsPerConnection),
+            MaxUpdates = section.Number("max_updates", defaults.MaxUpdates),
+            MaxWatches = section.Number("max_watches", defaults.MaxWatches),
+            MaxCostly = section.Number("max_costly", defaults.MaxCostly),
+            MaxQuestions = section.Number("max_questions", defaults.MaxQuestions),
+            CallsPerSecond = section.Number("calls_per_second", defaults.CallsPerSecond),
+            CallsBurst = section.Number("calls_burst", defaults.CallsBurst),
+            HandshakeTimeout = Seconds("handshake_timeout_seconds", defaults.HandshakeTimeout),
+            KeepAlive = Seconds("keepalive_seconds", defaults.KeepAlive),
         };
         if (config.Socket.Length == 0 && config.Listen.Length == 0)
         {
@@ -220,12 +245,19 @@ internal static class ConfigReader
 
         section.Finish();
         return config;
+
+        TimeSpan Seconds(string key, TimeSpan fallback) =>
+            TimeSpan.FromSeconds(section.Number(key, (int)fallback.TotalSeconds));
     }
 
     private static TlsConfig ReadTls(Section section)
     {
         var tls = new TlsConfig(
-            section.ExistingFile("certificate"), section.ExistingFile("key"), section.ExistingFile("client_ca"));
+            section.ExistingFile("certificate"), section.ExistingFile("key"), section.ExistingFile("client_ca"))
+        {
+            Controllers = section.List("controllers", [], AName, CertificateName.Parse),
+            Observers = section.List("observers", [], AName, CertificateName.Parse),
+        };
         section.Finish();
         return tls;
     }

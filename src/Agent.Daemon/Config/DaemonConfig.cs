@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
+using Agent.Daemon.Access;
 using Agent.Policy;
 
 namespace Agent.Daemon.Config;
@@ -112,10 +113,69 @@ internal sealed record GrpcConfig
     public string Listen { get; init; } = "";
 
     public TlsConfig? Tls { get; init; }
+
+    /// <summary>Who may do everything over the socket. If this and the next are empty: whoever may open it.</summary>
+    public ImmutableArray<Account> SocketControllers { get; init; } = [];
+
+    /// <summary>Who may read over the socket.</summary>
+    public ImmutableArray<Account> SocketObservers { get; init; } = [];
+
+    /// <summary>Of a message. A file of 500 vNICs and 100,000 rules is some 10 MB, and gRPC's own limit is 4 MB.
+    /// </summary>
+    public int MaxMessageBytes { get; init; } = 64 << 20;
+
+    /// <summary>Of all snapshots together that Sync streams have begun.</summary>
+    public int MaxSnapshotBytes { get; init; } = 256 << 20;
+
+    /// <summary>How long a Sync stream may take from the beginning of a snapshot to its end.</summary>
+    public TimeSpan SnapshotTimeout { get; init; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>How long a client may leave an answer, or a part of one, unread.</summary>
+    public TimeSpan AnswerTimeout { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>At a time, per listener.</summary>
+    public int MaxConnections { get; init; } = 256;
+
+    /// <summary>Of one client, at a time.</summary>
+    public int MaxConnectionsPerClient { get; init; } = 64;
+
+    /// <summary>Calls on one connection, at a time.</summary>
+    public int MaxStreamsPerConnection { get; init; } = 100;
+
+    /// <summary>Calls at a time that bring a state: Sync, ApplySnapshot, StageSnapshot.</summary>
+    public int MaxUpdates { get; init; } = 16;
+
+    /// <summary>Streams at a time that show something: WatchStatus, WatchDrops, ListSessions.</summary>
+    public int MaxWatches { get; init; } = 64;
+
+    /// <summary>Calls at a time that take time or memory, such as GetState, Explain, Verify.</summary>
+    public int MaxCostly { get; init; } = 16;
+
+    /// <summary>Other calls at a time.</summary>
+    public int MaxQuestions { get; init; } = 256;
+
+    /// <summary>Of one client. Watches and costly calls count fivefold.</summary>
+    public int CallsPerSecond { get; init; } = 500;
+
+    /// <summary>Of them at once.</summary>
+    public int CallsBurst { get; init; } = 1000;
+
+    /// <summary>How long a TLS handshake, and then the headers of a call, may take.</summary>
+    public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>A connection silent for so long is pinged, and ends if it is silent for as long again.</summary>
+    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(10);
 }
 
-/// <summary>PEM files.</summary>
-internal sealed record TlsConfig(string Certificate, string Key, string ClientCa);
+/// <summary>PEM files, and the names of clients.</summary>
+internal sealed record TlsConfig(string Certificate, string Key, string ClientCa)
+{
+    /// <summary>Who may do everything. If this and the next are empty: every client of the authority.</summary>
+    public ImmutableArray<CertificateName> Controllers { get; init; } = [];
+
+    /// <summary>Who may read.</summary>
+    public ImmutableArray<CertificateName> Observers { get; init; } = [];
+}
 
 internal sealed record MetricsConfig
 {

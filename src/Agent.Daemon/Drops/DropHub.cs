@@ -18,8 +18,6 @@ internal sealed class DropHub(int kept, Action<string, long> lost)
     private readonly Queue<DropRecord> newest = new(kept);
     private ImmutableArray<DropReading> readings = [];
 
-    public int Readers => readings.Length;
-
     public void Publish(DropRecord record)
     {
         lock (gate)

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Agent.Compiler;
+using Agent.Daemon.Config;
 using Agent.Daemon.Tracing;
 
 namespace Agent.Daemon.Enforcement;
@@ -7,6 +8,18 @@ namespace Agent.Daemon.Enforcement;
 /// <content>What is proved before it is committed, and who is held back.</content>
 internal sealed partial class Enforcer
 {
+    // What others changed comes back at once if it is proved but for its epoch; then that is proved beside the loop.
+    private bool Withholds(CompiledRuleset next, CompiledRuleset final, EnforcementTally tally)
+    {
+        if (drifted && Verifier is not null && IsProved(next))
+        {
+            proof = Verifier.Pending(final, TimeSpan.Zero);
+            return false;
+        }
+
+        return Mode == VerifyMode.Enforce && Withholds(final, tally);
+    }
+
     // Nothing that is not proved gets into the kernel. What is held back is proved in its turn.
     private bool Withholds(CompiledRuleset next, EnforcementTally tally)
     {

@@ -239,11 +239,7 @@ internal sealed partial class Enforcer(
         bool revalidate = drifted || SealMark.IsOn(observed, settings) || (TakesAway(enforced, next, KeepsSessions)
             && !(enforced is null && Restart.KeepsVerdicts(observed, next.Ruleset)));
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
-        if (drifted && Verifier is not null && IsProved(next))
-        {
-            proof = Verifier.Pending(final, TimeSpan.Zero); // what is proved comes back at once; its epoch is new
-        }
-        else if (Mode == VerifyMode.Enforce && Withholds(final, tally))
+        if (Withholds(next, final, tally))
         {
             return false;
         }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Contract;
+using Agent.Daemon.Access;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Tracing;
@@ -17,9 +18,11 @@ namespace Agent.Daemon.Service;
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
     RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, DaemonConfig config, TimeProvider clock,
-    CancellationToken stopping)
+    Refusals refusals, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
+    private readonly SnapshotBudget snapshots = new(config.Grpc.MaxSnapshotBytes);
+
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
     {
         if (request.Snapshot is null)
@@ -107,17 +110,36 @@ internal sealed class AgentService(
         IAsyncStreamReader<SyncRequest> requestStream, IServerStreamWriter<SyncResponse> responseStream,
         ServerCallContext context) => ServeAsync(context, async cancel =>
     {
-        var assembler = new SnapshotAssembler(config.Limits);
+        using var assembler = new SnapshotAssembler(config.Limits, snapshots);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         TraceOrigin stream = OriginOf(context, isStream: true);
-        await foreach (SyncRequest request in requestStream.ReadAllAsync(cancel).ConfigureAwait(false))
+        try
         {
-            TraceOrigin origin = request.Traceparent.Length > 0
-                ? TraceOrigin.Of(request.Traceparent, request.Tracestate) : stream;
-            SyncResponse? response = await AnswerAsync(request, origin, assembler, cancel).ConfigureAwait(false);
-            if (response is not null)
+            while (await requestStream.MoveNext(patience.Token).ConfigureAwait(false))
             {
-                await responseStream.WriteAsync(response, cancel).ConfigureAwait(false);
+                SyncRequest request = requestStream.Current;
+                if (request.MessageCase == SyncRequest.MessageOneofCase.SnapshotEnd)
+                {
+                    patience.CancelAfter(Timeout.InfiniteTimeSpan); // to enforce it may take as long as it takes
+                }
+
+                TraceOrigin origin = request.Traceparent.Length > 0
+                    ? TraceOrigin.Of(request.Traceparent, request.Tracestate) : stream;
+                SyncResponse? response = await AnswerAsync(request, origin, assembler, cancel).ConfigureAwait(false);
+                if (request.MessageCase == SyncRequest.MessageOneofCase.SnapshotBegin || !assembler.IsOpen)
+                {
+                    patience.CancelAfter(assembler.IsOpen ? config.Grpc.SnapshotTimeout : Timeout.InfiniteTimeSpan);
+                }
+
+                if (response is not null)
+                {
+                    await responseStream.WriteAsync(response, cancel).ConfigureAwait(false);
+                }
             }
+        }
+        catch (OperationCanceledException) when (patience.IsCancellationRequested && !cancel.IsCancellationRequested)
+        {
+            throw Impatient(context);
         }
     });
 
@@ -197,6 +219,14 @@ internal sealed class AgentService(
 
     private static TraceOrigin OriginOf(ServerCallContext context, bool isStream = false) => TraceOrigin.Of(
         context.RequestHeaders.GetValue("traceparent"), context.RequestHeaders.GetValue("tracestate"), isStream);
+
+    private RpcException Impatient(ServerCallContext context)
+    {
+        string message = $"the snapshot has not ended {config.Grpc.SnapshotTimeout.TotalSeconds} s after its beginning"
+            + " and is forgotten; send it again, in one go";
+        refusals.Add(context.GetHttpContext().Features.Get<Guest>()?.Listener ?? "", Access.Refusal.Timeout, message);
+        return new RpcException(new Status(StatusCode.DeadlineExceeded, message));
+    }
 
     // A stream may stay open for months: a stop must not wait for it.
     private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)

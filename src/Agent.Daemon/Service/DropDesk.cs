@@ -11,19 +11,11 @@ namespace Agent.Daemon.Service;
 /// <summary>Streams reported packets: those that are kept, then those that come.</summary>
 internal sealed class DropDesk(DropHub hub)
 {
-    /// <summary>Streams at a time: each is asked for each packet.</summary>
-    private const int StreamsMax = 32;
-
-    /// <exception cref="RpcException">The request is none, or there are too many streams.</exception>
+    /// <exception cref="RpcException">The request is none.</exception>
     public async Task WatchAsync(
         WatchDropsRequest request, IServerStreamWriter<V1.DropRecord> to, CancellationToken cancel)
     {
         Func<Drops.DropRecord, bool> fits = DropChoice.Of(request);
-        if (hub.Readers >= StreamsMax)
-        {
-            throw new RpcException(new Status(StatusCode.ResourceExhausted, $"{StreamsMax} streams are open already"));
-        }
-
         (DropHub.DropReading reading, var kept) = hub.Read(
             DropMetrics.Stream, fits, (int)Math.Min(request.Last, int.MaxValue));
         using (reading)

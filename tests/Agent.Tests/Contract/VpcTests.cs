@@ -132,7 +132,7 @@ public sealed class VpcTests
     private static System.Collections.Immutable.ImmutableArray<PolicyFault> Assemble(
         V1.Snapshot state, V1.SnapshotEnd end)
     {
-        var assembler = new SnapshotAssembler(PolicyLimits.Default);
+        using var assembler = new SnapshotAssembler(PolicyLimits.Default, new SnapshotBudget(1 << 20));
         assembler.Begin(new V1.SnapshotBegin { Revision = state.Revision });
         assembler.Add(
             new V1.SnapshotChunk { Groups = { state.Groups }, Vnics = { state.Vnics }, Vpcs = { state.Vpcs } });

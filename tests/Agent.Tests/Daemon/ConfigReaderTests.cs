@@ -14,6 +14,25 @@ public class ConfigReaderTests
         ("grpc.socket_mode", "\"0600\"", "0600", c => c.Grpc.SocketMode,
             UnixFileMode.UserRead | UnixFileMode.UserWrite),
         ("grpc.socket_group", "\"net\"", "net", c => c.Grpc.SocketGroup, "net"),
+        ("grpc.socket_controllers", "[\"root\", \"@0\", 7]", "root, @0, 7",
+            c => string.Join('|', c.Grpc.SocketControllers.Select(one => $"{(one.IsGroup ? "@" : "")}{one.Id}")),
+            "0|@0|7"),
+        ("grpc.socket_observers", "[\"@root\"]", "@root", c => c.Grpc.SocketObservers.Length, 1),
+        ("grpc.max_message_bytes", "1024", "1024", c => c.Grpc.MaxMessageBytes, 1024),
+        ("grpc.max_snapshot_bytes", "1024", "1024", c => c.Grpc.MaxSnapshotBytes, 1024),
+        ("grpc.snapshot_timeout_seconds", "7", "7", c => c.Grpc.SnapshotTimeout, TimeSpan.FromSeconds(7)),
+        ("grpc.answer_timeout_seconds", "7", "7", c => c.Grpc.AnswerTimeout, TimeSpan.FromSeconds(7)),
+        ("grpc.max_connections", "7", "7", c => c.Grpc.MaxConnections, 7),
+        ("grpc.max_connections_per_client", "7", "7", c => c.Grpc.MaxConnectionsPerClient, 7),
+        ("grpc.max_streams_per_connection", "7", "7", c => c.Grpc.MaxStreamsPerConnection, 7),
+        ("grpc.max_updates", "7", "7", c => c.Grpc.MaxUpdates, 7),
+        ("grpc.max_watches", "7", "7", c => c.Grpc.MaxWatches, 7),
+        ("grpc.max_costly", "7", "7", c => c.Grpc.MaxCostly, 7),
+        ("grpc.max_questions", "7", "7", c => c.Grpc.MaxQuestions, 7),
+        ("grpc.calls_per_second", "7", "7", c => c.Grpc.CallsPerSecond, 7),
+        ("grpc.calls_burst", "7", "7", c => c.Grpc.CallsBurst, 7),
+        ("grpc.handshake_timeout_seconds", "7", "7", c => c.Grpc.HandshakeTimeout, TimeSpan.FromSeconds(7)),
+        ("grpc.keepalive_seconds", "7", "7", c => c.Grpc.KeepAlive, TimeSpan.FromSeconds(7)),
         ("metrics.listen", "\"[::1]:9000\"", "[::1]:9000", c => c.Metrics.Listen, "[::1]:9000"),
         ("metrics.socket", "\"/run/m.sock\"", "/run/m.sock", c => c.Metrics.Socket, "/run/m.sock"),
         ("metrics.socket_mode", "\"0640\"", "0640", c => c.Metrics.SocketMode,
@@ -92,6 +111,12 @@ public class ConfigReaderTests
             "", "grpc.listen=127.0.0.1:9443", $"grpc.tls.certificate={file}", $"grpc.tls.key={file}",
             $"grpc.tls.client_ca={file}");
         Assert.Equal(file, config.Grpc.Tls!.ClientCa);
+        config = Accepted($$"""
+            { "grpc": { "tls": { "certificate": "{{file}}", "key": "{{file}}", "client_ca": "{{file}}",
+                                 "controllers": ["ctl.example", "spiffe://a/b"], "observers": ["*.example"] } } }
+            """);
+        Assert.Equal("ctl.example|spiffe://a/b", string.Join('|', config.Grpc.Tls!.Controllers));
+        Assert.Equal("*.example", string.Join('|', config.Grpc.Tls.Observers));
         Directory.Delete(folder, recursive: true);
     }
 
@@ -133,6 +158,12 @@ public class ConfigReaderTests
     [InlineData("{ \"grpc\": { \"tls\": { \"certificate\": \"/nowhere\" } } }", "grpc.tls.key")]
     [InlineData("{ \"grpc\": { \"tls\": { \"certificate\": \"/nowhere\" } } }", "grpc.tls.client_ca")]
     [InlineData("{ \"grpc\": { \"tls\": { \"pem\": 1 } } }", "grpc.tls.pem")]
+    [InlineData("{ \"grpc\": { \"tls\": { \"observers\": [\"a b\"] } } }", "grpc.tls.observers")]
+    [InlineData("{ \"grpc\": { \"tls\": { \"controllers\": [\"*\"] } } }", "grpc.tls.controllers")]
+    [InlineData("{ \"grpc\": { \"tls\": { \"controllers\": [\"a.*.b\"] } } }", "grpc.tls.controllers")]
+    [InlineData("{ \"grpc\": { \"socket_observers\": [\"@nobody-of-this-name\"] } }", "grpc.socket_observers")]
+    [InlineData("{ \"grpc\": { \"socket_controllers\": [\"\"] } }", "grpc.socket_controllers")]
+    [InlineData("{ \"grpc\": { \"max_updates\": 0 } }", "grpc.max_updates")]
     [InlineData("{ \"grpc\": { \"port\": 1 } }", "grpc.port")]
     [InlineData("{ \"grpc\": [] }", "grpc")]
     [InlineData("{ \"metrics\": { \"listen\": \"127.0.0.1\" } }", "metrics.listen")]
