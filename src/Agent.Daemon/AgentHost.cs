@@ -80,20 +80,20 @@ internal static class AgentHost
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         listeners.Open();
-        Task loop = reconciler.RunAsync(stopping.Token);
-        Task following = FollowLinksAsync(links.Reader, reconciler, stopping.Token);
-        Task auditing = AuditAsync(reconciler, stopping.Token);
-        Task watching = sessions.RunAsync(stopping.Token);
-        Task counting = book.RunAsync(config.Compiler.RuleHits.IsEmpty, stopping.Token);
-        Task proving = new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token);
-        Task looking = new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log)
-            .RunAsync(stopping.Token);
-        Task reporting = drops.RunAsync(reconciler.WaitForStateAsync, stopping.Token);
-        Task admitting = listeners.RunAsync(stopping.Token);
+        Task[] running =
+        [
+            reconciler.RunAsync(stopping.Token),
+            FollowLinksAsync(links.Reader, reconciler, stopping.Token),
+            AuditAsync(reconciler, stopping.Token),
+            sessions.RunAsync(stopping.Token),
+            book.RunAsync(config.Compiler.RuleHits.IsEmpty, stopping.Token),
+            new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token),
+            new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log).RunAsync(stopping.Token),
+            drops.RunAsync(reconciler.WaitForStateAsync, stopping.Token),
+            listeners.RunAsync(stopping.Token),
+        ];
         await app.WaitForShutdownAsync().ConfigureAwait(false);
-        await Task.WhenAll(
-            loop, following, auditing, watching, proving, looking, counting, reporting, admitting)
-            .ConfigureAwait(false);
+        await Task.WhenAll(running).ConfigureAwait(false);
         return 0;
     }
 

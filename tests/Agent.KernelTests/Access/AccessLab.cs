@@ -21,7 +21,7 @@ internal sealed class AccessLab : IAsyncDisposable
     public static readonly TimeSpan Promptly = Pace.Scaled(TimeSpan.FromSeconds(3));
 
     /// <summary>
-    /// What a client makes of an alert: with TLS 1.3 it comes when the client has begun to speak HTTP/2, or just before.
+    /// What a client makes of an alert: with TLS 1.3 it comes when the client has begun to speak HTTP/2, or before.
     /// </summary>
     public static readonly StatusCode[] NoSession = [StatusCode.Unavailable, StatusCode.Internal];
 
