@@ -37,33 +37,30 @@ internal static class AgentHost
         using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
         WebApplicationBuilder builder = BuilderOf(events);
         ILogger log = events.CreateLogger(EventLog.Ours);
-        using IDisposable? traces = TraceExport.Start(
-            config.Tracing, version, log, Environment.GetEnvironmentVariable);
+        using IDisposable? traces = TraceExport.Start(config.Tracing, version, log, Environment.GetEnvironmentVariable);
 
         NftFeatures features = NftFeatures.Probe();
-        string kernel = features.KernelRelease;
         Reconciler? reconciler = null;
         using KernelFirewall firewall = FirewallOf(config, features);
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
         using var counts = new KernelCounts(config.Compiler);
         AgentState Current() => reconciler?.State ?? AgentState.Initial;
-        var book = new CounterBook(
-            counts.Read, Current, new LedgerFile(config.StateDirectory), TimeProvider.System, log);
-        AgentMetrics metrics = MetricsOf(version, kernel, book, Current, events);
+        var ledger = new LedgerFile(config.StateDirectory);
+        var book = new CounterBook(counts.Read, Current, ledger, TimeProvider.System, log);
+        AgentMetrics metrics = MetricsOf(version, features.KernelRelease, book, Current, events);
         Enforcer enforcer = EnforcerOf(
             new CountingFirewall(firewall, book), features, config, verifier, log, metrics.Proved,
             compiler ?? RulesetCompiler.Compile);
         reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
 
-        using var drops = new DropReporting(
-            config, enforcer.Kernel, metrics.Registry, TimeProvider.System, events); // before the first rule reports
-
-        Channel<LinkEvent> links = Channel.CreateBounded<LinkEvent>(4096);
+        // Before the first rule reports.
+        using var drops = new DropReporting(config, enforcer.Kernel, metrics.Registry, TimeProvider.System, events);
+        var links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
         var listeners = new Listeners(config, metrics.Registry, TimeProvider.System, log);
         reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config), .. listeners.Alarms]);
-        reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, kernel);
+        reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, features.KernelRelease);
 
         var sessions = new SessionWatch(
             reconciler.WaitForStateAsync, KernelSessions.Read, config, TimeProvider.System, log, metrics);
@@ -71,12 +68,11 @@ internal static class AgentHost
         // Only now may anybody ask: what was persisted is enforced.
         using var stopping = new CancellationTokenSource();
         using var lister = new SessionLister(sessions, KernelSessions.Read);
-        var proofs = new ProofDesk(reconciler, verifier);
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, proofs, staged, new RuleDesk(book),
-            new DropDesk(drops.Hub), TopOf(sessions, book, config, metrics), new LogDesk(events.Level),
-            metrics, listeners, version, features, stopping.Token);
+            builder, config, reconciler, sessions, lister, new ProofDesk(reconciler, verifier), staged,
+            new RuleDesk(book), new DropDesk(drops.Hub), TopOf(sessions, book, config, metrics),
+            new LogDesk(events.Level), metrics, listeners, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         listeners.Open();

@@ -43,6 +43,7 @@ public sealed partial class PseudoTerminal : IDisposable
         }
 
         start.Environment["TERM"] = "xterm-256color";
+        start.Environment.Remove("NO_COLOR"); // of whoever runs the tests
         foreach ((string name, string value) in environment)
         {
             start.Environment[name] = value;
