@@ -36,8 +36,10 @@ public sealed partial class PseudoTerminal : IDisposable
         Resize(columns, lines);
         new Thread(Listen) { IsBackground = true }.Start();
 
+        // Whoever runs the tests in the background ignores interrupts, and so would what he starts.
         ProcessStartInfo start = new("sh");
-        foreach (string word in (string[])["-c", """exec setsid -c "$@" <"$0" >"$0" 2>&1""", Path, .. command])
+        const string Inside = """exec env --default-signal=INT setsid -c "$@" <"$0" >"$0" 2>&1""";
+        foreach (string word in (string[])["-c", Inside, Path, .. command])
         {
             start.ArgumentList.Add(word);
         }
