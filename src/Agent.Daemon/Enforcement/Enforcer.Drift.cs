@@ -26,13 +26,10 @@ internal sealed partial class Enforcer
             observed = enforced.Ruleset; // one copy is enough, and the same one is compared at no cost
         }
 
+        // Of a change that was given up half-way, too, sessions may carry an epoch that what follows must not honour.
+        drifted |= HasDriftedFrom(enforced.Ruleset);
         string? difference = Difference(observed, holding.Ruleset) ?? holding.ForeignHook(observed);
-        if (difference is not null)
-        {
-            drifted |= HasDriftedFrom(holding.Ruleset);
-            Found ??= Drift.Of(clock, observed, holding);
-        }
-
+        Found ??= difference is null ? null : Drift.Of(clock, observed, holding);
         return difference;
     }
 
@@ -45,7 +42,7 @@ internal sealed partial class Enforcer
 
     // Somebody changed what judges packets: what it let in meanwhile carries the live epoch. Objects that are merely
     // there besides are our own, of a change that was cut off.
-    private bool HasDriftedFrom(Ruleset inForce) =>
+    private bool HasDriftedFrom(Ruleset inForce) => !ReferenceEquals(observed, inForce) &&
         Plan.Between(JudgesOf(observed), JudgesOf(inForce)) is { Prepare.Count: > 0 } or { Switch.Count: > 0 };
 
     private static Ruleset JudgesOf(Ruleset ruleset) =>

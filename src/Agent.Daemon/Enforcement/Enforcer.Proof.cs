@@ -8,6 +8,9 @@ namespace Agent.Daemon.Enforcement;
 /// <content>What is proved before it is committed, and who is held back.</content>
 internal sealed partial class Enforcer
 {
+    /// <summary>Takes note of a proof of what is in force that came late.</summary>
+    public void Know(ProofResult late) => proof = late;
+
     // What others changed comes back at once if it is proved but for its epoch; then that is proved beside the loop.
     private bool Withholds(CompiledRuleset next, CompiledRuleset final, EnforcementTally tally)
     {

@@ -280,7 +280,7 @@ internal sealed partial class Enforcer(
     private void Settle(CompiledRuleset next, Plan plan)
     {
         enforced = next;
-        holding = new Holding(next, next.Ruleset, [observed]);
+        holding = plan.Cleanup.Count > 0 ? new Holding(next, next.Ruleset, [observed]) : Holding.Exactly(next);
         observed = next.Ruleset;
         drifted = false;
         Epoch = next.Request.Epoch;

@@ -10,6 +10,9 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     private readonly TableOwnership ownership;
     private readonly (NftFamily Family, string Name)[] tables;
 
+    /// <summary>Nobody else can change what there is of our tables: what others commit is no concern of ours.</summary>
+    private bool exclusive;
+
     /// <param name="table">Name of our tables.</param>
     /// <param name="ownership">Whether other programs are kept off them.</param>
     public KernelFirewall(string table, TableOwnership ownership)
@@ -18,9 +21,6 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
         this.ownership = ownership;
         tables = [(NftFamily.Inet, table), (NftFamily.Netdev, table), (NftFamily.Bridge, table)];
     }
-
-    /// <summary>Nobody else can change what there is of our tables: what others commit is no concern of ours.</summary>
-    private bool exclusive;
 
     public string? Obstacle { get; private set; }
 

@@ -33,6 +33,7 @@ internal sealed partial class Reconciler
             return;
         }
 
+        enforcer.Know(result);
         Publish(State with { Proof = result });
         metrics.Proved(result);
         string[] faults = [.. result.Condemned.Select(fault => fault.VnicId).Except(State.Failed.Keys)];

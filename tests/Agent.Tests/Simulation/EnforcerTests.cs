@@ -340,6 +340,25 @@ public class EnforcerTests
     }
 
     [Fact]
+    public void What_a_change_let_in_that_was_given_up_half_way_is_judged_again()
+    {
+        Enforcer enforcer = Start();
+        enforcer.Enforce(First, HostFacts.Default);
+        enforcer.Cleanup();
+        uint epoch = enforcer.Epoch;
+        kernel.BeforeReadBack = () => throw new CrashException(); // the wider rules are in force by now
+        Assert.Throws<CrashException>(() => enforcer.Enforce(Wider, HostFacts.Default));
+        kernel.BeforeReadBack = () => { };
+        enforcer.Distrust();
+
+        EnforcementReport report = enforcer.Enforce(First with { Revision = 3 }, HostFacts.Default);
+        Assert.Equal((true, null), (report.Revalidated, report.Drift)); // nobody else wrote
+        Assert.NotEqual(epoch, enforcer.Epoch);
+        enforcer.Cleanup();
+        AssertHolds(enforcer, First);
+    }
+
+    [Fact]
     public void A_crash_between_the_rules_and_the_epoch_is_finished_by_the_next_process()
     {
         // An interval map is edited in place: the epoch moves in a transaction of its own behind it.
