@@ -15,8 +15,8 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden run lab \
-    lab-down picture fmt lint aot check clean
+.PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden corpus \
+    run lab lab-down picture fmt lint aot check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ bench: ## how long proofs take: writes tests/benchmarks/proof.md (minutes)
 	dotnet build tests/Agent.Benchmarks -c Release -v quiet
 	$(BIN)/Agent.Benchmarks/release/Agent.Benchmarks --out tests/benchmarks/proof.md \
 	    --commit $$(git rev-parse --short HEAD)
+
+corpus: build ## prove published filter sets, in ClassBench's format: FILTER_SETS=directory (minutes)
+	SG_FILTER_SETS=$(abspath $(FILTER_SETS)) $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests -diagnostics \
+	    -class Agent.Tests.Proof.PublicFilterSetTests
 
 golden: build ## rewrite tests/Agent.Tests/golden from nft (root); the diff is the review
 	-SG_WRITE_GOLDEN=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \

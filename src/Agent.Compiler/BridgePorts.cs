@@ -80,10 +80,10 @@ internal sealed class BridgePorts(
 
         yield return gate.Map(GateMap);
         yield return Datapath.InterfaceSet(EndSet, policy.Vnics.Values.Select(vnic => vnic.InterfaceName)
-            .Concat(policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)), counters: false);
+            .Concat(policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)));
         foreach (string vpc in Vpcs())
         {
-            yield return Datapath.InterfaceSet(OwnSet(AddressClasses.NameOf(vpc)), EndsOf(vpc), counters: false);
+            yield return Datapath.InterfaceSet(OwnSet(AddressClasses.NameOf(vpc)), EndsOf(vpc));
         }
     }
 

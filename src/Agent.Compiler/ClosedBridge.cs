@@ -11,7 +11,7 @@ internal static class ClosedBridge
     private const string VnicSet = "vnics";
 
     public static NftSet Vnics(IEnumerable<string> interfaces) =>
-        Datapath.InterfaceSet(VnicSet, interfaces, counters: false);
+        Datapath.InterfaceSet(VnicSet, interfaces);
 
     public static IEnumerable<NftChain> Chains(CompilerSettings settings, DropLog? log)
     {

@@ -12,13 +12,15 @@ public sealed class CompiledRuleset
         Ruleset ruleset,
         IReadOnlyDictionary<string, CompiledProfile> profiles,
         IReadOnlyDictionary<string, AddressClasses> classes,
-        IReadOnlyDictionary<string, VnicGuard> guards)
+        IReadOnlyDictionary<string, VnicGuard> guards,
+        DropCounters drops)
     {
         Request = request with { Previous = null }; // or every result would keep all before it alive
         Ruleset = ruleset;
         Profiles = profiles;
         Classes = classes;
         Guards = guards;
+        Drops = drops;
     }
 
     public CompileRequest Request { get; }
@@ -41,6 +43,9 @@ public sealed class CompiledRuleset
     /// <summary>Rules that opted in and are not counted, because of <see cref="CompilerSettings.MaxRuleHits"/>.
     /// </summary>
     public int UncountedRules { get; init; }
+
+    /// <summary>What counts drops.</summary>
+    internal DropCounters Drops { get; }
 
     /// <summary>vNICs (by id) without a guard: no such device yet, or the kernel refused something of theirs.</summary>
     public ImmutableHashSet<string> Unguarded => [.. Request.Policy.Vnics.Keys.Where(id => !Guards.ContainsKey(id))];
@@ -77,7 +82,7 @@ public sealed class CompiledRuleset
         {
             Chains = Renewed(table, RulesetCompiler.DatapathOf(request, table.Family)),
         });
-        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes, Guards)
+        return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes, Guards, Drops)
         {
             Failed = Failed,
             Closed = Closed,

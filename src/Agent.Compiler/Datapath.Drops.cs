@@ -6,18 +6,6 @@ namespace Agent.Compiler;
 /// <content>Where packets end: reported if there is somebody to tell, counted by interface, dropped.</content>
 internal sealed partial class Datapath
 {
-    /// <summary>Sets that count drops per interface and reason.</summary>
-    /// <param name="vnics">Interfaces of all vNICs.</param>
-    /// <param name="uplinks">Uplinks of listed VPCs: no vNIC of another VPC may send there either.</param>
-    public static IEnumerable<NftSet> DropSets(IReadOnlyCollection<string> vnics, IEnumerable<string> uplinks)
-    {
-        string[] all = [.. vnics, .. uplinks];
-        return DropReason.From.Select(DropFrom).Concat(DropReason.To.Select(DropTo)).Select(chain =>
-            InterfaceSet(CountSet(chain), chain == DropTo(DropReason.Zone) ? all : vnics, counters: true));
-    }
-
-    public static string CountSet(string dropChain) => $"n_{dropChain}";
-
     /// <summary>Drops packets to an interface that is counted there.</summary>
     private IEnumerable<NftRule> CountedTo(
         string reason, string comment, params IReadOnlyList<IEnumerable<NftExpr>> where)
@@ -29,7 +17,7 @@ internal sealed partial class Datapath
         }
 
         yield return Exprs.CommentedRule(
-            comment, [.. where, Exprs.InterfaceIn(incoming: false, CountSet(DropTo(reason))), Exprs.Drop()]);
+            comment, [.. where, DropCounters.Count(from: false, reason), Exprs.Drop()]);
     }
 
     private IEnumerable<NftRule> Reported(RecordPrefix prefix, params ReadOnlySpan<IEnumerable<NftExpr>> where) =>
@@ -51,7 +39,7 @@ internal sealed partial class Datapath
                     .. reason == DropReason.Rule ? NoRule(drop(DropReason.Default), from)
                         : Array.Empty<NftRule>(),
                     .. Reported(new RecordPrefix(from, reason)),
-                    Exprs.Rule(Exprs.InterfaceIn(incoming: from, CountSet(drop(reason))), Exprs.Drop()),
+                    Exprs.Rule(DropCounters.Count(from, reason), Exprs.Drop()),
                     Exprs.Rule(Exprs.Drop()),
                 ]);
             }

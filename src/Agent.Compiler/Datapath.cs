@@ -216,7 +216,7 @@ internal sealed partial class Datapath(
     public static NftChain GateChain(string vpc, ushort zone) =>
         Regular(Gate(vpc), Exprs.Rule(Exprs.CtZoneIsNot(zone), Exprs.Goto(DropTo(DropReason.Zone))));
 
-    public static NftSet InterfaceSet(string name, IEnumerable<string> interfaces, bool counters)
+    public static NftSet InterfaceSet(string name, IEnumerable<string> interfaces)
     {
         var rows = new NftElements.Builder(16);
         foreach (string device in interfaces)
@@ -224,7 +224,8 @@ internal sealed partial class Datapath(
             NftElements.PutName(rows.Add(), device);
         }
 
-        return new NftSet(name, [NftType.IfName], Interval: false, NftSetKind.Set, Size: null, counters, rows.Build());
+        return new NftSet(
+            name, [NftType.IfName], Interval: false, NftSetKind.Set, Size: null, Counters: false, rows.Build());
     }
 
     /// <summary>Guest to anywhere.</summary>

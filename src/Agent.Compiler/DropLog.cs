@@ -23,7 +23,7 @@ internal sealed record DropLog(ushort Group, uint Rate, uint Burst)
     private NftExpr.Limit Limit => new(Rate, UnitSeconds: 1, Burst, NftLimitType.Packets, Over: false);
 
     public NftSet Set(IEnumerable<string> interfaces) =>
-        Datapath.InterfaceSet(SetName, interfaces, counters: false) with { Limit = Limit };
+        Datapath.InterfaceSet(SetName, interfaces) with { Limit = Limit };
 
     /// <summary>Reports packets of known interfaces.</summary>
     /// <param name="prefix">What is said of them.</param>

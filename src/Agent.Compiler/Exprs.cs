@@ -244,6 +244,10 @@ internal static class Exprs
     public static IEnumerable<NftExpr> InterfaceIn(bool incoming, string set) =>
         [LoadInterface(incoming), new NftExpr.Lookup(set, R0)];
 
+    /// <summary><c>counter name iifname map @name</c></summary>
+    public static IEnumerable<NftExpr> CountedIn(bool incoming, string map) =>
+        [LoadInterface(incoming), new NftExpr.ObjectMap(map, R0)];
+
     /// <summary><c>iifname != @name</c></summary>
     public static IEnumerable<NftExpr> InterfaceNotIn(bool incoming, string set) =>
         [LoadInterface(incoming), new NftExpr.Lookup(set, R0, Negated: true)];

@@ -37,6 +37,9 @@ internal static class RuleHits
 
     public const string Default = "default";
 
+    /// <summary>An interface's name, and a packet mark.</summary>
+    public const int KeyBytes = NftElements.InterfaceBytes + sizeof(uint);
+
     /// <summary>Counts at the sender, or at the receiver.</summary>
     public static string SetName(bool from) => from ? "hits_out" : "hits_in";
 
@@ -107,11 +110,17 @@ internal static class RuleHits
         }
     }
 
-    /// <summary>Reads the key of an element that counts: an interface, and a mark behind it if it counts hits.
-    /// </summary>
+    /// <summary>Whether a set is one of the two, and of which side.</summary>
+    public static bool IsSet(string set, out bool from)
+    {
+        from = set == SetName(from: true);
+        return from || set == SetName(from: false);
+    }
+
+    /// <summary>Reads the key of an element that counts.</summary>
     public static (string Device, uint Mark) KeyOf(ReadOnlySpan<byte> key) => (
         NftElements.GetName(key[..NftElements.InterfaceBytes]),
-        key.Length == NftElements.InterfaceBytes ? 0 : BitConverter.ToUInt32(key[NftElements.InterfaceBytes..]));
+        BitConverter.ToUInt32(key[NftElements.InterfaceBytes..]));
 
     public static Direction DirectionOf(bool from) => from ? Direction.Egress : Direction.Ingress;
 

@@ -64,6 +64,11 @@ public static class RulesetCompiler
         private ImmutableSortedSet<string> counted = [];
         private int uncounted;
 
+        /// <summary>Alike in every table that judges.</summary>
+        private readonly DropCounters drops = DropCounters.Of(
+            [.. request.Policy.Vnics.Values.Select(vnic => vnic.InterfaceName)],
+            [.. request.Policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)], request.Previous?.Drops);
+
         public CompiledRuleset Run()
         {
             var classes = new Dictionary<string, AddressClasses>(StringComparer.Ordinal);
@@ -84,7 +89,7 @@ public static class RulesetCompiler
                 request.Settings, policy.Vnics.Values.Where(vnic => counted.Contains(vnic.Id)), RulesOf));
             Dictionary<string, VnicGuard> guards = Guards();
             NftTable[] tables = [JudgingTable(NftFamily.Inet), GuardTable(guards.Values), .. BridgeTable()];
-            return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), compiled, classes, guards)
+            return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), compiled, classes, guards, drops)
             {
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
                 Closed = [.. policy.Vnics.Keys.Where(id => !open.Contains(id))],
@@ -212,20 +217,18 @@ public static class RulesetCompiler
             {
                 parts.Sets.Add(Datapath.InterfaceSet(Datapath.AdoptingSet, policy.Vnics.Values
                     .Where(vnic => request.Adopting.Contains(vnic.Id))
-                    .Select(vnic => vnic.InterfaceName),
-                    counters: false));
+                    .Select(vnic => vnic.InterfaceName)));
             }
 
             if (family == NftFamily.Inet && request.Host.Bridge == BridgeLayer.Open)
             {
-                parts.Sets.Add(Datapath.InterfaceSet(Datapath.BridgeSet, request.Host.Bridges, counters: false));
+                parts.Sets.Add(Datapath.InterfaceSet(Datapath.BridgeSet, request.Host.Bridges));
             }
 
-            string[] vnics = [.. policy.Vnics.Values.Select(vnic => vnic.InterfaceName)];
-            string[] uplinks = [.. policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)];
-            parts.Sets.AddRange(Datapath.DropSets(vnics, uplinks));
-            parts.Sets.AddRange(LogSet(family, [.. vnics, .. uplinks]));
-            return Table(family, parts.Chains.Select(chain => Shaped(family, chain)), parts.Sets, parts.Objects);
+            parts.Sets.AddRange(drops.Maps);
+            parts.Sets.AddRange(LogSet(family, drops.Interfaces));
+            return Table(
+                family, parts.Chains.Select(chain => Shaped(family, chain)), parts.Sets, parts.Objects, drops.Objects);
         }
 
         private NftTable[] BridgeTable() => request.Host.Bridge switch
@@ -374,10 +377,29 @@ public static class RulesetCompiler
 
         private NftTable Table(
             NftFamily family, IEnumerable<NftChain> chains, IEnumerable<NftSet> sets,
-            IEnumerable<NftObject> objects) => new(
+            IEnumerable<NftObject> objects, IReadOnlyList<NftObject>? ordered = null) => new(
                 family, request.Settings.Table,
                 chains.OrderBy(chain => chain.Name, StringComparer.Ordinal).ToValueArray(),
                 sets.OrderBy(set => set.Name, StringComparer.Ordinal).ToValueArray(),
-                objects.OrderBy(item => item.Name, StringComparer.Ordinal).ToValueArray());
+                InOrder([.. objects.OrderBy(item => item.Name, StringComparer.Ordinal)], ordered ?? []));
+
+        // Counters of drops are thousands, and mostly those of the compilation before: not sorted again.
+        private static ValueArray<NftObject> InOrder(NftObject[] few, IReadOnlyList<NftObject> many)
+        {
+            var all = new List<NftObject>(few.Length + many.Count);
+            int next = 0;
+            foreach (NftObject one in many)
+            {
+                while (next < few.Length && string.CompareOrdinal(few[next].Name, one.Name) < 0)
+                {
+                    all.Add(few[next++]);
+                }
+
+                all.Add(one);
+            }
+
+            all.AddRange(few.AsSpan(next));
+            return all.ToValueArray();
+        }
     }
 }

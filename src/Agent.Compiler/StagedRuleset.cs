@@ -231,7 +231,7 @@ public sealed class StagedRuleset
         }
 
         sets.Add(Datapath.InterfaceSet(StagedChains.EndSet, policy.Vnics.Values.Select(vnic => vnic.InterfaceName)
-            .Concat(policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)), counters: false));
+            .Concat(policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces))));
         sets.AddRange(CountSets());
         return new NftTable(family, Table,
             chains.Select(chain => RulesetCompiler.Shaped(family, chain))

@@ -23,8 +23,6 @@ namespace Agent.Daemon;
 /// <summary>Puts the parts together, in dependency order, and runs them.</summary>
 internal static class AgentHost
 {
-    private static readonly TimeSpan AuditInterval = TimeSpan.FromMilliseconds(100);
-
     /// <summary>For clients that do not notice that their call has ended.</summary>
     private static readonly TimeSpan ShutdownPatience = TimeSpan.FromSeconds(3);
 
@@ -80,7 +78,7 @@ internal static class AgentHost
         [
             reconciler.RunAsync(stopping.Token),
             FollowLinksAsync(links.Reader, reconciler, stopping.Token),
-            AuditAsync(reconciler, stopping.Token),
+            AuditAsync(reconciler, config.AuditInterval, stopping.Token),
             sessions.RunAsync(stopping.Token),
             book.RunAsync(config.Compiler.RuleHits.IsEmpty, stopping.Token),
             new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token),
@@ -270,9 +268,9 @@ internal static class AgentHost
         }
     }
 
-    private static async Task AuditAsync(Reconciler reconciler, CancellationToken cancel)
+    private static async Task AuditAsync(Reconciler reconciler, TimeSpan interval, CancellationToken cancel)
     {
-        using var timer = new PeriodicTimer(AuditInterval);
+        using var timer = new PeriodicTimer(interval);
         try
         {
             while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))

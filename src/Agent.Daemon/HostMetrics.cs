@@ -105,7 +105,7 @@ internal sealed class HostMetrics
     private static string UseOf(NftSet set) =>
         set.Name.StartsWith("adr_", StringComparison.Ordinal) ? "addresses"
         : set.Name.StartsWith("p_", StringComparison.Ordinal) ? "policies"
-        : set.Kind == NftSetKind.Set && set.Counters ? "counters"
+        : set.Kind == NftSetKind.CounterMap || (set.Kind == NftSetKind.Set && set.Counters) ? "counters"
         : set.Key[0] == NftType.IfName ? "dispatch"
         : "own";
 }

@@ -87,7 +87,8 @@ public sealed class Plan
         Pairs(before.Sets, after.Sets, set => set.Name).Any(pair =>
             pair.Old with { Elements = pair.New.Elements } != pair.New)
         || Pairs(before.Chains, after.Chains, chain => chain.Name).Any(pair => pair.Old.Hook != pair.New.Hook)
-        || Pairs(before.Objects, after.Objects, item => item.Name).Any(pair => pair.Old != pair.New);
+        || (before.Objects != after.Objects
+            && Pairs(before.Objects, after.Objects, item => item.Name).Any(pair => pair.Old != pair.New));
 
     private static IEnumerable<(T Old, T New)> Pairs<T>(
         IEnumerable<T> before, IEnumerable<T> after, Func<T, string> name) =>
@@ -115,6 +116,11 @@ public sealed class Plan
 
         private void AddObjects(List<NftOp> prepare)
         {
+            if (before.Objects == after.Objects) // thousands, and mostly the same
+            {
+                return;
+            }
+
             HashSet<string> known = [.. before.Objects.Select(item => item.Name)];
             foreach (NftObject item in after.Objects)
             {
@@ -285,8 +291,9 @@ public sealed class Plan
                 plan.cleanup.Add(new NftOp.DeleteChain(family, table, chain.Name));
             }
 
-            HashSet<string> objects = [.. after.Objects.Select(item => item.Name)];
-            foreach (NftObject item in before.Objects)
+            HashSet<string> objects =
+                [.. before.Objects == after.Objects ? [] : after.Objects.Select(item => item.Name)];
+            foreach (NftObject item in before.Objects == after.Objects ? [] : before.Objects)
             {
                 if (!objects.Contains(item.Name))
                 {

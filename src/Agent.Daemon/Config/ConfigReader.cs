@@ -111,6 +111,8 @@ internal static class ConfigReader
             Limits = ReadLimits(root.Child("limits")),
             OnChange = root.Choice("on_change", OnChange.Revalidate),
             AdoptionWindow = TimeSpan.FromSeconds(adoptionSeconds),
+            AuditInterval = TimeSpan.FromMilliseconds(
+                root.Number("audit_interval_ms", (int)defaults.AuditInterval.TotalMilliseconds, least: 10)),
             VerifyInterval = TimeSpan.FromSeconds(
                 root.Number("verify_interval_seconds", (int)defaults.VerifyInterval.TotalSeconds)),
             Verify = root.Choice("verify", defaults.Verify),

@@ -78,6 +78,12 @@ internal sealed record DaemonConfig
     public int ComparedSessions { get; init; } = 50_000;
 
     /// <summary>
+    /// How often the kernel is asked whether anybody else has changed a ruleset: the question costs it next to nothing,
+    /// where a listener would slow each commit.
+    /// </summary>
+    public TimeSpan AuditInterval { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>
     /// How often the ruleset is read back and compared with what was committed, whether it seems touched or not.
     /// </summary>
     public TimeSpan VerifyInterval { get; init; } = TimeSpan.FromMinutes(1);

@@ -33,6 +33,9 @@ internal sealed class CountNames
                 objects[VnicGuard.CounterName(vnic, kind)] =
                     new CountKey(vnic.Id, Direction.Egress, CountKind.Drop, SpoofReason(kind));
             }
+
+            AddDrops(vnic, from: true, DropReason.From);
+            AddDrops(vnic, from: false, DropReason.To);
         }
 
         foreach (string id in enforced?.CountedVnics ?? [])
@@ -76,26 +79,22 @@ internal sealed class CountNames
     /// <returns>Null: not a counter of ours, or of a vNIC that is gone.</returns>
     public CountKey? OfObject(string name) => objects.TryGetValue(name, out CountKey key) ? key : null;
 
-    /// <param name="set">The set.</param>
-    /// <param name="device">First field of the element's key.</param>
-    /// <param name="mark">The second one.</param>
-    /// <returns>Null: not a set that counts, or of a vNIC or a rule that is gone.</returns>
-    public CountKey? OfElement(string set, string device, uint mark) =>
-        CountedSets.Drops.TryGetValue(set, out (bool From, string Reason) drop)
-            ? vnicOf.TryGetValue(device, out string? id)
-                ? new CountKey(id, RuleHits.DirectionOf(drop.From), CountKind.Drop, drop.Reason) : null
-        : CountedSets.IsHits(set, out bool from) && rules.TryGetValue((device, from, mark), out CountKey key) ? key
-        : null;
+    /// <param name="device">The vNIC's interface.</param>
+    /// <param name="from">Whether it sends.</param>
+    /// <param name="mark">What the rule leaves in the packet mark.</param>
+    /// <returns>Null: of a vNIC or a rule that is gone.</returns>
+    public CountKey? OfHits(string device, bool from, uint mark) =>
+        rules.TryGetValue((device, from, mark), out CountKey key) ? key : null;
 
     /// <summary>Whether a number is still somebody's.</summary>
     public bool Wants(CountKey key) => key.VnicId.Length == 0
         || (vnics.ContainsKey(key.VnicId) && (key.Kind != CountKind.Rule || known.ContainsKey(key)
             || (enforced is not null && enforced.Closed.Contains(key.VnicId))));
 
-    /// <summary>Rows of a set that an operation adds or removes, as far as they count something.</summary>
+    /// <summary>Rows of a set that an operation adds or removes, as far as they count hits.</summary>
     public IEnumerable<(CountKey Key, CountPlace Place)> Places(NftFamily family, NftSet set, NftElements rows)
     {
-        if (!CountedSets.Counts(set.Name))
+        if (!RuleHits.IsSet(set.Name, out bool from))
         {
             yield break;
         }
@@ -103,10 +102,19 @@ internal sealed class CountNames
         for (int i = 0; i < rows.Count; i++)
         {
             (string device, uint mark) = RuleHits.KeyOf(rows[i]);
-            if (OfElement(set.Name, device, mark) is { } key)
+            if (OfHits(device, from, mark) is { } key)
             {
                 yield return (key, new CountPlace(family, device, mark));
             }
+        }
+    }
+
+    private void AddDrops(Vnic vnic, bool from, IEnumerable<string> reasons)
+    {
+        foreach (string reason in reasons)
+        {
+            objects[DropCounters.Name(from, reason, vnic.InterfaceName)] =
+                new CountKey(vnic.Id, RuleHits.DirectionOf(from), CountKind.Drop, reason);
         }
     }
 }

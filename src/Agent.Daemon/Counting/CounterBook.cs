@@ -1,3 +1,4 @@
+using Agent.Compiler;
 using Agent.Daemon.Enforcement;
 using Agent.Netlink;
 using Agent.Netlink.Route;
@@ -13,8 +14,8 @@ namespace Agent.Daemon.Counting;
 /// <remarks>
 /// What is exact, and why:
 /// <list type="bullet">
-/// <item><description>Drops are counted by the kernel, per vNIC and reason, in elements and objects that no change of
-/// policy touches: they are there as long as the vNIC is. A restart of the agent leaves them.</description></item>
+/// <item><description>Drops are counted by the kernel, per vNIC and reason, in objects that no change of policy
+/// touches: they are there as long as the vNIC is. A restart of the agent leaves them.</description></item>
 /// <item><description>Before a commit of ours that would end such a counter of a vNIC that stays, all are read and
 /// written down (<see cref="Around"/>); what hits between that and the commit, a few milliseconds, is lost. Policy
 /// changes are no such commits: a table that has to be made anew, or a vNIC that gets another interface, are.
@@ -182,9 +183,9 @@ internal sealed class CounterBook(
     {
         AgentState state = current();
         names = CountNames.Of(state, names);
-        foreach (RawElement one in raw.Elements)
+        foreach (RawHits one in raw.Hits)
         {
-            if (names.OfElement(one.Set, one.Device, one.Mark) is { } key)
+            if (names.OfHits(one.Device, one.From, one.Mark) is { } key)
             {
                 ledger.Observe(
                     key, new CountPlace(one.Family, one.Device, one.Mark), raw.Lives[one.Family], one.Count, time);
@@ -249,10 +250,10 @@ internal sealed class CounterBook(
     private static bool Concerns(NftOp op) => op switch
     {
         NftOp.DeleteTable => true,
-        NftOp.DeleteSet one => CountedSets.Counts(one.Set),
+        NftOp.DeleteSet one => RuleHits.IsSet(one.Set, out _),
         NftOp.DeleteObject one => one.Object is NftObject.Counter,
-        NftOp.DeleteElements one => CountedSets.Counts(one.Set.Name),
-        NftOp.AddElements one => CountedSets.Counts(one.Set.Name),
+        NftOp.DeleteElements one => RuleHits.IsSet(one.Set.Name, out _),
+        NftOp.AddElements one => RuleHits.IsSet(one.Set.Name, out _),
         _ => false,
     };
 
@@ -260,7 +261,7 @@ internal sealed class CounterBook(
     private bool Ends(IReadOnlyList<NftOp> ops, CountNames known) => ops.Any(op => op switch
     {
         NftOp.DeleteTable => true,
-        NftOp.DeleteSet one => CountedSets.Counts(one.Set),
+        NftOp.DeleteSet one => RuleHits.IsSet(one.Set, out _),
         NftOp.DeleteObject one => known.OfObject(one.Object.Name) is { } key
             && ledger.Holds(key, new CountPlace(op.Family, one.Object.Name)),
         NftOp.DeleteElements one => known.Places(op.Family, one.Set, one.Elements).Any(),

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Text;
 using Agent.Compiler;
 using Agent.Netlink;
@@ -7,44 +6,29 @@ using Agent.Nftables;
 
 namespace Agent.Daemon.Counting;
 
-/// <summary>The count of one element of a set.</summary>
-internal readonly record struct RawElement(
-    NftFamily Family, string Set, string Device, uint Mark, PacketCount Count);
+/// <summary>How often a rule was hit: the count of one element.</summary>
+/// <param name="Family">The table's family.</param>
+/// <param name="From">Whether the vNIC sent the packets.</param>
+/// <param name="Device">The vNIC's interface.</param>
+/// <param name="Mark">What the rule leaves in the packet mark.</param>
+/// <param name="Count">Since it was made.</param>
+internal readonly record struct RawHits(NftFamily Family, bool From, string Device, uint Mark, PacketCount Count);
 
 /// <summary>One reading of everything that the kernel counts for vNICs.</summary>
 /// <param name="Lives">By family: tells the tables from those that were there before; not 0.</param>
-/// <param name="Elements">Of the sets of <see cref="CountedSets"/>.</param>
 /// <param name="Objects">Named counters; their handles tell them apart within a life of their table.</param>
+/// <param name="Hits">Of rules that are counted one by one.</param>
 /// <param name="Links">Read before all others: what was dropped is then never less than what it is taken from.</param>
 /// <param name="DeviceLife">Tells this run of the kernel from others; not 0.</param>
 internal sealed record RawCounts(
-    IReadOnlyDictionary<NftFamily, ulong> Lives, IReadOnlyList<RawElement> Elements,
-    IReadOnlyList<ObjectCount> Objects, IReadOnlyList<LinkCount> Links, ulong DeviceLife);
-
-/// <summary>Sets whose elements count, by the names that the compiler gives.</summary>
-internal static class CountedSets
-{
-    /// <summary>Drops by interface: the set, the side, the reason.</summary>
-    public static readonly ImmutableSortedDictionary<string, (bool From, string Reason)> Drops =
-        DropReason.From.Select(reason => (Datapath.CountSet(Datapath.DropFrom(reason)), (true, reason)))
-            .Concat(DropReason.To.Select(reason => (Datapath.CountSet(Datapath.DropTo(reason)), (false, reason))))
-            .ToImmutableSortedDictionary(pair => pair.Item1, pair => pair.Item2, StringComparer.Ordinal);
-
-    public static bool Counts(string set) => Drops.ContainsKey(set) || IsHits(set, out _);
-
-    /// <summary>Whether a set counts hits of rules, and of which side.</summary>
-    public static bool IsHits(string set, out bool from)
-    {
-        from = set == RuleHits.SetName(from: true);
-        return from || set == RuleHits.SetName(from: false);
-    }
-}
+    IReadOnlyDictionary<NftFamily, ulong> Lives, IReadOnlyList<ObjectCount> Objects, IReadOnlyList<RawHits> Hits,
+    IReadOnlyList<LinkCount> Links, ulong DeviceLife);
 
 /// <summary>Reads the counters of the network namespace that the daemon runs in.</summary>
 /// <remarks>
-/// One reading is one dump of link statistics, one of all named counters, and one of each counting set that there is
-/// (sixteen, two more where rules are counted, in each table that judges). Of rules, policies and members nothing is
-/// read. A table that is made anew meanwhile starts it again.
+/// One reading is one dump of all named counters, and one of the links' statistics, which are another protocol's.
+/// Where rules are counted one by one, two more in each table that judges. Tables are named before and after: one that
+/// is made anew meanwhile starts the reading again. Of rules, policies and members nothing is read.
 /// </remarks>
 internal sealed class KernelCounts : IDisposable
 {
@@ -69,26 +53,13 @@ internal sealed class KernelCounts : IDisposable
         {
             IReadOnlyList<LinkCount> links = LinkTraffic.Read();
             IReadOnlyDictionary<NftFamily, ulong> before = connection.ReadTableHandles(table);
-            var elements = new List<RawElement>();
-            foreach (NftFamily family in before.Keys.Where(one => one is NftFamily.Inet or NftFamily.Bridge))
-            {
-                foreach (string set in CountedSets.Drops.Keys)
-                {
-                    Add(elements, family, set);
-                }
-
-                foreach (bool from in hits ? (bool[])[true, false] : [])
-                {
-                    Add(elements, family, RuleHits.SetName(from));
-                }
-            }
-
             IReadOnlyList<ObjectCount> objects = connection.ReadObjectCounts(table);
+            List<RawHits> read = hits ? Hits(before.Keys) : [];
             IReadOnlyDictionary<NftFamily, ulong> after = connection.ReadTableHandles(table);
             if (before.Count == after.Count && before.All(pair => after.GetValueOrDefault(pair.Key) == pair.Value))
             {
                 return new RawCounts(
-                    before.ToDictionary(pair => pair.Key, pair => Life(instance, pair.Value)), elements, objects,
+                    before.ToDictionary(pair => pair.Key, pair => Life(instance, pair.Value)), objects, read,
                     links, instance);
             }
         }
@@ -108,18 +79,27 @@ internal sealed class KernelCounts : IDisposable
         return Math.Max(1, StableHash.Of(both));
     }
 
-    private void Add(List<RawElement> elements, NftFamily family, string set)
+    private List<RawHits> Hits(IEnumerable<NftFamily> families)
     {
-        int at = elements.Count;
-        connection.ReadElementCounts(
-            family, table, set, () => elements.RemoveRange(at, elements.Count - at), (key, count) =>
+        var all = new List<RawHits>();
+        foreach (NftFamily family in families.Where(one => one is NftFamily.Inet or NftFamily.Bridge))
+        {
+            foreach (bool from in (bool[])[true, false])
             {
-                if (key.Length >= NftElements.InterfaceBytes) // or it is somebody else's set of that name
-                {
-                    (string device, uint mark) = RuleHits.KeyOf(key);
-                    elements.Add(new RawElement(family, set, device, mark, count));
-                }
-            });
+                int at = all.Count;
+                connection.ReadElementCounts(
+                    family, table, RuleHits.SetName(from), () => all.RemoveRange(at, all.Count - at), (key, count) =>
+                    {
+                        if (key.Length == RuleHits.KeyBytes) // or it is somebody else's set of that name
+                        {
+                            (string device, uint mark) = RuleHits.KeyOf(key);
+                            all.Add(new RawHits(family, from, device, mark, count));
+                        }
+                    });
+            }
+        }
+
+        return all;
     }
 
     // Handles begin again with each boot, and in each namespace.

@@ -79,7 +79,7 @@ public sealed class DropReasonTests
         await using DaemonLab lab = await DaemonLab.StartUnprotectedAsync();
         await lab.ApplyAsync(State());
         await using DropStream stream = DropStream.On(lab);
-        using var kernel = new DropCounters(lab.Network.Host);
+        using var kernel = new CountedDrops(lab.Network.Host);
         byte[] foreign = Packets.Udp(IPAddress.Parse("10.66.0.66"), lab.Network.Outsider.V4, 4711, 7, [1]);
         using CancellationTokenSource end = new();
         Task sending = Task.Run(async () =>

@@ -104,7 +104,7 @@ public sealed class DropRecordTests
         await lab.ApplyAsync(Guarded());
         byte[] frame = Framed(
             lab.E1.Mac, lab.Network.NextHopMac(lab.E1, World), Packets.Udp(lab.E1.V4, World, 42_000, 99, [1]));
-        using var counters = new DropCounters(lab.Network.Host);
+        using var counters = new CountedDrops(lab.Network.Host);
         Stopwatch took = Stopwatch.StartNew();
         for (int i = 0; i < Count; i++)
         {

@@ -127,7 +127,7 @@ public sealed class JournalTests : IDisposable
             lab.E3.Wire.Send(frame);
         }
 
-        using var counters = new Sessions.DropCounters(lab.Network.Host);
+        using var counters = new Sessions.CountedDrops(lab.Network.Host);
         await DaemonLab.UntilAsync(
             "every packet counted", () => counters.Read().Any(counter => counter.Value >= Sent));
         Assert.InRange(journal.Entries.Count - before, 0, 20);

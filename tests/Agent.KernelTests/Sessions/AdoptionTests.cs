@@ -26,7 +26,7 @@ public sealed class AdoptionTests
     {
         using OldStreams old = new(v4);
         await using DaemonLab lab = await StartAsync(Long, old.Open);
-        using DropCounters drops = new(lab.Network.Host);
+        using CountedDrops drops = new(lab.Network.Host);
         await lab.ApplyAsync(State());
 
         Assert.True(await old.Allowed.ClientSendsAsync(Probe.PassWait));
@@ -45,7 +45,7 @@ public sealed class AdoptionTests
     public async Task The_window_is_for_the_middle_of_TCP_sessions_and_nothing_else(bool v4)
     {
         await using DaemonLab lab = await StartAsync(Long, network => network.Unplug(network.Guests["e3"]));
-        using DropCounters drops = new(lab.Network.Host);
+        using CountedDrops drops = new(lab.Network.Host);
         Volley volley = new(lab.Network, drops);
         await lab.ApplyAsync(State());
         (NetworkEndpoint world, Guest e1) = (lab.Network.Outsider, lab.E1);
@@ -77,7 +77,7 @@ public sealed class AdoptionTests
     {
         using OldStreams old = new(v4);
         await using DaemonLab lab = await StartAsync(Pace.Slowdown * 5, old.Open);
-        using DropCounters drops = new(lab.Network.Host);
+        using CountedDrops drops = new(lab.Network.Host);
         await lab.ApplyAsync(State());
         Assert.True(await old.Allowed.ClientSendsAsync(Probe.PassWait));
         Assert.True(await old.Allowed.ServerSendsAsync(Probe.PassWait));
@@ -105,7 +105,7 @@ public sealed class AdoptionTests
     {
         using OldStreams old = new(v4);
         await using DaemonLab lab = await StartAsync(0, old.Open);
-        using DropCounters drops = new(lab.Network.Host);
+        using CountedDrops drops = new(lab.Network.Host);
         await lab.ApplyAsync(State());
         Assert.False(await old.Allowed.ClientSendsAsync());
         Assert.False(await old.Outgoing.ServerSendsAsync());
@@ -121,7 +121,7 @@ public sealed class AdoptionTests
     public async Task A_stream_that_conntrack_knows_needs_no_window_but_the_rules(bool v4)
     {
         await using DaemonLab lab = await StartAsync(0);
-        using DropCounters drops = new(lab.Network.Host);
+        using CountedDrops drops = new(lab.Network.Host);
         using OldStreams old = new(v4); // opened while the agent already tracks, but nobody names e1
         old.Open(lab.Network);
         await lab.ApplyAsync(State());

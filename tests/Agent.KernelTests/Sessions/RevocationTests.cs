@@ -130,7 +130,7 @@ public abstract class RevocationContract(SessionLab lab)
         Assert.Empty(SessionLab.Lost(writers.Forward));
         Assert.Equal(before, DroppedAt(lab.E1) + DroppedAt(lab.E3));
 
-        int DroppedAt(Guest guest) => DropCounters.At(lab.Lab.Network.Host, guest.HostDevice);
+        int DroppedAt(Guest guest) => CountedDrops.At(lab.Lab.Network.Host, guest.HostDevice);
     }
 
     [Theory]

@@ -14,7 +14,7 @@ public class SessionLab : IAsyncLifetime
 {
     private DaemonLab? lab;
     private ConntrackConnection? sessions;
-    private DropCounters? drops;
+    private CountedDrops? drops;
     private string? served;
 
     internal DaemonLab Lab => lab ?? throw new InvalidOperationException("not initialized");
@@ -36,7 +36,7 @@ public class SessionLab : IAsyncLifetime
 
     internal NetworkEndpoint Outsider => Lab.Network.Outsider;
 
-    internal DropCounters Drops => drops ?? throw new InvalidOperationException("not initialized");
+    internal CountedDrops Drops => drops ?? throw new InvalidOperationException("not initialized");
 
     internal Volley Volley => new(Lab.Network, Drops);
 
@@ -60,7 +60,7 @@ public class SessionLab : IAsyncLifetime
 
         lab = await DaemonLab.StartAsync(Configure, Prepare, topology: Topology);
         sessions = lab.Network.Host.Run(() => new ConntrackConnection());
-        drops = new DropCounters(lab.Network.Host);
+        drops = new CountedDrops(lab.Network.Host);
     }
 
     public virtual async ValueTask DisposeAsync()

@@ -1,6 +1,4 @@
-using System.Globalization;
 using System.Net;
-using System.Text.RegularExpressions;
 using Agent.KernelTests.Daemon;
 using Agent.KernelTests.Scenarios;
 using Agent.TestNet;
@@ -103,7 +101,7 @@ public sealed class SessionTests
         state.Vnics.Single(v => v.Id == "eni-e1").MaxSessions = 10;
         await lab.ApplyAsync(state);
         Assert.Equal(10, await ArrivingAsync(lab, lab.Network.Outsider, lab.E1, 16));
-        Assert.Equal(6, Counted(lab, "n_drop_to_limit", lab.E1.HostDevice));
+        Assert.Equal(6, CountedDrops.Of(lab.Network.Host, "limit", from: false, lab.E1.HostDevice));
         // Somebody else's sessions are not e1's.
         Assert.Equal(16, await ArrivingAsync(lab, lab.Network.Outsider, lab.E2, 16));
 
@@ -119,7 +117,7 @@ public sealed class SessionTests
         });
         Assert.True((await lab.ApplyAsync(state)).Changes.SessionsRevalidated);
         Assert.Equal(0, await ArrivingAsync(lab, lab.E1, lab.Network.Outsider, 2)); // either direction counts
-        Assert.Equal(2, Counted(lab, "n_drop_from_limit", lab.E1.HostDevice));
+        Assert.Equal(2, CountedDrops.Of(lab.Network.Host, "limit", from: true, lab.E1.HostDevice));
 
         SessionTable.Flush(lab.Network.Host);
         Assert.Equal(3, await ArrivingAsync(lab, lab.Network.Outsider, lab.E1, 3));
@@ -196,13 +194,5 @@ public sealed class SessionTests
         }
 
         return arrived;
-    }
-
-    private static int Counted(DaemonLab lab, string set, string device)
-    {
-        string listing = lab.Network.Host.Exec("nft", "list", "set", "inet", "sg_agent", set);
-        Match found = Regex.Match(listing, $"\"{device}\" counter packets ([0-9]+)");
-        Assert.True(found.Success, listing);
-        return int.Parse(found.Groups[1].Value, CultureInfo.InvariantCulture);
     }
 }

@@ -15,7 +15,7 @@ internal sealed record Fate(string[] Arrived, string[] Dropped);
 /// Sends packets and waits until each is accounted for: seen on the receiver's wire, or counted as dropped. So a test
 /// of drops need not wait for something not to happen.
 /// </summary>
-internal sealed class Volley(TestNetwork network, DropCounters counters)
+internal sealed class Volley(TestNetwork network, CountedDrops counters)
 {
     public Task<Fate> SendAsync(NetworkEndpoint from, NetworkEndpoint to, IEnumerable<Shot> shots) => SendAsync(
         packet => from.Wire.Send(Packets.FrameOf(

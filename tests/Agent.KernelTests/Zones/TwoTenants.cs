@@ -1,7 +1,5 @@
-using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using System.Text.RegularExpressions;
 using Agent.KernelTests.Scenarios;
 using Agent.TestNet;
 using Agent.V1;
@@ -111,14 +109,6 @@ internal sealed class TwoTenants : IAsyncDisposable
             to,
             new IPEndPoint(target, 5300),
             expected ? Probe.PassWait : Probe.DropWait);
-
-    public int Dropped(string set, string device)
-    {
-        string listing = Network.Host.Exec("nft", "list", "set", "inet", "sg_agent", set);
-        Match found = Regex.Match(listing, $"\"{device}\" counter packets ([0-9]+)");
-        Assert.True(found.Success, listing);
-        return int.Parse(found.Groups[1].Value, CultureInfo.InvariantCulture);
-    }
 
     public async ValueTask DisposeAsync()
     {

@@ -51,7 +51,7 @@ public sealed class ZoneTests
         Assert.False(await inA.ServerSendsAsync());
         Assert.True(await talkB.ServerSendsAsync(Probe.PassWait) && await talkB.ClientSendsAsync(Probe.PassWait));
         Assert.True(await inB.ServerSendsAsync(Probe.PassWait) && await inB.ClientSendsAsync(Probe.PassWait));
-        Assert.Equal(0, DropCounters.At(lab.Network.Host, "tap-b2"));
+        Assert.Equal(0, CountedDrops.At(lab.Network.Host, "tap-b2"));
     }
 
     [Fact]
@@ -72,14 +72,14 @@ public sealed class ZoneTests
             $"route replace {lab["a2"].V4}/32 dev tap-b2 table {TwoTenants.TableA}",
             $"route replace {lab["a2"].V6}/128 dev tap-b2 table {TwoTenants.TableA}",
         ]);
-        int before = lab.Dropped("n_drop_to_zone", "tap-b2");
+        int before = CountedDrops.Of(lab.Network.Host, "zone", from: false, "tap-b2");
         foreach (IPAddress server in (IPAddress[])[lab["a2"].V4, lab["a2"].V6])
         {
             Assert.False(await lab.UdpArrivesAsync(lab["a1"], lab["b2"], server, expected: false));
             Assert.False(await lab.UdpArrivesAsync(lab.WorldA, lab["b2"], server, expected: false));
         }
 
-        Assert.Equal(before + 4, lab.Dropped("n_drop_to_zone", "tap-b2"));
+        Assert.Equal(before + 4, CountedDrops.Of(lab.Network.Host, "zone", from: false, "tap-b2"));
     }
 
     [Theory]
@@ -135,7 +135,7 @@ public sealed class ZoneTests
         byte[] packet = Packets.Udp(
             talk.ClientAddress.Address, world, talk.ClientAddress.Port, talk.ServerAddress.Port, Probe.Payload());
         Assert.False(await lab.Probe.PacketArrivesAsync(lab["a1"], packet, lab["b1"]));
-        Assert.Equal(1, lab.Dropped("n_drop_to_zone", "tap-b1"));
+        Assert.Equal(1, CountedDrops.Of(lab.Network.Host, "zone", from: false, "tap-b1"));
     }
 
     [Fact]
@@ -147,7 +147,7 @@ public sealed class ZoneTests
         lab.Network.Host.IpBatch(
             [$"route add {lab.WorldB.V4}/32 via 169.254.0.2 dev up-b onlink table {TwoTenants.TableA}"]);
         Assert.False(await lab.UdpArrivesAsync(lab["a1"], lab.WorldB, lab.WorldB.V4, expected: false));
-        Assert.Equal(1, lab.Dropped("n_drop_to_zone", "up-b"));
+        Assert.Equal(1, CountedDrops.Of(lab.Network.Host, "zone", from: false, "up-b"));
     }
 
     [Fact]
@@ -171,7 +171,7 @@ public sealed class ZoneTests
         AgentStatus after = await lab.StatusAsync();
         Assert.Equal(before.Single(vpc => vpc.VpcId == "vpc-b"), after.Vpcs.Single(vpc => vpc.VpcId == "vpc-b"));
         Assert.True(await stream.ServerSendsAsync(Probe.PassWait) && await stream.ClientSendsAsync(Probe.PassWait));
-        Assert.Equal(0, DropCounters.At(lab.Network.Host, "tap-b2"));
+        Assert.Equal(0, CountedDrops.At(lab.Network.Host, "tap-b2"));
     }
 
     [Fact]

@@ -73,6 +73,10 @@ public class ConfigReaderTests
         ("log.journal_socket", "\"/run/j\"", "/run/j", c => c.Log.JournalSocket, "/run/j"),
         ("tracing.otlp_endpoint", "\"http://c:4318\"", "http://c:4318", c => c.Tracing.OtlpEndpoint, "http://c:4318"),
         ("tracing.otlp_protocol", "\"grpc\"", "grpc", c => c.Tracing.OtlpProtocol, OtlpProtocol.Grpc),
+        ("verify", "\"report\"", "report", c => c.Verify, VerifyMode.Report),
+        ("verify_budget_ms", "7", "7", c => c.VerifyBudget, TimeSpan.FromMilliseconds(7)),
+        ("verify_interval_seconds", "7", "7", c => c.VerifyInterval, TimeSpan.FromSeconds(7)),
+        ("audit_interval_ms", "70", "70", c => c.AuditInterval, TimeSpan.FromMilliseconds(70)),
         ("on_change", "\"keep\"", "keep", c => c.OnChange, OnChange.Keep),
         ("protect_tables", "false", "false", c => c.ProtectTables, false),
     ];
@@ -194,6 +198,7 @@ public class ConfigReaderTests
     [InlineData("{ \"limits\": { \"members_per_basic_group\": \"many\" } }", "limits.members_per_basic_group")]
     [InlineData("{ \"limits\": { \"x\": 1 } }", "limits.x")]
     [InlineData("{ \"on_change\": \"Keep\" }", "on_change")]
+    [InlineData("{ \"audit_interval_ms\": 9 }", "audit_interval_ms")]
     [InlineData("{ \"protect_tables\": \"yes\" }", "protect_tables")]
     [InlineData("{ \"protect_tables\": null }", "protect_tables")]
     [InlineData("{ \"nonsense\": 1 }", "nonsense")]

@@ -38,7 +38,7 @@ public sealed class OnlookingTests
     [Fact]
     public void A_set_with_rates_that_decides_is_unknown()
     {
-        NftSet rates = Datapath.InterfaceSet("rates", ["tap-n"], counters: false) with { Limit = Rate };
+        NftSet rates = Datapath.InterfaceSet("rates", ["tap-n"]) with { Limit = Rate };
         NftExpr[] asks = [new NftExpr.Meta(NftMetaKey.IifName, R0), new NftExpr.Lookup("rates", R0)];
         Assert.Equal(HookVerdict.Accept, VerdictOf([.. asks, Log]));
         Assert.Equal(HookVerdict.Unknown, VerdictOf([.. asks, new NftExpr.VerdictIs(NftVerdict.Drop)]));

@@ -86,6 +86,7 @@ public class GoldenTests
         NftExpr.LookupData lookup => $"map {lookup.Sreg} {lookup.Dreg}",
         NftExpr.LookupVerdict lookup => $"verdict map {lookup.Sreg}",
         NftExpr.ObjectRef reference => $"object of type {reference.Type}",
+        NftExpr.ObjectMap map => $"object map {map.Sreg}",
         _ => expr.ToString(),
     };
 

@@ -12,7 +12,7 @@ namespace Agent.Tests.Proof;
 /// <summary>A fault in a ruleset is refuted by a packet that shows it; what is proved makes no difference.</summary>
 public sealed class MutationTests
 {
-    private readonly record struct Tally(int Refuted, int Harmless, int Unknown);
+    internal readonly record struct Tally(int Refuted, int Harmless, int Unknown);
 
     [Theory]
     [InlineData(1, 24, 5)]
@@ -57,7 +57,7 @@ public sealed class MutationTests
         Assert.True(tally.Refuted > faults / 2 && tally.Unknown < faults / 6, $"{tally}");
     }
 
-    private static Tally Seed(CompileRequest request, Random random, int faults)
+    internal static Tally Seed(CompileRequest request, Random random, int faults)
     {
         CompiledRuleset compiled = RulesetCompiler.Compile(request);
         ProofFacts facts = Verifier.FactsOf(compiled);

@@ -14,7 +14,7 @@ internal static class ErringCompiler
         CompiledRuleset right = RulesetCompiler.Compile(request);
         var wrong = new Ruleset(right.Ruleset.Tables
             .Select(table => table.Family == NftFamily.Inet ? fault(request, table) : table).ToValueArray());
-        return new CompiledRuleset(right.Request, wrong, right.Profiles, right.Classes, right.Guards)
+        return new CompiledRuleset(right.Request, wrong, right.Profiles, right.Classes, right.Guards, right.Drops)
         {
             Failed = right.Failed,
             Closed = right.Closed,

@@ -6,25 +6,25 @@ using Agent.TestNet;
 namespace Agent.KernelTests.Sessions;
 
 /// <summary>What the agent's own counters say was dropped, per vNIC, side and reason.</summary>
-internal sealed class DropCounters(NetNamespace host) : IDisposable
+internal sealed class CountedDrops(NetNamespace host) : IDisposable
 {
     private const string Table = "sg_agent";
-    private const string SetPrefix = "n_drop_";
+    private const string DropPrefix = "n_";
     private const string SpoofPrefix = "spoof_";
 
     private readonly NftConnection kernel = host.Run(() => new NftConnection());
 
-    /// <summary>By device and reason: "tap-e1 to_invalid", "tap-e1 spoof_redirect". Those that are 0 are left
+    /// <summary>By device, side and reason: "tap-e1 to_invalid", "tap-e1 spoof_redirect". Those that are 0 are left
     /// out.</summary>
     public SortedDictionary<string, int> Read()
     {
         SortedDictionary<string, int> counts = new(StringComparer.Ordinal);
-        foreach ((string name, IReadOnlyList<ElementReading> set) in kernel.ReadCounters(NftFamily.Inet, Table).Sets
-            .Where(set => set.Key.StartsWith(SetPrefix, StringComparison.Ordinal)))
+        foreach ((string name, PacketCount count) in kernel.ReadCounters(NftFamily.Inet, Table).Objects)
         {
-            foreach (ElementReading element in set)
+            if (name.StartsWith(DropPrefix, StringComparison.Ordinal))
             {
-                Add($"{NftElements.GetName(element.Key.Items.AsSpan())} {name[SetPrefix.Length..]}", element.Count);
+                string[] parts = name.Split('_', 4);
+                Add($"{parts[3]} {(parts[2] == "out" ? "from" : "to")}_{parts[1]}", count);
             }
         }
 
@@ -55,6 +55,18 @@ internal sealed class DropCounters(NetNamespace host) : IDisposable
     /// retransmissions, which also grows when a machine is slow, this counts losses alone.
     /// </summary>
     internal static int At(NetNamespace host, string device) =>
-        Regex.Matches(host.Exec("nft", "list", "ruleset"), $"\"{Regex.Escape(device)}\" counter packets ([0-9]+)")
+        Regex.Matches(
+            host.Exec("nft", "list", "counters"),
+            $"counter n_[a-z]+_(?:in|out)_{Regex.Escape(device)} {{\\s+packets ([0-9]+)")
             .Sum(found => int.Parse(found.Groups[1].Value, CultureInfo.InvariantCulture));
+
+    /// <summary>Packets dropped for one reason.</summary>
+    internal static int Of(NetNamespace host, string reason, bool from, string device)
+    {
+        string listing = host.Exec(
+            "nft", "list", "counter", "inet", Table, $"{DropPrefix}{reason}_{(from ? "out" : "in")}_{device}");
+        Match found = Regex.Match(listing, "packets ([0-9]+)");
+        Assert.True(found.Success, listing);
+        return int.Parse(found.Groups[1].Value, CultureInfo.InvariantCulture);
+    }
 }
