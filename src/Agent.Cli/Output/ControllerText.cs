@@ -6,7 +6,7 @@ namespace Agent.Cli.Output;
 /// <summary>Who may change what is enforced, and whether anybody is there to do it.</summary>
 internal static class ControllerText
 {
-    /// <returns>"ctl-a, term 17, connected since 2026-11-24 16:10:00 UTC"; empty: an agent that does not tell.</returns>
+    /// <returns>"ctl-a, term 17, connected since 2026-11-24 16:10:00 UTC"; empty: the agent does not tell.</returns>
     public static string Of(ControllerStatus? status)
     {
         if (status is null)

@@ -32,6 +32,7 @@ internal sealed class ControllerStream : IAsyncStreamReader<SyncRequest>, IServe
     private Task beating = Task.CompletedTask;
     private Task telling = Task.CompletedTask;
     private long heardAt;
+    private int isTold; // 1: that its term is over
     private StreamEnd end = StreamEnd.Refused;
 
     public ControllerStream(
@@ -84,18 +85,19 @@ internal sealed class ControllerStream : IAsyncStreamReader<SyncRequest>, IServe
         if (answer is LeaseAnswer.Granted granted)
         {
             Claim = granted.Claim;
-            openedTerm = Claim.Term;
+            (openedTerm, isTold) = (Claim.Term, 0);
+            Replaced(controllers.Keeper.Lease); // between the two, somebody else may have come
         }
 
         beating = heartbeat > TimeSpan.Zero && beating.IsCompleted ? BeatAsync() : beating;
-        controllers.Spoke();
+        controllers.Look();
         return (answer as LeaseAnswer.Refused)?.Fault is { } fault ? fault with { Path = $"hello.{fault.Path}" } : null;
     }
 
     /// <summary>A newer term is there: says so to its client, once, if that had an older one.</summary>
     public void Replaced(Lease newer)
     {
-        if (Claim.Term > 0 && Claim.Term < newer.Term && telling.IsCompleted && openedTerm == Claim.Term)
+        if (openedTerm > 0 && openedTerm < newer.Term && Interlocked.Exchange(ref isTold, 1) == 0)
         {
             telling = WriteOrEndAsync(
                 new SyncResponse { LeaseLost = new LeaseLost { Term = newer.Term, Controller = newer.Holder } });
@@ -163,7 +165,7 @@ internal sealed class ControllerStream : IAsyncStreamReader<SyncRequest>, IServe
         }
         else if (isFirst)
         {
-            controllers.Spoke();
+            controllers.Look();
         }
     }
 

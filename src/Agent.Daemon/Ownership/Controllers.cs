@@ -93,9 +93,6 @@ internal sealed class Controllers
         return seen;
     }
 
-    /// <summary>A stream says for the first time who it is, or says it anew.</summary>
-    public void Spoke() => Look();
-
     public void Left(ControllerStream stream, StreamEnd end)
     {
         metrics.Ended(end);

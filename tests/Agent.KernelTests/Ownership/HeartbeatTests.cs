@@ -1,6 +1,4 @@
-using System.Diagnostics;
 using Agent.KernelTests.Daemon;
-using Agent.TestNet;
 using Agent.V1;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
@@ -10,7 +8,7 @@ namespace Agent.KernelTests.Ownership;
 /// <summary>Each side shows the other that it is alive, and finds out when it is not.</summary>
 public sealed class HeartbeatTests
 {
-    private static readonly Duration Often = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(200));
+    private static readonly Duration Often = Duration.FromTimeSpan(TimeSpan.FromSeconds(1));
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -59,7 +57,7 @@ public sealed class HeartbeatTests
             }
         });
         Assert.Equal(StatusCode.DeadlineExceeded, ended.StatusCode);
-        Assert.Contains("0.6 s", ended.Status.Detail, StringComparison.Ordinal);
+        Assert.Contains("for 3 s", ended.Status.Detail, StringComparison.Ordinal);
         await DaemonLab.UntilAsync("an account of it", async () =>
             await lab.MetricAsync("sg_agent_controller_streams_ended_total{how=\"silent\"}") == 1);
         Assert.Equal(0, await lab.MetricAsync("sg_agent_controller_connected"));
@@ -68,7 +66,7 @@ public sealed class HeartbeatTests
         status = (await lab.StatusAsync()).Controller;
         Assert.NotNull(status.FailStaticSince);
         Assert.NotNull(status.LeaseExpires);
-        Assert.Contains("the stream of controller ctl-a (uid 0) is ended: no heartbeat for 0.6 s", lab.Daemon.Log,
+        Assert.Contains("the stream of controller ctl-a (uid 0) is ended: no heartbeat for 3 s", lab.Daemon.Log,
             StringComparison.Ordinal);
         Assert.Contains("no controller is connected any more", lab.Daemon.Log, StringComparison.Ordinal);
     }

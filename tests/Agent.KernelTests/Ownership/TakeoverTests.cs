@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using Agent.KernelTests.Daemon;
 using Agent.TestNet;
 using Agent.V1;
