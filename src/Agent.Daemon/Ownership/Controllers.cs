@@ -73,12 +73,12 @@ internal sealed class Controllers
             }
 
             long now = clock.GetTimestamp();
-            changed = writer is null != absentSince is not null;
+            changed = (writer is null) != (absentSince is not null);
             absentSince = writer is null ? absentSince ?? now : null;
             Lease lease = Keeper.Lease;
             seen = new Presence(lease, lease.IsHeld(Keeper.Now), Keeper.Left(lease))
             {
-                Name = lease.Term > 0 ? lease.Holder : writer?.Claim.Controller ?? "",
+                Name = writer?.Claim.Controller ?? "",
                 ConnectedFor = writer is null ? null : clock.GetElapsedTime(writer.OpenedAt, now),
                 HeardBefore = heardAt > 0 ? clock.GetElapsedTime(heardAt, now) : null,
                 AbsentFor = absentSince is long since ? clock.GetElapsedTime(since, now) : TimeSpan.Zero,

@@ -6,7 +6,7 @@ namespace Agent.Daemon.Ownership;
 /// <param name="LeaseFor">How much longer it is held if its holder goes away now.</param>
 internal sealed record Presence(Lease Lease, bool IsHeld, TimeSpan LeaseFor)
 {
-    /// <summary>Of the lease's holder; without one, of whoever is connected; empty: nobody ever was.</summary>
+    /// <summary>Of whoever is connected and may write; empty: nobody, or somebody without a name.</summary>
     public string Name { get; init; } = "";
 
     /// <summary>Age of the stream that may write; null: there is none.</summary>

@@ -55,6 +55,7 @@ internal sealed class StatusReporter(
         {
             Name = seen.Name,
             Term = seen.Lease.Term,
+            LeaseHolder = seen.Lease.Holder,
             LeaseHeld = seen.IsHeld,
             LeaseExpires = seen.IsHeld && seen.Lease.Streams == 0 && seen.Lease.Damage is null
                 ? (now + seen.LeaseFor).ToTimestamp() : null,

@@ -44,7 +44,8 @@ public sealed class HeartbeatTests
         await using SyncClient client = SyncClient.Open(lab);
         await HelloAsync(client, Often);
         ControllerStatus status = (await lab.StatusAsync()).Controller;
-        Assert.Equal(("ctl-a", 5ul, true), (status.Name, status.Term, status.LeaseHeld));
+        Assert.Equal(
+            ("ctl-a", "ctl-a", 5ul, true), (status.Name, status.LeaseHolder, status.Term, status.LeaseHeld));
         Assert.NotNull(status.ConnectedSince);
         Assert.NotNull(status.LastHeard);
         Assert.Null(status.LeaseExpires);
@@ -106,10 +107,13 @@ public sealed class HeartbeatTests
         await plain.HelloAsync();
         Assert.Equal("test", (await lab.StatusAsync()).Controller.Name);
         Assert.Equal(1, await lab.MetricAsync("sg_agent_controller_connected"));
-        SyncClient leader = SyncClient.Open(lab);
-        await HelloAsync(leader, heartbeat: null);
+        using AsyncDuplexStreamingCall<SyncRequest, SyncResponse> leader = lab.Client.Sync(cancellationToken: Cancel);
+        await leader.RequestStream.WriteAsync(
+            new SyncRequest { Hello = new SyncHello { Controller = "ctl-a", Term = 5 } }, Cancel);
+        Assert.True(await leader.ResponseStream.MoveNext(Cancel));
         Assert.Equal("ctl-a", (await lab.StatusAsync()).Controller.Name);
-        await leader.DisposeAsync();
+        await leader.RequestStream.CompleteAsync();
+        Assert.False(await leader.ResponseStream.MoveNext(Cancel));
         await DaemonLab.UntilAsync("nobody", async () =>
             await lab.MetricAsync("sg_agent_controller_connected") == 0); // the lease keeps the other one out
         await DaemonLab.UntilAsync("an account of it", async () =>
