@@ -43,8 +43,8 @@ internal sealed class AgentConnection : IDisposable
     public Task<ApplyResponse> CommitStagedAsync(CommitStagedRequest request, CancellationToken cancel) =>
         AskAsync(client.CommitStagedAsync(request, cancellationToken: cancel), cancel);
 
-    public Task<DiscardStagedResponse> DiscardStagedAsync(CancellationToken cancel) =>
-        AskAsync(client.DiscardStagedAsync(new DiscardStagedRequest(), cancellationToken: cancel), cancel);
+    public Task<DiscardStagedResponse> DiscardStagedAsync(DiscardStagedRequest request, CancellationToken cancel) =>
+        AskAsync(client.DiscardStagedAsync(request, cancellationToken: cancel), cancel);
 
     public Task<Snapshot> GetStateAsync(CancellationToken cancel) => AskAsync(
         client.GetStateAsync(new GetStateRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);

@@ -6,6 +6,7 @@ using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Logging;
+using Agent.Daemon.Ownership;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
@@ -44,13 +45,13 @@ internal static class AgentHost
         using var verifier = new Verifier(TimeProvider.System);
         using var counts = new KernelCounts(config.Compiler);
         AgentState Current() => reconciler?.State ?? AgentState.Initial;
-        var ledger = new LedgerFile(config.StateDirectory);
-        var book = new CounterBook(counts.Read, Current, ledger, TimeProvider.System, log);
+        CounterBook book = BookOf(counts, Current, config, log);
         AgentMetrics metrics = MetricsOf(version, features.KernelRelease, book, Current, events);
         Enforcer enforcer = EnforcerOf(
             new CountingFirewall(firewall, book), features, config, verifier, log, metrics.Proved,
             compiler ?? RulesetCompiler.Compile);
-        reconciler = new Reconciler(enforcer, stateFile, config, TimeProvider.System, log, metrics);
+        var controllers = Controllers.Of(config, metrics.Registry, log);
+        reconciler = ReconcilerOf(enforcer, stateFile, config, log, metrics, controllers);
 
         // Before the first rule reports.
         using var drops = new DropReporting(config, enforcer.Kernel, metrics.Registry, TimeProvider.System, events);
@@ -70,7 +71,7 @@ internal static class AgentHost
         using WebApplication app = Serve(
             builder, config, reconciler, sessions, lister, new ProofDesk(reconciler, verifier), staged,
             new RuleDesk(book), new DropDesk(drops.Hub), TopOf(sessions, book, config, metrics),
-            new LogDesk(events.Level), metrics, listeners, version, features, stopping.Token);
+            new LogDesk(events.Level), controllers, metrics, listeners, version, features, stopping.Token);
         app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
         await app.StartAsync().ConfigureAwait(false);
         listeners.Open();
@@ -118,6 +119,23 @@ internal static class AgentHost
             VerifyBudget = config.VerifyBudget,
             OnProved = onProved,
         };
+
+    private static CounterBook BookOf(
+        KernelCounts counts, Func<AgentState> current, DaemonConfig config, ILogger log) =>
+        new(counts.Read, current, new LedgerFile(config.StateDirectory), TimeProvider.System, log);
+
+    private static Reconciler ReconcilerOf(
+        Enforcer enforcer, StateFile file, DaemonConfig config, ILogger log, AgentMetrics metrics,
+        Controllers controllers)
+    {
+        var loop = new Reconciler(enforcer, file, config, TimeProvider.System, log, metrics)
+        {
+            Keeper = controllers.Keeper,
+        };
+        loop.Alarm(controllers.Keeper.Alarms);
+        controllers.OnChanged = () => loop.Requests.TryWrite(new AgentRequest.StatusChanged());
+        return loop;
+    }
 
     private static AgentMetrics MetricsOf(
         string version, string kernel, CounterBook book, Func<AgentState> current, EventLog events)
@@ -195,8 +213,8 @@ internal static class AgentHost
     private static WebApplication Serve(
         WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
         SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops, TopDesk top,
-        LogDesk logs, AgentMetrics metrics, Listeners listeners, string version, NftFeatures features,
-        CancellationToken stopping)
+        LogDesk logs, Controllers controllers, AgentMetrics metrics, Listeners listeners, string version,
+        NftFeatures features, CancellationToken stopping)
     {
         builder.WebHost.ConfigureKestrel(listeners.Listen);
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = config.Grpc.MaxMessageBytes);
@@ -220,7 +238,7 @@ internal static class AgentHost
             reconciler,
             new StatusReporter(
                 version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler,
-                sessions),
+                sessions, controllers, TimeProvider.System),
             lister,
             proofs,
             staged,
@@ -228,6 +246,7 @@ internal static class AgentHost
             drops,
             top,
             logs,
+            controllers,
             config,
             TimeProvider.System,
             listeners.Refusals,

@@ -149,4 +149,27 @@ internal static partial class Log
     [LoggerMessage(432, LogLevel.Warning,
         "{Listener} goes on with the certificate that it has: what is in its files cannot be used: {Reason}")]
     public static partial void CertificateUnusable(this ILogger log, string listener, string reason);
+
+    [LoggerMessage(435, LogLevel.Information,
+        "controller {Controller} holds the lease now, with term {Term}; before: {FormerController}, term {FormerTerm}")]
+    public static partial void LeaseTaken(
+        this ILogger log, string controller, ulong term, string formerController, ulong formerTerm);
+
+    [LoggerMessage(436, LogLevel.Warning,
+        "{Caller} changes the policy although controller {Controller} holds the lease, with term {Term}")]
+    public static partial void LeaseOverridden(this ILogger log, string caller, string controller, ulong term);
+
+    [LoggerMessage(437, LogLevel.Error,
+        "no controller is taken, because an older one could not be told from a newer one: {Reason}")]
+    public static partial void LeaseUnknown(this ILogger log, string reason);
+
+    [LoggerMessage(438, LogLevel.Information, "controller {Controller} ({Caller}) is connected, with term {Term}")]
+    public static partial void ControllerConnected(this ILogger log, string controller, string caller, ulong term);
+
+    [LoggerMessage(439, LogLevel.Warning, "no controller is connected any more; what is in force stays in force")]
+    public static partial void NoController(this ILogger log);
+
+    [LoggerMessage(440, LogLevel.Warning,
+        "the stream of controller {Controller} ({Caller}) is ended: no heartbeat for {Seconds} s")]
+    public static partial void ControllerSilent(this ILogger log, string controller, string caller, double seconds);
 }

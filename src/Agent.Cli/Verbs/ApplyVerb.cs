@@ -19,6 +19,8 @@ internal sealed class ApplyVerb : Verb
 
     private readonly Option<bool> nextRevision = NextRevisionOption();
 
+    private readonly Option<bool> overrideLease = OverrideOption();
+
     public ApplyVerb(GlobalOptions options) : base(options, "apply",
         "Replace the agent's desired state by a policy file. A file without a revision gets the next one.")
     {
@@ -26,6 +28,7 @@ internal sealed class ApplyVerb : Verb
         Options.Add(dryRun);
         Options.Add(nextRevision);
         Options.Add(limit);
+        Options.Add(overrideLease);
     }
 
     public override IReadOnlyList<string> Examples =>
@@ -47,6 +50,7 @@ internal sealed class ApplyVerb : Verb
                 DryRun = dry,
                 NextRevision = policy.Message.Revision == 0 || call.Parsed.GetValue(nextRevision),
                 DifferenceLimit = call.Parsed.GetRequiredValue(limit),
+                Writer = WriterOf(call, overrideLease),
             },
             call.Cancel).ConfigureAwait(false);
         if (call.Json)

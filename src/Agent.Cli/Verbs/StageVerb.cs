@@ -13,12 +13,15 @@ internal sealed class StageVerb : Verb
 
     private readonly Option<bool> nextRevision = NextRevisionOption();
 
+    private readonly Option<bool> overrideLease = OverrideOption();
+
     public StageVerb(GlobalOptions options) : base(options, "stage",
         "Look at a policy file on the live traffic before it is enforced: the kernel counts what it would do.")
     {
         Arguments.Add(file);
         Options.Add(nextRevision);
         Options.Add(limit);
+        Options.Add(overrideLease);
     }
 
     public override IReadOnlyList<string> Examples =>
@@ -38,6 +41,7 @@ internal sealed class StageVerb : Verb
                 Snapshot = policy.Message,
                 NextRevision = policy.Message.Revision == 0 || call.Parsed.GetValue(nextRevision),
                 Limit = call.Parsed.GetRequiredValue(limit),
+                Writer = WriterOf(call, overrideLease),
             },
             call.Cancel).ConfigureAwait(false);
         if (call.Json)

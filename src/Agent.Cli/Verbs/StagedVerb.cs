@@ -12,6 +12,8 @@ internal sealed class StagedVerb : Verb
     private readonly Option<bool> discard = new("--discard") { Description = "Forget what is staged" };
     private readonly Option<uint> limit = DiffVerb.LimitOption();
 
+    private readonly Option<bool> overrideLease = OverrideOption();
+
     private readonly Option<ulong> revision = new("--revision")
     {
         Description = "With --commit: this revision or nothing",
@@ -21,7 +23,7 @@ internal sealed class StagedVerb : Verb
     public StagedVerb(GlobalOptions options) : base(options, "staged",
         "Show what the staged policy would have done on the live traffic so far, and what it would change.")
     {
-        foreach (Option option in (Option[])[commit, discard, revision, limit])
+        foreach (Option option in (Option[])[commit, discard, revision, limit, overrideLease])
         {
             Options.Add(option);
         }
@@ -75,7 +77,12 @@ internal sealed class StagedVerb : Verb
     private async Task<int> CommitAsync(Call call, AgentConnection agent)
     {
         ApplyResponse answer = await agent.CommitStagedAsync(
-            new CommitStagedRequest { Revision = call.Parsed.GetValue(revision) }, call.Cancel).ConfigureAwait(false);
+            new CommitStagedRequest
+            {
+                Revision = call.Parsed.GetValue(revision),
+                Writer = WriterOf(call, overrideLease),
+            },
+            call.Cancel).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(answer));
@@ -92,9 +99,10 @@ internal sealed class StagedVerb : Verb
         return answer.Accepted is { FailedVnics.Count: 0 } ? ExitCode.Done : ExitCode.Failed;
     }
 
-    private static async Task<int> DiscardAsync(Call call, AgentConnection agent)
+    private async Task<int> DiscardAsync(Call call, AgentConnection agent)
     {
-        DiscardStagedResponse answer = await agent.DiscardStagedAsync(call.Cancel).ConfigureAwait(false);
+        DiscardStagedResponse answer = await agent.DiscardStagedAsync(
+            new DiscardStagedRequest { Writer = WriterOf(call, overrideLease) }, call.Cancel).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(answer));

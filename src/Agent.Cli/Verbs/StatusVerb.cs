@@ -39,6 +39,7 @@ internal sealed class StatusVerb(GlobalOptions options)
                 + Count.Of(status.Vnics.Count(vnic => vnic.VnicId.Length > 0), "vNIC")),
             ("vnics", string.Join(", ", status.Vnics.GroupBy(vnic => vnic.State).OrderBy(group => group.Key)
                 .Select(group => $"{group.Count()} {VnicText.Word(group.Key)}"))),
+            ("controller", ControllerText.Of(status.Controller)),
             ("staged", status.StagedRevision == 0 ? "" : string.Create(
                 CultureInfo.InvariantCulture, $"revision {status.StagedRevision}: sgctl staged")),
             ("generation", status.RulesetGeneration.ToString(CultureInfo.InvariantCulture)),

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Agent.Cli.Input;
 using Agent.Cli.Output;
+using Agent.V1;
 
 namespace Agent.Cli.Verbs;
 
@@ -31,6 +32,15 @@ internal abstract class Verb : Command
     {
         Description = "Take the agent's next revision, whatever the file says",
     };
+
+    protected static Option<bool> OverrideOption() => new("--override-lease")
+    {
+        Description = "Write although a controller holds the lease; its next snapshot takes this back",
+    };
+
+    /// <summary>What a person claims: nothing, or to be above the lease.</summary>
+    protected static Writer? WriterOf(Call call, Option<bool> over) =>
+        call.Parsed.GetValue(over) ? new Writer { OverrideLease = true } : null;
 
     private async Task<int> GuardAsync(ParseResult parsed, CancellationToken cancel)
     {

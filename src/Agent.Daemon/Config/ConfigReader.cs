@@ -233,6 +233,7 @@ internal static class ConfigReader
             CallsBurst = section.Number("calls_burst", defaults.CallsBurst),
             HandshakeTimeout = Seconds("handshake_timeout_seconds", defaults.HandshakeTimeout),
             KeepAlive = Seconds("keepalive_seconds", defaults.KeepAlive),
+            LeaseLife = Seconds("lease_seconds", defaults.LeaseLife),
         };
         if (config.Socket.Length == 0 && config.Listen.Length == 0)
         {

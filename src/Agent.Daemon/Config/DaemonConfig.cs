@@ -170,7 +170,10 @@ internal sealed record GrpcConfig
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>A connection silent for so long is pinged, and ends if it is silent for as long again.</summary>
-    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(10);
+    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a controller that is gone keeps those out that have no term.</summary>
+    public TimeSpan LeaseLife { get; init; } = TimeSpan.FromSeconds(30);
 }
 
 /// <summary>PEM files, and the names of clients.</summary>

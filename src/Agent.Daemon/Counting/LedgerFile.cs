@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using Agent.Daemon.State;
 using Agent.Nftables;
 using Agent.Policy;
 
@@ -66,22 +67,7 @@ internal sealed class LedgerFile(string directory)
         }
 
         whole.Write(SHA256.HashData(whole.GetBuffer().AsSpan(0, (int)whole.Length)));
-        string temporary = path + ".new";
-        try
-        {
-            using var stream = new FileStream(
-                temporary, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
-            stream.Write(whole.GetBuffer().AsSpan(0, (int)whole.Length));
-            stream.Flush(flushToDisk: true);
-        }
-        catch (IOException)
-        {
-            File.Delete(temporary); // what a full disk leaves of it would keep the disk full
-            throw;
-        }
-
-        File.Move(temporary, path, overwrite: true);
-        Netlink.HostFile.SyncDirectory(directory);
+        WholeFile.Replace(path, whole.GetBuffer().AsSpan(0, (int)whole.Length));
         ledger.Saved();
     }
 

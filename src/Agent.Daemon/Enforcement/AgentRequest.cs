@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
 using Agent.Contract;
+using Agent.Daemon.Ownership;
 using Agent.Daemon.Tracing;
 using Agent.Evaluator.Proof;
 using Agent.Nftables;
@@ -21,6 +22,9 @@ internal abstract record AgentRequest
     {
         /// <summary>The caller's trace.</summary>
         public TraceOrigin Origin { get; init; }
+
+        /// <summary>By what right it comes.</summary>
+        public Claim Claim { get; init; } = Claim.None;
 
         /// <summary>Its name in our own.</summary>
         public abstract string Kind { get; }
@@ -56,8 +60,15 @@ internal abstract record AgentRequest
         public override string Kind => "commit_staged";
     }
 
-    /// <summary>Answered with what was staged, if anything was.</summary>
-    public sealed record DiscardStaged(TaskCompletionSource<StagedPolicy?> Answer) : AgentRequest;
+    /// <summary>Answered with what was staged, if anything was, or with why it stays.</summary>
+    public sealed record DiscardStaged(Claim Claim, TaskCompletionSource<(StagedPolicy?, PolicyFault?)> Answer)
+        : AgentRequest;
+
+    /// <summary>Answered when everything that was asked before is done.</summary>
+    public sealed record Settle(TaskCompletionSource<AgentState> Answer) : AgentRequest;
+
+    /// <summary>Something that status tells of has changed beside the loop.</summary>
+    public sealed record StatusChanged : AgentRequest;
 
     /// <summary>Read everything back now.</summary>
     public sealed record Verify(TaskCompletionSource<ReadBack> Answer) : AgentRequest;

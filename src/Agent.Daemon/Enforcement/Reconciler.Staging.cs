@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
+using Agent.Daemon.Ownership;
 using Agent.Policy;
 using Agent.V1;
 
@@ -15,13 +16,18 @@ internal sealed partial class Reconciler
         Snapshot Snapshot, PolicySnapshot Policy, byte[] Hash, TimeSpan Took, ImmutableArray<string> Warnings);
 
     /// <summary>Forgets what is staged.</summary>
-    /// <returns>What was staged; null if nothing was.</returns>
-    public async Task<StagedPolicy?> DiscardStagedAsync(CancellationToken cancel)
+    /// <returns>What was staged; null if nothing was. Or why it stays.</returns>
+    public async Task<(StagedPolicy? Gone, PolicyFault? Objection)> DiscardStagedAsync(
+        Claim claim, CancellationToken cancel)
     {
-        var answer = new TaskCompletionSource<StagedPolicy?>(TaskCreationOptions.RunContinuationsAsynchronously);
-        await requests.Writer.WriteAsync(new AgentRequest.DiscardStaged(answer), cancel).ConfigureAwait(false);
+        var answer = new TaskCompletionSource<(StagedPolicy?, PolicyFault?)>(
+            TaskCreationOptions.RunContinuationsAsynchronously);
+        await requests.Writer.WriteAsync(new AgentRequest.DiscardStaged(claim, answer), cancel).ConfigureAwait(false);
         return await answer.Task.WaitAsync(cancel).ConfigureAwait(false);
     }
+
+    private (StagedPolicy? Gone, PolicyFault? Objection) Discard(AgentRequest.DiscardStaged ask) =>
+        Keeper?.Admit(ask.Claim) is LeaseAnswer.Refused refused ? (null, refused.Fault) : (Unstage(), null);
 
     private ApplyOutcome Stage(AgentRequest.Stage step)
     {

@@ -156,8 +156,10 @@ internal sealed partial class Reconciler(
         {
             switch (request)
             {
-                case AgentRequest.Apply step: step.Answer.SetResult(Answer(step)); break;
-                case AgentRequest.DiscardStaged ask: ask.Answer.SetResult(Unstage()); break;
+                case AgentRequest.Apply step: step.Answer.SetResult(AnswerOwner(step)); break;
+                case AgentRequest.DiscardStaged ask: ask.Answer.SetResult(Discard(ask)); break;
+                case AgentRequest.Settle ask: ask.Answer.SetResult(State); break;
+                case AgentRequest.StatusChanged: Publish(State); break;
                 case AgentRequest.Verify ask: ask.Answer.SetResult(Verify()); break;
                 case AgentRequest.Proved late: Take(late.Result); break;
                 case AgentRequest.DriftExplained late: Take(late.Drift); break;

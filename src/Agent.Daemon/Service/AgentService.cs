@@ -3,6 +3,7 @@ using Agent.Contract;
 using Agent.Daemon.Access;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Ownership;
 using Agent.Daemon.Tracing;
 using Agent.Evaluator;
 using Agent.Evaluator.Explaining;
@@ -17,8 +18,8 @@ namespace Agent.Daemon.Service;
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, DaemonConfig config, TimeProvider clock,
-    Refusals refusals, CancellationToken stopping)
+    RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, Controllers controllers, DaemonConfig config,
+    TimeProvider clock, Refusals refusals, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     private readonly SnapshotBudget snapshots = new(config.Grpc.MaxSnapshotBytes);
@@ -38,6 +39,7 @@ internal sealed class AgentService(
                     new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer)
                     {
                         Origin = OriginOf(context),
+                        Claim = Claims.Of(request.Writer, context),
                     },
                 cancel).ConfigureAwait(false);
             response = Answers.Of(outcome);
@@ -66,6 +68,7 @@ internal sealed class AgentService(
                 answer => new AgentRequest.Stage(request.Snapshot, request.NextRevision, answer)
                 {
                     Origin = OriginOf(context),
+                    Claim = Claims.Of(request.Writer, context),
                 },
                 cancel).ConfigureAwait(false);
             response = outcome is ApplyOutcome.Refused refused
@@ -91,8 +94,12 @@ internal sealed class AgentService(
     {
         ApplyResponse? response = null;
         await ServeAsync(context, async cancel => response = Answers.Of(await reconciler.ApplyAsync(
-            answer => new AgentRequest.CommitStaged(request.Revision, answer) { Origin = OriginOf(context) }, cancel)
-            .ConfigureAwait(false)))
+            answer => new AgentRequest.CommitStaged(request.Revision, answer)
+            {
+                Origin = OriginOf(context),
+                Claim = Claims.Of(request.Writer, context),
+            },
+            cancel).ConfigureAwait(false)))
             .ConfigureAwait(false);
         return response!;
     }
@@ -101,8 +108,14 @@ internal sealed class AgentService(
         DiscardStagedRequest request, ServerCallContext context)
     {
         StagedPolicy? gone = null;
-        await ServeAsync(context, async cancel =>
-            gone = await reconciler.DiscardStagedAsync(cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        PolicyFault? objection = null;
+        await ServeAsync(context, async cancel => (gone, objection) = await reconciler.DiscardStagedAsync(
+            Claims.Of(request.Writer, context), cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        if (objection is not null)
+        {
+            throw new RpcException(new Status(StatusCode.FailedPrecondition, $"{objection}"));
+        }
+
         return new DiscardStagedResponse { Revision = gone?.Policy.Revision ?? 0 };
     }
 
@@ -110,14 +123,16 @@ internal sealed class AgentService(
         IAsyncStreamReader<SyncRequest> requestStream, IServerStreamWriter<SyncResponse> responseStream,
         ServerCallContext context) => ServeAsync(context, async cancel =>
     {
+        await using ControllerStream controller = controllers.Open(
+            requestStream, responseStream, Claims.CallerOf(context), context.CancellationToken);
         using var assembler = new SnapshotAssembler(config.Limits, snapshots);
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         TraceOrigin stream = OriginOf(context, isStream: true);
         try
         {
-            while (await requestStream.MoveNext(patience.Token).ConfigureAwait(false))
+            while (await controller.MoveNext(patience.Token).ConfigureAwait(false))
             {
-                SyncRequest request = requestStream.Current;
+                SyncRequest request = controller.Current;
                 if (request.MessageCase == SyncRequest.MessageOneofCase.SnapshotEnd)
                 {
                     patience.CancelAfter(Timeout.InfiniteTimeSpan); // to enforce it may take as long as it takes
@@ -125,7 +140,8 @@ internal sealed class AgentService(
 
                 TraceOrigin origin = request.Traceparent.Length > 0
                     ? TraceOrigin.Of(request.Traceparent, request.Tracestate) : stream;
-                SyncResponse? response = await AnswerAsync(request, origin, assembler, cancel).ConfigureAwait(false);
+                SyncResponse? response = await AnswerAsync(request, origin, controller, assembler, cancel)
+                    .ConfigureAwait(false);
                 if (request.MessageCase == SyncRequest.MessageOneofCase.SnapshotBegin || !assembler.IsOpen)
                 {
                     patience.CancelAfter(assembler.IsOpen ? config.Grpc.SnapshotTimeout : Timeout.InfiniteTimeSpan);
@@ -133,7 +149,7 @@ internal sealed class AgentService(
 
                 if (response is not null)
                 {
-                    await responseStream.WriteAsync(response, cancel).ConfigureAwait(false);
+                    await controller.WriteAsync(response, cancel).ConfigureAwait(false);
                 }
             }
         }
@@ -244,20 +260,14 @@ internal sealed class AgentService(
     }
 
     private async Task<SyncResponse?> AnswerAsync(
-        SyncRequest request, TraceOrigin origin, SnapshotAssembler assembler, CancellationToken cancel)
+        SyncRequest request, TraceOrigin origin, ControllerStream controller, SnapshotAssembler assembler,
+        CancellationToken cancel)
     {
         switch (request.MessageCase)
         {
             case SyncRequest.MessageOneofCase.Hello:
-                AgentState state = reconciler.State;
-                return new SyncResponse
-                {
-                    Held = new Held
-                    {
-                        Revision = state.Desired.Revision,
-                        StateHash = ByteString.CopyFrom(state.DesiredHash),
-                    },
-                };
+                return controller.Hello(request.Hello, () => reconciler.State) is { } objection
+                    ? Refusal([objection]) : await HeldAsync(controller.Claim.Term, cancel).ConfigureAwait(false);
             case SyncRequest.MessageOneofCase.SnapshotBegin:
                 return Refusal(assembler.Begin(request.SnapshotBegin));
             case SyncRequest.MessageOneofCase.SnapshotChunk:
@@ -271,14 +281,34 @@ internal sealed class AgentService(
                     {
                         Read = (read, took),
                         Origin = origin,
+                        Claim = controller.Claim,
                     }, cancel).ConfigureAwait(false);
             case SyncRequest.MessageOneofCase.Delta:
                 return await ApplyAsync(
-                    answer => new AgentRequest.ApplyDelta(request.Delta, answer) { Origin = origin }, cancel)
-                    .ConfigureAwait(false);
+                    answer => new AgentRequest.ApplyDelta(request.Delta, answer)
+                    {
+                        Origin = origin,
+                        Claim = controller.Claim,
+                    },
+                    cancel).ConfigureAwait(false);
             default:
                 throw new RpcException(new Status(StatusCode.InvalidArgument, "empty message: set one of its fields"));
         }
+    }
+
+    // Whoever takes over is told what is held when nothing of its predecessor can come any more.
+    private async Task<SyncResponse> HeldAsync(ulong term, CancellationToken cancel)
+    {
+        AgentState state = term > 0 ? await reconciler.SettledAsync(cancel).ConfigureAwait(false) : reconciler.State;
+        return new SyncResponse
+        {
+            Held = new Held
+            {
+                Revision = state.Desired.Revision,
+                StateHash = ByteString.CopyFrom(state.DesiredHash),
+                Term = term,
+            },
+        };
     }
 
     private SyncResponse? Refusal(ImmutableArray<PolicyFault> faults) => faults.IsEmpty ? null : new SyncResponse

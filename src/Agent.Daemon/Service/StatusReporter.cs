@@ -1,5 +1,6 @@
 using Agent.Compiler;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Ownership;
 using Agent.Daemon.Sessions;
 using Agent.V1;
 using Google.Protobuf;
@@ -10,7 +11,7 @@ namespace Agent.Daemon.Service;
 /// <summary>The state as a person or a controller wants to see it.</summary>
 internal sealed class StatusReporter(
     string version, string host, string kernelRelease, IReadOnlyList<KernelFeature> features, CompilerSettings settings,
-    SessionWatch sessions)
+    SessionWatch sessions, Controllers controllers, TimeProvider clock)
 {
     public AgentStatus Report(AgentState state)
     {
@@ -30,6 +31,7 @@ internal sealed class StatusReporter(
             LastProof = ProofMessages.Of(state.Proof),
             LastDrift = state.Drift is { } drift ? ProofMessages.Of(drift) : null,
             StagedRevision = state.Staged?.Policy.Revision ?? 0,
+            Controller = Controller(controllers.Look()),
             LastSessionPass = sessions.LastPass is { } pass ? SessionMessages.Of(pass) : null,
         };
         status.KernelFeatures.AddRange(features);
@@ -44,6 +46,23 @@ internal sealed class StatusReporter(
         status.Vpcs.AddRange(
             state.Zones.Select(zone => new VpcStatus { VpcId = zone.Key, ConntrackZone = zone.Value }));
         return status;
+    }
+
+    private ControllerStatus Controller(Presence seen)
+    {
+        DateTimeOffset now = clock.GetUtcNow();
+        return new ControllerStatus
+        {
+            Name = seen.Name,
+            Term = seen.Lease.Term,
+            LeaseHolder = seen.Lease.Holder,
+            LeaseHeld = seen.IsHeld,
+            LeaseExpires = seen.IsHeld && seen.Lease.Streams == 0 && seen.Lease.Damage is null
+                ? (now + seen.LeaseFor).ToTimestamp() : null,
+            ConnectedSince = (now - seen.ConnectedFor)?.ToTimestamp(),
+            LastHeard = (now - seen.HeardBefore)?.ToTimestamp(),
+            FailStaticSince = seen.ConnectedFor is null ? (now - seen.AbsentFor).ToTimestamp() : null,
+        };
     }
 
     private static Verification Verification(VerificationResult? last) => last is null

@@ -124,29 +124,13 @@ internal sealed class StateFile : IDisposable
     public void WriteSnapshot(uint epoch, byte[] payload)
     {
         string temporary = path + ".new";
-        WriteWhole(temporary, [.. Magic, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))]);
+        WholeFile.Write(temporary, [.. Magic, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))]);
         journal?.Dispose();
         journal = null;
         File.Move(temporary, path, overwrite: true);
         SyncDirectory();
         OpenJournal(new FileInfo(path).Length);
         snapshotBytes = payload.Length;
-    }
-
-    // What a full disk leaves of it would keep the disk full.
-    private static void WriteWhole(string file, byte[] bytes)
-    {
-        try
-        {
-            using var stream = new FileStream(file, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
-            stream.Write(bytes);
-            stream.Flush(flushToDisk: true);
-        }
-        catch (IOException)
-        {
-            File.Delete(file);
-            throw;
-        }
     }
 
     /// <summary>Appends a step.</summary>

@@ -68,7 +68,10 @@ internal sealed class AccessLab : IAsyncDisposable
     /// <summary>A channel with a connection of its own.</summary>
     /// <param name="certificate">Null: none.</param>
     /// <param name="shown">Gets the server's certificate.</param>
-    public GrpcChannel Connect(X509Certificate2? certificate, Action<X509Certificate2>? shown = null)
+    /// <param name="open">Another way there than from the host itself.</param>
+    public GrpcChannel Connect(
+        X509Certificate2? certificate, Action<X509Certificate2>? shown = null,
+        Func<CancellationToken, ValueTask<Stream>>? open = null)
     {
         var handler = new SocketsHttpHandler
         {
@@ -82,7 +85,7 @@ internal sealed class AccessLab : IAsyncDisposable
                     return errors == SslPolicyErrors.None;
                 },
             },
-            ConnectCallback = async (_, cancel) => await OpenAsync(cancel),
+            ConnectCallback = async (_, cancel) => open is null ? await OpenAsync(cancel) : await open(cancel),
         };
         return GrpcChannel.ForAddress($"https://localhost:{Port}", new GrpcChannelOptions
         {

@@ -33,6 +33,7 @@ public class ConfigReaderTests
         ("grpc.calls_burst", "7", "7", c => c.Grpc.CallsBurst, 7),
         ("grpc.handshake_timeout_seconds", "7", "7", c => c.Grpc.HandshakeTimeout, TimeSpan.FromSeconds(7)),
         ("grpc.keepalive_seconds", "7", "7", c => c.Grpc.KeepAlive, TimeSpan.FromSeconds(7)),
+        ("grpc.lease_seconds", "7", "7", c => c.Grpc.LeaseLife, TimeSpan.FromSeconds(7)),
         ("metrics.listen", "\"[::1]:9000\"", "[::1]:9000", c => c.Metrics.Listen, "[::1]:9000"),
         ("metrics.socket", "\"/run/m.sock\"", "/run/m.sock", c => c.Metrics.Socket, "/run/m.sock"),
         ("metrics.socket_mode", "\"0640\"", "0640", c => c.Metrics.SocketMode,

@@ -2,6 +2,7 @@ using Agent.Compiler;
 using Agent.Daemon;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Ownership;
 using Agent.Daemon.State;
 using Agent.Nftables;
 using Agent.Policy;
@@ -100,10 +101,10 @@ public sealed class StagingTests : IAsyncDisposable
         await StartAsync();
         Ruleset before = kernel.Ruleset;
         Accepted(await StageAsync(Opened(8)));
-        Assert.Equal(8ul, (await loop.DiscardStagedAsync(Cancel))!.Policy.Revision);
+        Assert.Equal(8ul, (await loop.DiscardStagedAsync(Claim.None, Cancel)).Gone!.Policy.Revision);
         Assert.Equal(before, kernel.Ruleset);
         Assert.Null(loop.State.Staged);
-        Assert.Null(await loop.DiscardStagedAsync(Cancel));
+        Assert.Null((await loop.DiscardStagedAsync(Claim.None, Cancel)).Gone);
     }
 
     [Fact]
