@@ -37,6 +37,7 @@ internal sealed class AgentService(
                 answer =>
                     new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer)
                     {
+                        ConfirmsMassChange = request.ConfirmMassChange,
                         Origin = OriginOf(context),
                     },
                 cancel).ConfigureAwait(false);
@@ -147,7 +148,7 @@ internal sealed class AgentService(
         Task.FromResult(SnapshotWriter.Write(reconciler.State.Desired));
 
     public override Task<AgentStatus> GetStatus(GetStatusRequest request, ServerCallContext context) =>
-        Task.FromResult(reporter.Report(reconciler.State));
+        Task.FromResult(reporter.Report(reconciler.State, request.Groups));
 
     public override Task WatchStatus(
         GetStatusRequest request, IServerStreamWriter<AgentStatus> responseStream, ServerCallContext context) =>
@@ -156,7 +157,7 @@ internal sealed class AgentService(
             AgentState state = reconciler.State;
             while (true)
             {
-                await responseStream.WriteAsync(reporter.Report(state), cancel).ConfigureAwait(false);
+                await responseStream.WriteAsync(reporter.Report(state, request.Groups), cancel).ConfigureAwait(false);
                 state = await reconciler.WaitForStateAsync(state.Version, cancel).ConfigureAwait(false);
             }
         });
@@ -270,6 +271,7 @@ internal sealed class AgentService(
                     answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer)
                     {
                         Read = (read, took),
+                        ConfirmsMassChange = request.SnapshotEnd.ConfirmMassChange,
                         Origin = origin,
                     }, cancel).ConfigureAwait(false);
             case SyncRequest.MessageOneofCase.Delta:
@@ -292,6 +294,7 @@ internal sealed class AgentService(
         {
             ApplyOutcome.Accepted accepted => new SyncResponse { Accepted = Answers.Accepted(accepted) },
             ApplyOutcome.Refused refused => new SyncResponse { Refused = Answers.Refused(refused) },
+            ApplyOutcome.Held held => new SyncResponse { MassChange = MassChangeMessages.Of(held.State, held.Change) },
             _ => throw new System.Diagnostics.UnreachableException(),
         };
 }
