@@ -52,7 +52,8 @@ internal sealed class AgentConnection : IDisposable
     /// <param name="groups">Also of each group.</param>
     /// <param name="cancel">Gives up.</param>
     public Task<AgentStatus> GetStatusAsync(bool groups, CancellationToken cancel) => AskAsync(
-        client.GetStatusAsync(new GetStatusRequest { Groups = groups }, deadline: Deadline(), cancellationToken: cancel), cancel);
+        client.GetStatusAsync(
+            new GetStatusRequest { Groups = groups }, deadline: Deadline(), cancellationToken: cancel), cancel);
 
     public Task<ExplainResponse> ExplainAsync(ExplainRequest request, CancellationToken cancel) =>
         AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel), cancel);

@@ -100,7 +100,8 @@ public sealed partial class ReadmeTests
         ];
         const string Text = """
             {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0,"tls":{"?":0}},"semantics":{"?":0},"limits":{"?":0},
-            "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0},"log":{"?":0},"tracing":{"?":0},"mass_change":{"?":0}}
+            "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0},"log":{"?":0},"tracing":{"?":0},
+            "mass_change":{"?":0}}
             """;
         foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
         {

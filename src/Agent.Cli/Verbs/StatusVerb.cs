@@ -26,7 +26,8 @@ internal sealed class StatusVerb : Verb
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
-        AgentStatus status = await agent.GetStatusAsync(call.Parsed.GetValue(groups), call.Cancel).ConfigureAwait(false);
+        AgentStatus status = await agent
+            .GetStatusAsync(call.Parsed.GetValue(groups), call.Cancel).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(status));

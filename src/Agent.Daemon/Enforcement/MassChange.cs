@@ -9,10 +9,9 @@ namespace Agent.Daemon.Enforcement;
 /// <summary>How many things of a kind there are before and after a step, and how many of those before are gone.
 /// </summary>
 /// <param name="Kind">"vNICs", "groups" or "members".</param>
-/// <param name="Removed">Less than <paramref name="Before"/> minus <paramref name="After"/> is impossible, more is
-/// not: others may have come.</param>
+/// <param name="Removed">Of those before.</param>
 /// <param name="Before">Before the step.</param>
-/// <param name="After">After it.</param>
+/// <param name="After">After it: as many others may have come.</param>
 /// <param name="IsReason">A step may not remove so many without being confirmed.</param>
 internal readonly record struct Removal(string Kind, long Removed, long Before, long After, bool IsReason)
 {

@@ -31,7 +31,7 @@ internal sealed partial class Reconciler
         return new ApplyOutcome.Held(State, State.Staged!.MassChange!);
     }
 
-    private static Candidate Step(PolicySnapshot policy, byte[] hash, TimeSpan took, SnapshotResult read) =>
+    private static Candidate CandidateOf(PolicySnapshot policy, byte[] hash, TimeSpan took, SnapshotResult read) =>
         new(SnapshotWriter.Write(policy), policy, hash, took, read.Warnings);
 
     private void Confirmed(MassChange change)

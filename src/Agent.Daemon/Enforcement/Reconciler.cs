@@ -279,7 +279,7 @@ internal sealed partial class Reconciler(
         MassChange? change = MassChange.Of(State.Desired, policy, step.Delta, config.MassChange);
         if (change is not null && !step.Delta.ConfirmMassChange)
         {
-            return Hold(Step(policy, hash, validate, read), change);
+            return Hold(CandidateOf(policy, hash, validate, read), change);
         }
 
         ApplyOutcome outcome = Accept(policy, hash, validate, read.Warnings, epoch =>

@@ -118,7 +118,7 @@ public sealed class OutputTests
             },
         };
         Assert.Equal("revision 9 enforced for 2 of 2 vNICs, proved for 1", RealisationText.Vnics(status));
-        Assert.Equal("made 2026-11-29 16:30:00 UTC, enforced 45.0 ms later", RealisationText.Intent(status));
+        Assert.Equal("made 2026-11-29 12:30:00 UTC, enforced 45.0 ms later", RealisationText.Intent(status));
         Assert.Equal("", RealisationText.Intent(new AgentStatus()) + RealisationText.Vnics(new AgentStatus()));
         Assert.Equal(
             "group  vnics  changed  enforced  proved\nsg-a   2      9        9         8\n"

@@ -1,12 +1,6 @@
-using Agent.Compiler;
-using Agent.Daemon;
-using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
-using Agent.Daemon.State;
 using Agent.Nftables;
-using Agent.Policy;
 using Agent.Tests.Contract;
-using Microsoft.Extensions.Logging.Abstractions;
 using Delta = Agent.V1.Delta;
 using MemberChange = Agent.V1.MemberChange;
 using Snapshot = Agent.V1.Snapshot;
@@ -16,57 +10,35 @@ namespace Agent.Tests.Simulation;
 /// <summary>Steps that remove too much, in the real loop beside a simulated kernel.</summary>
 public sealed class HeldStepTests : IAsyncDisposable
 {
-    private static readonly string Table = StagedRuleset.TableOf(CompilerSettings.Default);
-
-    private readonly string folder = Directory.CreateTempSubdirectory("sg-held").FullName;
-    private readonly SimulatedFirewall kernel = new();
-    private readonly CancellationTokenSource stop = new();
-    private readonly AgentMetrics metrics = new(Prometheus.Metrics.NewCustomRegistry(), "test", "simulated");
-    private readonly StateFile file;
-    private readonly Reconciler loop;
-    private Task run = Task.CompletedTask;
-
-    public HeldStepTests()
-    {
-        file = new StateFile(folder);
-        var enforcer = new Enforcer(
-            kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
-        loop = new Reconciler(enforcer, file, new DaemonConfig(), TimeProvider.System, NullLogger.Instance, metrics);
-    }
+    private readonly RunningLoop here = new();
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    public async ValueTask DisposeAsync()
-    {
-        await stop.CancelAsync();
-        await run;
-        stop.Dispose();
-        file.Dispose();
-        Directory.Delete(folder, recursive: true);
-    }
+    public ValueTask DisposeAsync() => here.DisposeAsync();
 
     [Fact]
     public async Task A_snapshot_is_held_staged_and_not_persisted_and_its_commit_enforces_it()
     {
         await StartAsync();
-        Ruleset before = kernel.Ruleset;
-        byte[] saved = await SavedAsync();
+        Ruleset before = here.Kernel.Ruleset;
+        byte[] saved = await here.SavedAsync();
         ApplyOutcome.Held held = Held(await ApplyAsync(Without(8, 12)));
         Assert.Equal("would remove 12 of 20 members (60 %)", held.Change.Summary);
-        Assert.Equal((7ul, 7ul, 8ul), (loop.State.Desired.Revision, loop.State.AppliedRevision,
-            loop.State.Staged!.Policy.Revision));
-        Assert.Equal(before.Tables, kernel.Ruleset.Tables.Where(table => table.Name != Table));
-        Assert.Equal(loop.State.Staged.Shadow.Ruleset, kernel.ReadAside(Table));
-        Assert.Equal(saved, await SavedAsync());
+        Assert.Equal((7ul, 7ul, 8ul), (here.Loop.State.Desired.Revision, here.Loop.State.AppliedRevision,
+            here.Loop.State.Staged!.Policy.Revision));
+        Assert.Equal(before.Tables, here.Kernel.Ruleset.Tables.Where(table => table.Name != RunningLoop.StagedTable));
+        Assert.Equal(here.Loop.State.Staged.Shadow.Ruleset, here.Kernel.ReadAside(RunningLoop.StagedTable));
+        Assert.Equal(saved, await here.SavedAsync());
         await AssertCountsAsync(held: 1, confirmed: 0, discarded: 0, waits: 1);
 
         // Whoever commits what is there must have seen it.
         Assert.Equal("MassChangeHeld", Code(await CommitAsync(0)));
         Assert.Equal("AnotherIsStaged", Code(await CommitAsync(9)));
         Accepted(await CommitAsync(8));
-        Assert.Equal((8ul, 8ul, null), (loop.State.Desired.Revision, loop.State.AppliedRevision, loop.State.Staged));
-        Assert.Equal(8, loop.State.Desired.Groups["peers"].Members.Count);
-        Assert.Empty(kernel.ReadAside(Table).Tables);
+        AgentState state = here.Loop.State;
+        Assert.Equal((8ul, 8ul, null), (state.Desired.Revision, state.AppliedRevision, state.Staged));
+        Assert.Equal(8, here.Loop.State.Desired.Groups["peers"].Members.Count);
+        Assert.Empty(here.Kernel.ReadAside(RunningLoop.StagedTable).Tables);
         await AssertCountsAsync(held: 1, confirmed: 1, discarded: 0, waits: 0);
     }
 
@@ -75,15 +47,15 @@ public sealed class HeldStepTests : IAsyncDisposable
     {
         await StartAsync();
         Held(await ApplyAsync(Without(8, 12)));
-        StagedPolicy waiting = loop.State.Staged!;
+        StagedPolicy waiting = here.Loop.State.Staged!;
         Held(await ApplyAsync(Without(8, 12)));
-        Assert.Same(waiting, loop.State.Staged);
+        Assert.Same(waiting, here.Loop.State.Staged);
         await AssertCountsAsync(held: 1, confirmed: 0, discarded: 0, waits: 1);
 
         ApplyOutcome.Accepted done = Accepted(await ApplyAsync(Without(8, 12), confirms: true));
         Assert.Empty(done.Warnings);
-        Assert.Equal((8ul, null), (loop.State.AppliedRevision, loop.State.Staged));
-        Assert.Empty(kernel.ReadAside(Table).Tables);
+        Assert.Equal((8ul, null), (here.Loop.State.AppliedRevision, here.Loop.State.Staged));
+        Assert.Empty(here.Kernel.ReadAside(RunningLoop.StagedTable).Tables);
         await AssertCountsAsync(held: 1, confirmed: 1, discarded: 0, waits: 0);
 
         // One that comes confirmed is never held.
@@ -100,12 +72,12 @@ public sealed class HeldStepTests : IAsyncDisposable
         Assert.Equal("MassChangeHeld", Code(await DeltaAsync(8, 9, 0)));
         Assert.Equal("MassChangeHeld", Code(await DeltaAsync(9, 10, 0)));
         Assert.Equal("StaleBaseRevision", Code(await DeltaAsync(6, 10, 0)));
-        Assert.Equal(8ul, loop.State.Staged!.Policy.Revision);
+        Assert.Equal(8ul, here.Loop.State.Staged!.Policy.Revision);
         Accepted(await CommitAsync(8));
-        Assert.Equal(8, loop.State.Desired.Groups["peers"].Members.Count);
+        Assert.Equal(8, here.Loop.State.Desired.Groups["peers"].Members.Count);
         Accepted(await DeltaAsync(8, 9, 13));
-        Assert.Equal(7, loop.State.Desired.Groups["peers"].Members.Count);
-        Assert.Equal(9ul, loop.State.AppliedRevision);
+        Assert.Equal(7, here.Loop.State.Desired.Groups["peers"].Members.Count);
+        Assert.Equal(9ul, here.Loop.State.AppliedRevision);
     }
 
     [Fact]
@@ -113,7 +85,7 @@ public sealed class HeldStepTests : IAsyncDisposable
     {
         await StartAsync();
         Held(await DeltaAsync(7, 8, 12));
-        Assert.Equal(8ul, (await loop.DiscardStagedAsync(Cancel))!.Policy.Revision);
+        Assert.Equal(8ul, (await here.Loop.DiscardStagedAsync(Cancel))!.Policy.Revision);
         await AssertCountsAsync(held: 1, confirmed: 0, discarded: 1, waits: 0);
         Assert.Equal("StaleBaseRevision", Code(await DeltaAsync(8, 9, 0)));
 
@@ -121,7 +93,7 @@ public sealed class HeldStepTests : IAsyncDisposable
         Held(await DeltaAsync(7, 8, 12));
         ApplyOutcome.Accepted done = Accepted(await DeltaAsync(7, 9, 1));
         Assert.Equal(["revision 8, which was held as a mass change, is forgotten"], done.Warnings);
-        Assert.Null(loop.State.Staged);
+        Assert.Null(here.Loop.State.Staged);
         await AssertCountsAsync(held: 2, confirmed: 0, discarded: 2, waits: 0);
 
         Held(await ApplyAsync(Without(10, 15)));
@@ -138,7 +110,7 @@ public sealed class HeldStepTests : IAsyncDisposable
         Assert.True(Held(await ApplyAsync(new Snapshot { Revision = 8 })).Change.Empties);
         ApplyOutcome.Accepted dry = Accepted(await ApplyAsync(Without(8, 12), dry: true));
         Assert.Contains("would be held: it would remove 12 of 20 members (60 %)", dry.Warnings);
-        Assert.True(loop.State.Staged!.MassChange!.Empties); // still the other one
+        Assert.True(here.Loop.State.Staged!.MassChange!.Empties); // still the other one
         await AssertCountsAsync(held: 1, confirmed: 0, discarded: 0, waits: 1);
     }
 
@@ -146,13 +118,13 @@ public sealed class HeldStepTests : IAsyncDisposable
     public async Task Where_it_cannot_be_staged_it_is_held_all_the_same()
     {
         await StartAsync();
-        kernel.Refuses = op => op is NftOp.AddChain { Table: var table } && table == Table ? "no memory" : null;
+        here.RefuseToStage("no memory");
         Held(await ApplyAsync(Without(8, 12)));
-        Assert.Empty(kernel.ReadAside(Table).Tables);
-        Assert.Equal(7ul, loop.State.AppliedRevision);
-        Assert.Contains("no memory", loop.State.Staged!.Uncounted, StringComparison.Ordinal);
+        Assert.Empty(here.Kernel.ReadAside(RunningLoop.StagedTable).Tables);
+        Assert.Equal(7ul, here.Loop.State.AppliedRevision);
+        Assert.Contains("no memory", here.Loop.State.Staged!.Uncounted, StringComparison.Ordinal);
         Accepted(await CommitAsync(8));
-        Assert.Equal(8ul, loop.State.AppliedRevision);
+        Assert.Equal(8ul, here.Loop.State.AppliedRevision);
     }
 
     private static Snapshot Without(ulong revision, int removed)
@@ -172,8 +144,7 @@ public sealed class HeldStepTests : IAsyncDisposable
 
     private async Task StartAsync()
     {
-        loop.Start(HostLinks.None, "test", "simulated");
-        run = loop.RunAsync(stop.Token);
+        here.Start();
         Accepted(await ApplyAsync(Without(7, 0)));
         await IdleAsync();
     }
@@ -181,7 +152,7 @@ public sealed class HeldStepTests : IAsyncDisposable
     private async Task AssertCountsAsync(int held, int confirmed, int discarded, int waits)
     {
         using var page = new MemoryStream();
-        await metrics.Registry.CollectAndExportAsTextAsync(page, Cancel);
+        await here.Metrics.Registry.CollectAndExportAsTextAsync(page, Cancel);
         string[] lines = System.Text.Encoding.UTF8.GetString(page.ToArray()).Split('\n');
         foreach (string expected in (string[])[$"s_total{{result=\"held\"}} {held}",
             $"s_total{{result=\"confirmed\"}} {confirmed}", $"s_total{{result=\"discarded\"}} {discarded}",
@@ -190,8 +161,6 @@ public sealed class HeldStepTests : IAsyncDisposable
             Assert.Contains($"sg_agent_mass_change{expected}", lines);
         }
     }
-
-    private Task<byte[]> SavedAsync() => File.ReadAllBytesAsync(Path.Combine(folder, "state"), Cancel);
 
     private static string Code(ApplyOutcome outcome) => Assert.IsType<ApplyOutcome.Refused>(outcome).Faults[0].Code;
 
@@ -205,9 +174,9 @@ public sealed class HeldStepTests : IAsyncDisposable
     }
 
     private Task<ApplyOutcome> CommitAsync(ulong revision) =>
-        loop.ApplyAsync(answer => new AgentRequest.CommitStaged(revision, answer), Cancel);
+        here.Loop.ApplyAsync(answer => new AgentRequest.CommitStaged(revision, answer), Cancel);
 
-    private Task<ApplyOutcome> DeltaAsync(ulong from, ulong to, int removed) => loop.ApplyAsync(
+    private Task<ApplyOutcome> DeltaAsync(ulong from, ulong to, int removed) => here.Loop.ApplyAsync(
         answer => new AgentRequest.ApplyDelta(
             new Delta
             {
@@ -216,11 +185,12 @@ public sealed class HeldStepTests : IAsyncDisposable
                 Members = { new MemberChange { GroupId = "peers", Remove = { Members().Take(removed) } } },
             }, answer), Cancel);
 
-    private Task<ApplyOutcome> ApplyAsync(Snapshot snapshot, bool dry = false, bool confirms = false) => loop.ApplyAsync(
-        answer => new AgentRequest.ApplySnapshot(snapshot.Clone(), dry, NextRevision: dry, answer)
-        {
-            ConfirmsMassChange = confirms,
-        }, Cancel);
+    private Task<ApplyOutcome> ApplyAsync(Snapshot snapshot, bool dry = false, bool confirms = false) =>
+        here.Loop.ApplyAsync(
+            answer => new AgentRequest.ApplySnapshot(snapshot.Clone(), dry, NextRevision: dry, answer)
+            {
+                ConfirmsMassChange = confirms,
+            }, Cancel);
 
     /// <summary>One request after the other, cleaning up included: an answer says that all before is done.</summary>
     private async Task IdleAsync() => await ApplyAsync(Without(7, 0), dry: true);
