@@ -49,8 +49,11 @@ internal sealed class AgentConnection : IDisposable
     public Task<Snapshot> GetStateAsync(CancellationToken cancel) => AskAsync(
         client.GetStateAsync(new GetStateRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
 
-    public Task<AgentStatus> GetStatusAsync(CancellationToken cancel) => AskAsync(
-        client.GetStatusAsync(new GetStatusRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
+    /// <param name="groups">Also of each group.</param>
+    /// <param name="cancel">Gives up.</param>
+    public Task<AgentStatus> GetStatusAsync(bool groups, CancellationToken cancel) => AskAsync(
+        client.GetStatusAsync(
+            new GetStatusRequest { Groups = groups }, deadline: Deadline(), cancellationToken: cancel), cancel);
 
     public Task<ExplainResponse> ExplainAsync(ExplainRequest request, CancellationToken cancel) =>
         AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel), cancel);

@@ -16,6 +16,9 @@ internal static class ExitCode
     /// <summary>A file that cannot be read or has faults.</summary>
     public const int InputInvalid = 4;
 
+    /// <summary>Neither done nor refused: it removes too much, and waits to be confirmed.</summary>
+    public const int Held = 5;
+
     /// <summary>128 and SIGINT, as shells count.</summary>
     public const int Interrupted = 130;
 
@@ -28,6 +31,7 @@ internal static class ExitCode
           2    the command line was not understood
           3    the agent cannot be reached
           4    a file cannot be read, or has faults
+          5    apply: held, because it would remove too much; sgctl staged shows it, and it waits to be confirmed
           130  interrupted
         """;
 }

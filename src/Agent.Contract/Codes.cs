@@ -47,6 +47,7 @@ internal static class Codes
     public const string Interface = "InvalidInterfaceName";
     public const string Mac = "InvalidMac";
     public const string Timeout = "InvalidTimeout";
+    public const string Time = "InvalidTime";
     public const string Limit = "LimitExceeded";
     public const string AddressOverlap = "VpcAddressOverlap";
     public const string Entry = "InvalidEntry";

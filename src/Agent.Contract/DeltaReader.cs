@@ -49,6 +49,7 @@ public static class DeltaReader
         public PolicySnapshot Run() => held with
         {
             Revision = delta.Revision,
+            IssuedAt = new Fields(faults).Moment("issued_at", delta.IssuedAt),
             PrefixLists = Change("prefix_lists", held.PrefixLists, delta.UpsertPrefixLists.Select(resources.PrefixList),
                 list => list.Id, delta.RemovePrefixLists),
             PortLists = Change("port_lists", held.PortLists, delta.UpsertPortLists.Select(resources.PortList),

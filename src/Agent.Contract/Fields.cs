@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
 using Agent.Policy;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Contract;
 
@@ -139,6 +140,26 @@ internal sealed class Fields(FaultList faults)
         }
 
         return mac;
+    }
+
+    /// <summary>A moment of the years 1 to 9999; null if it is not set.</summary>
+    public DateTimeOffset? Moment(string path, Timestamp? value)
+    {
+        if (value is null)
+        {
+            return null;
+        }
+
+        try
+        {
+            return value.ToDateTimeOffset();
+        }
+        catch (InvalidOperationException)
+        {
+            faults.Add(path, Codes.Time, $"{value.Seconds} s and {value.Nanos} ns since 1970 is not a time",
+                "Use the years 1 to 9999, and 0 to 999999999 ns.");
+            return null;
+        }
     }
 
     /// <summary>An optional number of seconds; 0 stands for the default.</summary>

@@ -21,7 +21,7 @@ public sealed class SnapshotAssembler(PolicyLimits limits, SnapshotBudget budget
     {
         ArgumentNullException.ThrowIfNull(begin);
         Forget();
-        snapshot = new Snapshot { Revision = begin.Revision };
+        snapshot = new Snapshot { Revision = begin.Revision, IssuedAt = begin.IssuedAt };
         groups = new Dictionary<string, V1.SecurityGroup>(StringComparer.Ordinal);
         return [];
     }

@@ -14,6 +14,7 @@ public static class SnapshotReader
         var policy = new PolicySnapshot
         {
             Revision = snapshot.Revision,
+            IssuedAt = fields.Moment("issued_at", snapshot.IssuedAt),
             Groups = fields.ById("groups", snapshot.Groups.Select(group => resources.Group(group)), group => group.Id),
             PrefixLists = fields.ById(
                 "prefix_lists", snapshot.PrefixLists.Select(resources.PrefixList), list => list.Id),

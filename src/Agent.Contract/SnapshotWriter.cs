@@ -1,4 +1,5 @@
 using Agent.Policy;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Contract;
 
@@ -8,7 +9,7 @@ public static class SnapshotWriter
     public static V1.Snapshot Write(PolicySnapshot policy)
     {
         ArgumentNullException.ThrowIfNull(policy);
-        var snapshot = new V1.Snapshot { Revision = policy.Revision };
+        var snapshot = new V1.Snapshot { Revision = policy.Revision, IssuedAt = policy.IssuedAt?.ToTimestamp() };
         snapshot.Groups.AddRange(policy.Groups.Values.Select(Group));
         snapshot.PrefixLists.AddRange(policy.PrefixLists.Values.Select(PrefixList));
         snapshot.PortLists.AddRange(policy.PortLists.Values.Select(PortList));

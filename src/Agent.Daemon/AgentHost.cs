@@ -144,6 +144,7 @@ internal static class AgentHost
         ConntrackMetrics.Add(metrics.Registry);
         VnicMetrics.Add(metrics.Registry, book);
         HostMetrics.Add(metrics.Registry, current);
+        metrics.Realisation.Follow(metrics.Registry, () => current().Realisation, TimeProvider.System);
         LogMetrics.Add(metrics.Registry, events);
         SessionMetrics.Add(metrics.Registry, current, KernelSessions.Read, TimeProvider.System);
         return metrics;

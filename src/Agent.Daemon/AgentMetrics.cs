@@ -82,6 +82,8 @@ internal sealed class AgentMetrics
         stagedRevision = make.CreateGauge("sg_agent_staged_revision", "Revision that is staged; 0: none is.");
         stagedSince = make.CreateGauge(
             "sg_agent_staged_since_timestamp_seconds", "When it was staged, in seconds since 1970; 0: none is.");
+        MassChanges = new MassChangeMetrics(make);
+        Realisation = new RealisationMetrics(make);
         Refusals = make.CreateCounter("sg_agent_refused_updates_total", "Updates refused with faults.");
         CommitFailures = make.CreateCounter("sg_agent_commit_failures_total", "Changes that the kernel did not take.");
         PersistFailures = make.CreateCounter(
@@ -92,6 +94,10 @@ internal sealed class AgentMetrics
         DriftRepairs = make.CreateCounter(
             "sg_agent_drift_repairs_total", "Times that somebody else's change to our tables was undone.");
     }
+
+    public MassChangeMetrics MassChanges { get; }
+
+    public RealisationMetrics Realisation { get; }
 
     /// <summary>Set by the loop.</summary>
     public Gauge ForeignFindings { get; }
@@ -150,6 +156,7 @@ internal sealed class AgentMetrics
     {
         stagedRevision.Set(policy?.Policy.Revision ?? 0);
         stagedSince.Set(policy?.Since.ToUnixTimeSeconds() ?? 0);
+        MassChanges.Waits(policy?.MassChange is not null);
     }
 
     public void Verified(VerificationResult result)

@@ -70,6 +70,16 @@ internal static partial class Log
     [LoggerMessage(210, LogLevel.Error, "vNIC {Vnic} is not proved to get what the policy says: {Reason}")]
     public static partial void NotProved(this ILogger log, string vnic, string reason);
 
+    [LoggerMessage(211, LogLevel.Warning,
+        "revision {Revision} is held until somebody confirms it: it {What}; revision {Held} stays enforced")]
+    public static partial void MassChangeHeld(this ILogger log, ulong revision, string what, ulong held);
+
+    [LoggerMessage(212, LogLevel.Warning, "revision {Revision} is a mass change that was confirmed: {What}")]
+    public static partial void MassChangeConfirmed(this ILogger log, ulong revision, string what);
+
+    [LoggerMessage(213, LogLevel.Information, "revision {Revision}, which was held as a mass change, is forgotten")]
+    public static partial void MassChangeForgotten(this ILogger log, ulong revision);
+
     [LoggerMessage(220, LogLevel.Information,
         "revision {Revision} is staged beside {Held}: it counts, and does nothing")]
     public static partial void Staged(this ILogger log, ulong revision, ulong held);

@@ -233,6 +233,9 @@ public sealed record PolicySnapshot
     /// <summary>Monotonic; 0 is "nothing was ever applied".</summary>
     public ulong Revision { get; init; }
 
+    /// <summary>When its sender made it, by the sender's clock; null: it did not say. No part of the state.</summary>
+    public DateTimeOffset? IssuedAt { get; init; }
+
     public ImmutableSortedDictionary<string, SecurityGroup> Groups { get; init; } = ById<SecurityGroup>();
 
     public ImmutableSortedDictionary<string, PrefixList> PrefixLists { get; init; } = ById<PrefixList>();

@@ -98,11 +98,12 @@ public sealed partial class ReadmeTests
         string[] sections =
         [
             "grpc", "grpc.tls", "metrics", "metrics.tls", "semantics", "limits", "conntrack", "sessions", "drops",
-            "log", "tracing",
+            "log", "tracing", "mass_change",
         ];
         const string Text = """
             {"?":0,"grpc":{"?":0,"tls":{"?":0}},"metrics":{"?":0,"tls":{"?":0}},"semantics":{"?":0},"limits":{"?":0},
-            "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0},"log":{"?":0},"tracing":{"?":0}}
+            "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0},"log":{"?":0},"tracing":{"?":0},
+            "mass_change":{"?":0}}
             """;
         foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
         {

@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
 using Agent.Policy;
+using Google.Protobuf;
 using Google.Protobuf.Reflection;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Cli.Input;
 
@@ -127,6 +129,7 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
     {
         switch (field.FieldType)
         {
+            case FieldType.Message when field.MessageType == Timestamp.Descriptor: Moment(trail, node); break;
             case FieldType.Message: Message(trail, field.MessageType, node); break;
             case FieldType.String: Text(trail, node); break;
             case FieldType.Enum: Choice(trail, field.EnumType, node); break;
@@ -134,6 +137,32 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
             case FieldType.UInt32: Number(trail, uint.MaxValue, node); break;
             case FieldType.UInt64: Number(trail, ulong.MaxValue, node); break;
             default: throw new NotSupportedException($"{field.FullName}: {field.FieldType} is in no file");
+        }
+    }
+
+    private void Moment(Trail trail, Node node)
+    {
+        if (node is Scalar { Kind: ScalarKind.Text or ScalarKind.Plain } scalar && IsMoment(scalar.Text))
+        {
+            json.WriteStringValue(scalar.Text);
+            return;
+        }
+
+        Fault(node.At, trail, FileCodes.Type, $"{Show(node)} where a time must be",
+            "Write it as \"2026-01-31T12:00:00Z\".");
+        json.WriteNullValue();
+
+        static bool IsMoment(string text)
+        {
+            try
+            {
+                JsonParser.Default.Parse<Timestamp>($"\"{JsonEncodedText.Encode(text)}\"");
+                return true;
+            }
+            catch (Exception e) when (e is InvalidProtocolBufferException or InvalidJsonException)
+            {
+                return false;
+            }
         }
     }
 

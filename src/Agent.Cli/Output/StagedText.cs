@@ -17,6 +17,11 @@ internal static class StagedText
         screen.Line(("staged", Screen.Warning), (Invariant(
             $" revision {report.Revision} since {Count.Moment(report.Since)}; ")
             + Invariant($"revision {report.HeldRevision} is enforced"), Screen.Plain));
+        if (report.MassChange is MassChange change)
+        {
+            MassChangeText.Staged(screen, change);
+        }
+
         if (report.StagedOnRevision != report.HeldRevision)
         {
             screen.Line(("warning: ", Screen.Warning), (Invariant(

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Agent.Cli.Input;
 using Agent.Cli.Output;
 using Agent.V1;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Cli.Verbs;
 
@@ -21,12 +22,18 @@ internal sealed class ApplyVerb : Verb
 
     private readonly Option<bool> overrideLease = OverrideOption();
 
+    private readonly Option<bool> confirm = new("--confirm-mass-change")
+    {
+        Description = "Whatever it removes is meant: do not hold it, however much that is",
+    };
+
     public ApplyVerb(GlobalOptions options) : base(options, "apply",
         "Replace the agent's desired state by a policy file. A file without a revision gets the next one.")
     {
         Arguments.Add(file);
         Options.Add(dryRun);
         Options.Add(nextRevision);
+        Options.Add(confirm);
         Options.Add(limit);
         Options.Add(overrideLease);
     }
@@ -42,6 +49,7 @@ internal sealed class ApplyVerb : Verb
     {
         PolicyFile policy = call.ReadPolicy(call.Parsed.GetRequiredValue(file));
         bool dry = call.Parsed.GetValue(dryRun);
+        policy.Message.IssuedAt ??= TimeProvider.System.GetUtcNow().ToTimestamp();
         using var agent = new AgentConnection(call.SocketPath);
         ApplyResponse answer = await agent.ApplyAsync(
             new ApplySnapshotRequest
@@ -51,6 +59,7 @@ internal sealed class ApplyVerb : Verb
                 NextRevision = policy.Message.Revision == 0 || call.Parsed.GetValue(nextRevision),
                 DifferenceLimit = call.Parsed.GetRequiredValue(limit),
                 Writer = WriterOf(call, overrideLease),
+                ConfirmMassChange = call.Parsed.GetValue(confirm),
             },
             call.Cancel).ConfigureAwait(false);
         if (call.Json)
@@ -65,11 +74,16 @@ internal sealed class ApplyVerb : Verb
                 DifferenceText.Print(call.Out, difference);
             }
         }
+        else if (answer.MassChange is MassChange change)
+        {
+            MassChangeText.Answer(call.Error, change);
+        }
         else
         {
             ApplyText.Refused(call.Error, policy, answer.Refused ?? new Refused());
         }
 
-        return answer.Accepted is { FailedVnics.Count: 0 } ? ExitCode.Done : ExitCode.Failed;
+        return answer.MassChange is not null ? ExitCode.Held
+            : answer.Accepted is { FailedVnics.Count: 0 } ? ExitCode.Done : ExitCode.Failed;
     }
 }

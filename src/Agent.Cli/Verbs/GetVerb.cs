@@ -29,6 +29,7 @@ internal sealed class GetVerb : Verb
 
         using var agent = new AgentConnection(call.SocketPath);
         Snapshot state = await agent.GetStateAsync(call.Cancel).ConfigureAwait(false);
+        state.IssuedAt = null; // no part of the state: who applies it again makes it now
         string json = Json.State(state);
         call.Out.Raw(asYaml ? Yaml.FromJson(json) : json);
         return ExitCode.Done;

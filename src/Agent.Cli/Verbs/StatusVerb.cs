@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Globalization;
 using Agent.Cli.Output;
 using Agent.V1;
@@ -5,15 +6,28 @@ using Agent.V1;
 namespace Agent.Cli.Verbs;
 
 /// <summary>What the agent holds and enforces, on one screen.</summary>
-internal sealed class StatusVerb(GlobalOptions options)
-    : Verb(options, "status", "Show what the agent holds and enforces, and what it found in the kernel.")
+internal sealed class StatusVerb : Verb
 {
-    public override IReadOnlyList<string> Examples => ["sgctl status", "sgctl status --json | jq .applied_revision"];
+    private readonly Option<bool> groups = new("--groups")
+    {
+        Description = "Also each group: the revision that changed it, and those enforced and proved on all its vNICs",
+    };
+
+    public StatusVerb(GlobalOptions options) : base(options, "status",
+        "Show what the agent holds and enforces, and what it found in the kernel.") => Options.Add(groups);
+
+    public override IReadOnlyList<string> Examples =>
+    [
+        "sgctl status",
+        "sgctl status --groups                       has every group got to its last change?",
+        "sgctl status --json | jq .applied_revision",
+    ];
 
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
-        AgentStatus status = await agent.GetStatusAsync(call.Cancel).ConfigureAwait(false);
+        AgentStatus status = await agent
+            .GetStatusAsync(call.Parsed.GetValue(groups), call.Cancel).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(status));
@@ -40,6 +54,8 @@ internal sealed class StatusVerb(GlobalOptions options)
             ("vnics", string.Join(", ", status.Vnics.GroupBy(vnic => vnic.State).OrderBy(group => group.Key)
                 .Select(group => $"{group.Count()} {VnicText.Word(group.Key)}"))),
             ("controller", ControllerText.Of(status.Controller)),
+            ("intent", RealisationText.Intent(status)),
+            ("realised", RealisationText.Vnics(status)),
             ("staged", status.StagedRevision == 0 ? "" : string.Create(
                 CultureInfo.InvariantCulture, $"revision {status.StagedRevision}: sgctl staged")),
             ("generation", status.RulesetGeneration.ToString(CultureInfo.InvariantCulture)),
@@ -66,6 +82,12 @@ internal sealed class StatusVerb(GlobalOptions options)
         {
             screen.Line();
             VnicText.Print(screen, broken);
+        }
+
+        if (status.Groups.Count > 0)
+        {
+            screen.Line();
+            RealisationText.Groups(screen, status.Groups);
         }
 
         screen.Line();

@@ -12,7 +12,7 @@ internal sealed class VnicsVerb(GlobalOptions options)
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
-        AgentStatus status = await agent.GetStatusAsync(call.Cancel).ConfigureAwait(false);
+        AgentStatus status = await agent.GetStatusAsync(groups: false, call.Cancel).ConfigureAwait(false);
         if (call.Json)
         {
             // One list, under the name that it has in the whole status.

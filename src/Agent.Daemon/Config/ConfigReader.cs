@@ -109,6 +109,7 @@ internal static class ConfigReader
                     text => IpPrefix.TryParse(text, out IpPrefix address, out _) && address.IsHost ? address : null),
             },
             Limits = ReadLimits(root.Child("limits")),
+            MassChange = ReadMassChange(root.Child("mass_change"), defaults.MassChange),
             OnChange = root.Choice("on_change", OnChange.Revalidate),
             AdoptionWindow = TimeSpan.FromSeconds(adoptionSeconds),
             AuditInterval = TimeSpan.FromMilliseconds(
@@ -151,6 +152,17 @@ internal static class ConfigReader
             JournalSocket = section.Path("journal_socket", defaults.JournalSocket),
         };
         CheckSocket(section, config.JournalSocket, "journal_socket");
+        section.Finish();
+        return config;
+    }
+
+    private static MassChangeConfig ReadMassChange(Section section, MassChangeConfig defaults)
+    {
+        var config = new MassChangeConfig
+        {
+            RemovalPercent = section.NumberOrZero("removal_percent", defaults.RemovalPercent, max: 100),
+            Floor = section.Number("floor", defaults.Floor),
+        };
         section.Finish();
         return config;
     }

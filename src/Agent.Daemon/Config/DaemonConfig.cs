@@ -54,6 +54,8 @@ internal sealed record DaemonConfig
 
     public PolicyLimits Limits { get; init; } = PolicyLimits.Default;
 
+    public MassChangeConfig MassChange { get; init; } = new();
+
     public OnChange OnChange { get; init; } = OnChange.Revalidate;
 
     /// <summary>

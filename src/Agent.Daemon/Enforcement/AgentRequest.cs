@@ -38,6 +38,9 @@ internal abstract record AgentRequest
 
         /// <summary>What the snapshot says as it is, and how long reading took; null: the loop reads it.</summary>
         public (SnapshotResult Result, TimeSpan Took)? Read { get; init; }
+
+        /// <summary>Whatever it removes is meant.</summary>
+        public bool ConfirmsMassChange { get; init; }
     }
 
     public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer)
@@ -111,4 +114,7 @@ internal abstract record ApplyOutcome
     }
 
     public sealed record Refused(AgentState State, ImmutableArray<PolicyFault> Faults) : ApplyOutcome;
+
+    /// <summary>It waits to be confirmed.</summary>
+    public sealed record Held(AgentState State, MassChange Change) : ApplyOutcome;
 }

@@ -75,6 +75,9 @@ internal sealed record AgentState
 
     public ImmutableArray<string> Alarms { get; init; } = [];
 
+    /// <summary>How far the desired state is real.</summary>
+    public HostRealisation Realisation { get; init; } = HostRealisation.None;
+
     /// <summary>Looked at, not enforced; null: nothing is.</summary>
     public StagedPolicy? Staged { get; init; }
 }

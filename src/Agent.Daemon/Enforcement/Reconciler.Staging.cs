@@ -51,17 +51,44 @@ internal sealed partial class Reconciler
         }
     }
 
-    private StagedPolicy Put(Candidate candidate, bool nextRevision)
+    private StagedPolicy Put(Candidate candidate, bool nextRevision, MassChange? change = null)
     {
         CompiledRuleset compiled = enforcer.Compile(candidate.Policy, Host());
         var shadow = StagedRuleset.Of(compiled, State.Desired);
-        staging.Put(shadow);
+        string uncounted = "";
+        try
+        {
+            staging.Put(shadow);
+        }
+        catch (Exception e) when (change is not null && e is EnforcementFailedException or Netlink.NetlinkException)
+        {
+            RemoveLeftover();
+            uncounted = e.Message; // it waits all the same
+        }
+
+        if (State.Staged?.MassChange is { } waited && waited != change)
+        {
+            Forgotten(waited);
+        }
+
         var staged = new StagedPolicy(
             candidate.Snapshot, nextRevision, candidate.Policy, candidate.Hash, compiled, shadow, clock.GetUtcNow(),
-            State.Desired.Revision, candidate.Warnings);
+            State.Desired.Revision, candidate.Warnings)
+        {
+            MassChange = change,
+            Uncounted = uncounted,
+        };
         Publish(State with { Staged = staged, Generation = enforcer.Generation });
         metrics.Staged(staged);
-        log.Staged(candidate.Policy.Revision, State.Desired.Revision);
+        if (uncounted.Length > 0)
+        {
+            log.NotStaged(candidate.Policy.Revision, uncounted);
+        }
+        else
+        {
+            log.Staged(candidate.Policy.Revision, State.Desired.Revision);
+        }
+
         return staged;
     }
 
@@ -76,7 +103,7 @@ internal sealed partial class Reconciler
         try
         {
             Put(new Candidate(staged.Snapshot, staged.Policy, staged.Hash, default, staged.Warnings),
-                staged.NextRevision);
+                staged.NextRevision, staged.MassChange);
         }
         catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
         {
@@ -98,6 +125,12 @@ internal sealed partial class Reconciler
                 $"revision {staged.Policy.Revision} is staged, not {step.Revision}", "Look at what is staged again.");
         }
 
+        if (step.Revision == 0 && staged.MassChange is { } change)
+        {
+            return Refuse("revision", MassChange.Code,
+                $"revision {change.Revision} is held as a mass change: it {change.Summary}", "Name its revision.");
+        }
+
         (Candidate? candidate, ApplyOutcome.Refused? refused) = Validate(staged.Snapshot, staged.NextRevision);
         if (candidate is null)
         {
@@ -107,22 +140,18 @@ internal sealed partial class Reconciler
         ApplyOutcome outcome = Take(candidate);
         if (outcome is ApplyOutcome.Accepted)
         {
-            Unstage();
+            Unstage(isEnforced: true);
+            if (staged.MassChange is not null)
+            {
+                Confirmed(staged.MassChange);
+            }
         }
 
         return outcome;
     }
 
-    // A snapshot says all that is wanted: what was staged against an older one is not wanted any more.
-    private ApplyOutcome Overtaking(ApplyOutcome outcome) =>
-        outcome is not ApplyOutcome.Accepted accepted || Unstage() is not { } staged ? outcome : accepted with
-        {
-            Warnings = accepted.Warnings.Add(
-                $"revision {staged.Policy.Revision}, which was staged, is discarded: stage it again if need be"),
-        };
-
     /// <returns>What was staged.</returns>
-    private StagedPolicy? Unstage()
+    private StagedPolicy? Unstage(bool isEnforced = false)
     {
         StagedPolicy? staged = State.Staged;
         if (staged is null)
@@ -133,6 +162,11 @@ internal sealed partial class Reconciler
         RemoveLeftover();
         Publish(State with { Staged = null, Generation = enforcer.Generation });
         metrics.Staged(null);
+        if (staged.MassChange is { } change && !isEnforced)
+        {
+            Forgotten(change);
+        }
+
         log.Unstaged(staged.Policy.Revision);
         return staged;
     }

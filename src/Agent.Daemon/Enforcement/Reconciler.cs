@@ -33,6 +33,7 @@ internal sealed partial class Reconciler(
 
     private readonly StateFeed feed = new();
     private bool adoptUntouched;
+    private readonly RealisationBook realisation = new(clock, metrics.Realisation, config.Verify != VerifyMode.Off);
     private readonly Adoptions adoptions = new(config.AdoptionWindow, clock);
 
     /// <summary>What was found at the start, and stays true.</summary>
@@ -86,6 +87,7 @@ internal sealed partial class Reconciler(
 
         standing = damaged is null ? standing : standing.Add(damaged);
         metrics.Accepted(stateFile.WrittenAt);
+        realisation.Begin(stateFile.WrittenAt);
         bool adopted = enforcer.Adopt(epoch);
         RemoveLeftover();
         Publish(State with
@@ -207,18 +209,21 @@ internal sealed partial class Reconciler(
             return refused!;
         }
 
+        MassChange? change = MassChange.Of(State.Desired, candidate.Policy, config.MassChange);
         if (step.DryRun)
         {
             CompiledRuleset compiled = enforcer.Compile(candidate.Policy, Host());
             return new ApplyOutcome.Accepted(
                 State with { Failed = compiled.Failed }, State.Desired, candidate.Policy, null, candidate.Took, default,
-                candidate.Warnings, Unchanged: true)
+                change is null ? candidate.Warnings : candidate.Warnings.Add($"would be held: it {change.Summary}"),
+                Unchanged: true)
             {
                 Compiled = compiled,
             };
         }
 
-        return Overtaking(Take(candidate));
+        return change is not null && !step.ConfirmsMassChange
+            ? Hold(candidate, change) : Overtaking(Take(candidate), change);
     }
 
     private ApplyOutcome Take(Candidate candidate) => Accept(
@@ -258,6 +263,11 @@ internal sealed partial class Reconciler(
 
     private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
     {
+        if (IsHeld(step.Delta.BaseRevision))
+        {
+            return RefuseOnHeld(step.Delta.BaseRevision);
+        }
+
         long started = clock.GetTimestamp();
         SnapshotResult read = Validate(step.Delta);
         if (read.Policy is not PolicySnapshot policy)
@@ -268,7 +278,13 @@ internal sealed partial class Reconciler(
         byte[] hash = StateHash.Of(policy);
         TimeSpan validate = clock.GetElapsedTime(started);
         log.Validated("a delta", policy, read.Warnings.Length, validate);
-        return Accept(policy, hash, validate, read.Warnings, epoch =>
+        MassChange? change = MassChange.Of(State.Desired, policy, step.Delta, config.MassChange);
+        if (change is not null && !step.Delta.ConfirmMassChange)
+        {
+            return Hold(CandidateOf(policy, hash, validate, read), change);
+        }
+
+        ApplyOutcome outcome = Accept(policy, hash, validate, read.Warnings, epoch =>
         {
             if (stateFile.WantsSnapshot)
             {
@@ -279,6 +295,7 @@ internal sealed partial class Reconciler(
                 stateFile.AppendDelta(epoch, step.Delta.ToByteArray());
             }
         });
+        return Overtaking(outcome, change, isDelta: true);
     }
 
     private SnapshotResult Validate(Delta delta)
@@ -314,7 +331,12 @@ internal sealed partial class Reconciler(
         metrics.Accepted(clock.GetUtcNow());
         bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0
             && State.Failed.IsEmpty;
-        Publish(State with { Desired = policy, DesiredHash = hash });
+        Publish(State with
+        {
+            Desired = policy,
+            DesiredHash = hash,
+            Realisation = realisation.Accepted(State.Realisation, before, policy),
+        });
         adoptions.Begin(before, policy, State.Links);
         EnforcementReport? report = TryEnforce(policy, hash);
         return new ApplyOutcome.Accepted(State, before, policy, report, validate, persisted, warnings, unchanged);
@@ -347,6 +369,7 @@ internal sealed partial class Reconciler(
                 Alarms = standing,
                 Verification = report.Verification ?? State.Verification,
                 Proof = report.Proof ?? State.Proof,
+                Realisation = realisation.Enforced(State.Realisation, enforcer.Enforced, report.Proof),
                 Drift = report.Drift is { } drift ? Repaired(drift) : State.Drift,
             });
             log.Enforced(policy.Revision, report.Messages, report.Bytes, report.Transactions,

@@ -19,7 +19,14 @@ namespace Agent.Daemon.Enforcement;
 /// <param name="Warnings">Of its validation.</param>
 internal sealed record StagedPolicy(
     Snapshot Snapshot, bool NextRevision, PolicySnapshot Policy, byte[] Hash, CompiledRuleset Compiled,
-    StagedRuleset Shadow, DateTimeOffset Since, ulong OnRevision, ImmutableArray<string> Warnings);
+    StagedRuleset Shadow, DateTimeOffset Since, ulong OnRevision, ImmutableArray<string> Warnings)
+{
+    /// <summary>Nobody asked for it to be staged: it waits to be confirmed. Null: somebody did.</summary>
+    public MassChange? MassChange { get; init; }
+
+    /// <summary>Why <see cref="Shadow"/> is not in the kernel; empty: it is.</summary>
+    public string Uncounted { get; init; } = "";
+}
 
 /// <summary>
 /// Puts the tables of a staged policy beside those that enforce, and takes them away. They are proved to change

@@ -38,6 +38,7 @@ internal sealed class AgentService(
                 answer =>
                     new AgentRequest.ApplySnapshot(request.Snapshot, request.DryRun, request.NextRevision, answer)
                     {
+                        ConfirmsMassChange = request.ConfirmMassChange,
                         Origin = OriginOf(context),
                         Claim = Claims.Of(request.Writer, context),
                     },
@@ -163,7 +164,7 @@ internal sealed class AgentService(
         Task.FromResult(SnapshotWriter.Write(reconciler.State.Desired));
 
     public override Task<AgentStatus> GetStatus(GetStatusRequest request, ServerCallContext context) =>
-        Task.FromResult(reporter.Report(reconciler.State));
+        Task.FromResult(reporter.Report(reconciler.State, request.Groups));
 
     public override Task WatchStatus(
         GetStatusRequest request, IServerStreamWriter<AgentStatus> responseStream, ServerCallContext context) =>
@@ -172,7 +173,7 @@ internal sealed class AgentService(
             AgentState state = reconciler.State;
             while (true)
             {
-                await responseStream.WriteAsync(reporter.Report(state), cancel).ConfigureAwait(false);
+                await responseStream.WriteAsync(reporter.Report(state, request.Groups), cancel).ConfigureAwait(false);
                 state = await reconciler.WaitForStateAsync(state.Version, cancel).ConfigureAwait(false);
             }
         });
@@ -280,6 +281,7 @@ internal sealed class AgentService(
                     answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer)
                     {
                         Read = (read, took),
+                        ConfirmsMassChange = request.SnapshotEnd.ConfirmMassChange,
                         Origin = origin,
                         Claim = controller.Claim,
                     }, cancel).ConfigureAwait(false);
@@ -322,6 +324,7 @@ internal sealed class AgentService(
         {
             ApplyOutcome.Accepted accepted => new SyncResponse { Accepted = Answers.Accepted(accepted) },
             ApplyOutcome.Refused refused => new SyncResponse { Refused = Answers.Refused(refused) },
+            ApplyOutcome.Held held => new SyncResponse { MassChange = MassChangeMessages.Of(held.State, held.Change) },
             _ => throw new System.Diagnostics.UnreachableException(),
         };
 }

@@ -13,6 +13,7 @@ internal static class Answers
     {
         ApplyOutcome.Accepted accepted => new ApplyResponse { Accepted = Accepted(accepted) },
         ApplyOutcome.Refused refused => new ApplyResponse { Refused = Refused(refused) },
+        ApplyOutcome.Held held => new ApplyResponse { MassChange = MassChangeMessages.Of(held.State, held.Change) },
         _ => throw new System.Diagnostics.UnreachableException(),
     };
 

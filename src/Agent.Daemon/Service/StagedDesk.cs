@@ -82,6 +82,13 @@ internal sealed class StagedDesk(CounterReading counters, SessionReading session
         };
         report.Warnings.AddRange(staged.Warnings);
         report.FailedVnics.AddRange(Answers.Failed(staged.Policy, staged.Compiled.Failed));
+        report.MassChange = staged.MassChange is { } change ? MassChangeMessages.Of(state, change) : null;
+        if (staged.Uncounted.Length > 0)
+        {
+            report.Uncounted = staged.Uncounted;
+            return report;
+        }
+
         try
         {
             AddCounts(report, state, staged, (int)Lines(limit));

@@ -13,7 +13,9 @@ internal sealed class StatusReporter(
     string version, string host, string kernelRelease, IReadOnlyList<KernelFeature> features, CompilerSettings settings,
     SessionWatch sessions, Controllers controllers, TimeProvider clock)
 {
-    public AgentStatus Report(AgentState state)
+    /// <param name="state">What is held and done.</param>
+    /// <param name="groups">Also each group.</param>
+    public AgentStatus Report(AgentState state, bool groups)
     {
         var status = new AgentStatus
         {
@@ -33,9 +35,18 @@ internal sealed class StatusReporter(
             StagedRevision = state.Staged?.Policy.Revision ?? 0,
             Controller = Controller(controllers.Look()),
             LastSessionPass = sessions.LastPass is { } pass ? SessionMessages.Of(pass) : null,
+            MassChange = state.Staged?.MassChange is { } change ? MassChangeMessages.Of(state, change) : null,
+            ProvedRevision = state.Realisation.Proved?.Revision ?? 0,
+            IssuedAt = state.Realisation.IssuedAt?.ToTimestamp(),
+            EnforcedAfter = state.Realisation.EnforcedAfter?.ToDuration(),
         };
         status.KernelFeatures.AddRange(features);
         status.Alarms.AddRange(state.Alarms);
+        if (state.Staged?.MassChange is { } held)
+        {
+            status.Alarms.Add(MassChangeMessages.Alarm(held));
+        }
+
         foreach (Policy.Vnic vnic in state.Desired.Vnics.Values)
         {
             status.Vnics.Add(Vnic(state, vnic));
@@ -45,6 +56,12 @@ internal sealed class StatusReporter(
         status.ForeignChains.AddRange(state.Foreign.Select(ProofMessages.Of));
         status.Vpcs.AddRange(
             state.Zones.Select(zone => new VpcStatus { VpcId = zone.Key, ConntrackZone = zone.Value }));
+        if (groups)
+        {
+            status.Groups.AddRange(state.Realisation.Groups(state.Desired)
+                .Select(group => Group(group.GroupId, group.Realisation)));
+        }
+
         return status;
     }
 
@@ -78,12 +95,16 @@ internal sealed class StatusReporter(
     {
         bool failed = state.Failed.TryGetValue(vnic.Id, out string? reason);
         bool pending = state.AppliedRevision != state.Desired.Revision;
+        VnicRealisation realised = state.Realisation.Of(vnic.Id);
         var status = new VnicStatus
         {
             VnicId = vnic.Id,
             InterfaceName = vnic.InterfaceName,
             Reason = reason ?? "",
-            EnforcedRevision = failed ? 0 : state.AppliedRevision,
+            EnforcedRevision = realised.Enforced?.Revision ?? 0,
+            EnforcedAt = realised.Enforced?.Time.ToTimestamp(),
+            ProvedRevision = realised.Proved?.Revision ?? 0,
+            ProvedAt = realised.Proved?.Time.ToTimestamp(),
             State = failed ? VnicState.Failed
                 : pending ? VnicState.Pending
                 : state.Links.Names.Contains(vnic.InterfaceName) ? VnicState.Enforced
@@ -92,6 +113,15 @@ internal sealed class StatusReporter(
         status.GroupIds.AddRange(vnic.GroupIds);
         return status;
     }
+
+    private static GroupStatus Group(string id, GroupRealisation group) => new()
+    {
+        GroupId = id,
+        ChangedRevision = group.Changed,
+        VnicCount = (uint)group.Vnics,
+        EnforcedRevision = group.Enforced,
+        ProvedRevision = group.Proved,
+    };
 
     private IEnumerable<VnicStatus> Unmanaged(AgentState state)
     {

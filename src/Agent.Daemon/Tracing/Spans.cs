@@ -53,6 +53,10 @@ internal static class Spans
                 span?.SetStatus(
                     ActivityStatusCode.Error, refused.Faults.Length > 0 ? refused.Faults[0].ToString() : null);
                 break;
+            case ApplyOutcome.Held held:
+                span?.SetTag("sg.outcome", "held");
+                span?.SetTag("sg.revision", unchecked((long)held.Change.Revision));
+                break;
             case ApplyOutcome.Accepted accepted:
                 span?.SetTag("sg.revision", unchecked((long)accepted.After.Revision));
                 span?.SetTag("sg.vnics", accepted.After.Vnics.Count);

@@ -80,11 +80,15 @@ internal sealed class DaemonLab : IAsyncDisposable
         States.Nic("e2", "sg-b"),
         States.Nic("e3", "sg-c")).State.Clone();
 
-    public async Task<Accepted> ApplyAsync(Snapshot state)
+    public async Task<Accepted> ApplyAsync(Snapshot state, bool confirms = false)
     {
-        ApplyResponse answer = await Client.ApplySnapshotAsync(
-            new ApplySnapshotRequest { Snapshot = state, NextRevision = true });
-        Assert.True(answer.Accepted is not null, $"refused: {answer.Refused}");
+        ApplyResponse answer = await Client.ApplySnapshotAsync(new ApplySnapshotRequest
+        {
+            Snapshot = state,
+            NextRevision = true,
+            ConfirmMassChange = confirms,
+        });
+        Assert.True(answer.Accepted is not null, $"not accepted: {answer}");
         return answer.Accepted;
     }
 

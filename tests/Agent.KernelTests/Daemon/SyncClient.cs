@@ -49,7 +49,8 @@ internal sealed class SyncClient : IAsyncDisposable
     /// <summary>Sends a snapshot in chunks; members of large groups over several of them.</summary>
     public async Task<SyncResponse> SnapshotAsync(Snapshot snapshot, Action<SnapshotEnd>? alter = null)
     {
-        await SendAsync(new SyncRequest { SnapshotBegin = new SnapshotBegin { Revision = snapshot.Revision } });
+        var begin = new SnapshotBegin { Revision = snapshot.Revision, IssuedAt = snapshot.IssuedAt };
+        await SendAsync(new SyncRequest { SnapshotBegin = begin });
         foreach (SnapshotChunk chunk in ChunksOf(snapshot))
         {
             await SendAsync(new SyncRequest { SnapshotChunk = chunk });

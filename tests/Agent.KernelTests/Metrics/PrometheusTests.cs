@@ -19,7 +19,8 @@ public sealed class PrometheusTests
     private static string Alerts => File.ReadAllText(Path.Combine(Packaging, "prometheus", "alerts.yml"));
 
     /// <summary>The same rules, for those who have no time.</summary>
-    private static string InSeconds => Alerts.Replace("for: 5m", "for: 1s", StringComparison.Ordinal);
+    private static string InSeconds => Alerts.Replace("for: 5m", "for: 1s", StringComparison.Ordinal)
+        .Replace("for: 1m", "for: 1s", StringComparison.Ordinal);
 
     [Fact]
     public void Alerts_fire_when_they_should_and_not_before()
@@ -92,6 +93,25 @@ public sealed class PrometheusTests
         await lab.ApplyAsync(DaemonLab.OneWayIn());
         await prometheus.EndsAsync("SgAgentFailedVnics");
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
+    }
+
+    [Fact]
+    public async Task A_step_that_is_held_fires_until_somebody_decides()
+    {
+        const string Held = "SgAgentMassChangeHeld";
+        await using DaemonLab lab = await DaemonLab.StartAsync();
+        await lab.ApplyAsync(DaemonLab.OneWayIn());
+        using PrometheusServer prometheus = await PrometheusLab.StartAsync(lab, InSeconds);
+        Assert.Empty(await prometheus.QueryAsync("ALERTS"));
+        ApplyResponse answer = await lab.Client.ApplySnapshotAsync(
+            new ApplySnapshotRequest { Snapshot = new Snapshot(), NextRevision = true },
+            cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(2ul, answer.MassChange.Revision);
+        await prometheus.FiresAsync(Held);
+        Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
+        await lab.Client.DiscardStagedAsync(
+            new DiscardStagedRequest(), cancellationToken: TestContext.Current.CancellationToken);
+        await prometheus.EndsAsync(Held);
     }
 
     [Fact]

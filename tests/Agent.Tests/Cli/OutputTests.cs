@@ -63,6 +63,77 @@ public sealed class OutputTests
         Text(screen => ApplyText.Accepted(screen, new Accepted { Revision = 4, Unchanged = true }, dryRun: false)));
 
     [Fact]
+    public void A_step_that_is_held_says_what_it_would_remove_and_how_to_go_on()
+    {
+        var change = new MassChange
+        {
+            Revision = 8,
+            HeldRevision = 7,
+            Message = "would remove 412 of 500 vNICs (82.4 %)",
+            Removals =
+            {
+                new Removal { Kind = "vNICs", Before = 500, Removed = 412, After = 90, IsReason = true },
+                new Removal { Kind = "members", Before = 20, Removed = 1, After = 19 },
+            },
+        };
+        Assert.Equal(
+            """
+            held: revision 8 would remove 412 of 500 vNICs (82.4 %); revision 7 stays enforced
+                     now  removed  afterwards
+            vNICs    500  412      90
+            members  20   1        19
+              look at it  sgctl staged
+              confirm     sgctl staged --commit --revision 8
+              discard     sgctl staged --discard
+
+            """, Text(screen => MassChangeText.Answer(screen, change)));
+        var report = new StagedReport
+        {
+            Staged = true,
+            Revision = 8,
+            HeldRevision = 7,
+            StagedOnRevision = 7,
+            MassChange = change,
+            Since = new Timestamp(),
+            Uncounted = "no memory",
+        };
+        Assert.Contains(
+            "held: nobody staged it; it would remove 412 of 500 vNICs (82.4 %), and waits for --commit --revision 8\n",
+            Text(screen => StagedText.Print(screen, report)));
+    }
+
+    [Fact]
+    public void How_far_the_state_is_real_is_said_of_vnics_and_groups()
+    {
+        var status = new AgentStatus
+        {
+            DesiredRevision = 9,
+            IssuedAt = new Timestamp { Seconds = 1_795_955_400 },
+            EnforcedAfter = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(45)),
+            Vnics =
+            {
+                new VnicStatus { VnicId = "a", EnforcedRevision = 9, ProvedRevision = 9 },
+                new VnicStatus { VnicId = "b", EnforcedRevision = 9, ProvedRevision = 8 },
+                new VnicStatus { InterfaceName = "tap9" },
+            },
+        };
+        Assert.Equal("revision 9 enforced for 2 of 2 vNICs, proved for 1", RealisationText.Vnics(status));
+        Assert.Equal("made 2026-11-29 12:30:00 UTC, enforced 45.0 ms later", RealisationText.Intent(status));
+        Assert.Equal("", RealisationText.Intent(new AgentStatus()) + RealisationText.Vnics(new AgentStatus()));
+        Assert.Equal(
+            "group  vnics  changed  enforced  proved\nsg-a   2      9        9         8\n"
+            + "sg-b   0      -        9         -\n",
+            Text(screen => RealisationText.Groups(screen,
+            [
+                new GroupStatus
+                {
+                    GroupId = "sg-a", VnicCount = 2, ChangedRevision = 9, EnforcedRevision = 9, ProvedRevision = 8,
+                },
+                new GroupStatus { GroupId = "sg-b", EnforcedRevision = 9 },
+            ])));
+    }
+
+    [Fact]
     public void Failed_vnics_are_listed()
     {
         var answer = new Accepted { Revision = 4 };

@@ -94,6 +94,7 @@ public sealed class PolicyFileTests
         message.Groups[0].Name = "null";
         message.Groups[0].Labels["on"] = "";
         message.Groups[0].Labels["- x"] = "0123";
+        message.IssuedAt = new() { Seconds = 1_795_955_400, Nanos = 7_000_000 };
         string json = Agent.Cli.Output.Json.State(message);
         Assert.Equal(message, Message("a.json", json));
         Assert.Equal(message, Message("a.yaml", Agent.Cli.Output.Yaml.FromJson(json)));
@@ -122,6 +123,9 @@ public sealed class PolicyFileTests
     [InlineData("a.json", "{\"groups\": {}}", "1:12 groups InvalidType Write [ ... ] around the elements.")]
     [InlineData("a.json", "{\"groups\": [null]}", "1:13 groups[0] InvalidType Write names and values.")]
     [InlineData("a.json", "[]", "1:1  InvalidType Write names and values.")]
+    [InlineData("a.json", "{\"issued_at\": {}}", "1:15 issued_at InvalidType Write it as \"2026-01-31T12:00:00Z\".")]
+    [InlineData("a.yaml", "issued_at: \"2026-01-31 noon\"",
+        "1:12 issued_at InvalidType Write it as \"2026-01-31T12:00:00Z\".")]
     [InlineData("a.json", "{\"revision\": -1}", "1:14 revision InvalidType Write 0 to 18446744073709551615.")]
     [InlineData("a.json", "{\"revision\": 1.5}", "1:14 revision InvalidType Write 0 to 18446744073709551615.")]
     [InlineData("a.yaml", "port_lists: [{id: p, max_entries: 4294967296}]",

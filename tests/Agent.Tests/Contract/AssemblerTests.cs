@@ -26,7 +26,8 @@ public class AssemblerTests
         {
             Snapshot whole = RandomStates.Next(random, revision: 3);
             using var assembler = new SnapshotAssembler(PolicyLimits.Unlimited, new SnapshotBudget(1 << 20));
-            Assert.Empty(assembler.Begin(new SnapshotBegin { Revision = whole.Revision }));
+            Assert.Empty(assembler.Begin(
+                new SnapshotBegin { Revision = whole.Revision, IssuedAt = whole.IssuedAt }));
             foreach (SnapshotChunk chunk in Chunks(whole, random))
             {
                 Assert.Empty(assembler.Add(chunk));

@@ -43,6 +43,22 @@ public class DeltaTests
         }
     }
 
+    [Fact]
+    public void The_time_of_a_delta_is_its_own_and_no_part_of_the_state()
+    {
+        PolicySnapshot held = Read(Messages.Valid());
+        PolicySnapshot timed = held with { IssuedAt = DateTimeOffset.UnixEpoch };
+        Assert.Equal(StateHash.Of(held), StateHash.Of(timed));
+        var delta = new Delta { BaseRevision = 7, Revision = 8 };
+        Assert.Null(DeltaReader.Apply(timed, delta, PolicyLimits.Default).Policy!.IssuedAt);
+        delta.IssuedAt = new() { Seconds = -1 };
+        Assert.Equal(DateTimeOffset.UnixEpoch.AddSeconds(-1),
+            DeltaReader.Apply(held, delta, PolicyLimits.Default).Policy!.IssuedAt);
+        delta.IssuedAt.Nanos = -1;
+        Assert.Equal(("issued_at", Agent.Contract.Codes.Time),
+            DeltaReader.Apply(held, delta, PolicyLimits.Default).Faults.Select(one => (one.Path, one.Code)).Single());
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

@@ -1,6 +1,7 @@
 using System.Reflection;
 using Agent.Contract;
 using Agent.Policy;
+using Google.Protobuf.WellKnownTypes;
 using Rule = Agent.V1.Rule;
 using Snapshot = Agent.V1.Snapshot;
 
@@ -132,6 +133,8 @@ public class FaultTests
         new(Codes.Limit, "prefix_lists[pl6].max_entries", s => s.List("pl6").MaxEntries = 301),
         new(Codes.Entry, "prefix_lists[pl4].entries[2]", s => s.List("pl4").Entries.Add("::ffff:10.0.0.1")),
         new(Codes.Revision, "revision", s => s.Revision = 0),
+        new(Codes.Time, "issued_at", s => s.IssuedAt = new Timestamp { Nanos = 1_000_000_000 }),
+        new(Codes.Time, "issued_at", s => s.IssuedAt = new Timestamp { Seconds = long.MaxValue }),
     ];
 
     public static TheoryData<int> Indices => [.. Enumerable.Range(0, Faults.Length)];

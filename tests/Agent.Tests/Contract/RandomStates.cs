@@ -1,6 +1,7 @@
 using System.Globalization;
 using Agent.V1;
 using Google.Protobuf.Collections;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Tests.Contract;
 
@@ -20,7 +21,11 @@ internal static class RandomStates
 
     public static Snapshot Next(Random random, ulong revision)
     {
-        var snapshot = new Snapshot { Revision = revision };
+        var snapshot = new Snapshot
+        {
+            Revision = revision,
+            IssuedAt = new Timestamp { Seconds = 1_795_000_000 + (long)revision, Nanos = 7000 },
+        };
         for (int i = random.Next(0, 3); i >= 0; i--)
         {
             Change(snapshot, random);
@@ -62,7 +67,7 @@ internal static class RandomStates
     /// </summary>
     public static Delta Between(Snapshot from, Snapshot to, Random random)
     {
-        var delta = new Delta { BaseRevision = from.Revision, Revision = to.Revision };
+        var delta = new Delta { BaseRevision = from.Revision, Revision = to.Revision, IssuedAt = to.IssuedAt };
         Difference(from.PrefixLists, to.PrefixLists, list => list.Id, delta.UpsertPrefixLists, delta.RemovePrefixLists);
         Difference(from.PortLists, to.PortLists, list => list.Id, delta.UpsertPortLists, delta.RemovePortLists);
         Difference(from.Vnics, to.Vnics, vnic => vnic.Id, delta.UpsertVnics, delta.RemoveVnics);

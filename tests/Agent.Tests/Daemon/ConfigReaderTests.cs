@@ -57,6 +57,8 @@ public class ConfigReaderTests
         ("limits.group_rules_per_basic_group", "5", "5", c => c.Limits.GroupRulesPerBasicGroup, 5),
         ("limits.members_per_basic_group", "6", "6", c => c.Limits.MembersPerBasicGroup, 6),
         ("limits.members_per_advanced_group", "7", "7", c => c.Limits.MembersPerAdvancedGroup, 7),
+        ("mass_change.removal_percent", "7", "7", c => c.MassChange.RemovalPercent, 7),
+        ("mass_change.floor", "7", "7", c => c.MassChange.Floor, 7),
         ("drops.group", "7", "7", c => c.Compiler.LogGroup, (ushort)7),
         ("drops.per_second", "0", "0", c => c.Compiler.DropRate, 0u),
         ("drops.burst", "1", "1", c => c.Compiler.DropBurst, 1u),

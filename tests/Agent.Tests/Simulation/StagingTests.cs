@@ -1,13 +1,7 @@
-using Agent.Compiler;
-using Agent.Daemon;
-using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Ownership;
-using Agent.Daemon.State;
 using Agent.Nftables;
-using Agent.Policy;
 using Agent.Tests.Contract;
-using Microsoft.Extensions.Logging.Abstractions;
 using Delta = Agent.V1.Delta;
 using MemberChange = Agent.V1.MemberChange;
 using Snapshot = Agent.V1.Snapshot;
@@ -17,34 +11,11 @@ namespace Agent.Tests.Simulation;
 /// <summary>The life of a staged policy in the real loop, beside a simulated kernel.</summary>
 public sealed class StagingTests : IAsyncDisposable
 {
-    private static readonly string Table = StagedRuleset.TableOf(CompilerSettings.Default);
-
-    private readonly string folder = Directory.CreateTempSubdirectory("sg-stage").FullName;
-    private readonly SimulatedFirewall kernel = new();
-    private readonly CancellationTokenSource stop = new();
-    private readonly AgentMetrics metrics = new(Prometheus.Metrics.NewCustomRegistry(), "test", "simulated");
-    private readonly StateFile file;
-    private readonly Reconciler loop;
-    private Task run = Task.CompletedTask;
-
-    public StagingTests()
-    {
-        file = new StateFile(folder);
-        var enforcer = new Enforcer(
-            kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
-        loop = new Reconciler(enforcer, file, new DaemonConfig(), TimeProvider.System, NullLogger.Instance, metrics);
-    }
+    private readonly RunningLoop here = new();
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    public async ValueTask DisposeAsync()
-    {
-        await stop.CancelAsync();
-        await run;
-        stop.Dispose();
-        file.Dispose();
-        Directory.Delete(folder, recursive: true);
-    }
+    public ValueTask DisposeAsync() => here.DisposeAsync();
 
     [Fact]
     public async Task What_is_staged_stands_beside_what_enforces_and_changes_nothing_of_it()
@@ -53,15 +24,15 @@ public sealed class StagingTests : IAsyncDisposable
         Ruleset before = Enforcing();
         Accepted(await StageAsync(Opened(8)));
         Assert.Equal(before, Enforcing());
-        Assert.Equal(loop.State.Staged!.Shadow.Ruleset, kernel.ReadAside(Table));
-        Assert.Equal((7ul, 7ul, 8ul), (loop.State.Desired.Revision, loop.State.AppliedRevision,
-            loop.State.Staged.Policy.Revision));
-        Assert.Equal(kernel.ReadGeneration(), loop.State.Generation);
+        Assert.Equal(here.Loop.State.Staged!.Shadow.Ruleset, here.Kernel.ReadAside(RunningLoop.StagedTable));
+        Assert.Equal((7ul, 7ul, 8ul), (here.Loop.State.Desired.Revision, here.Loop.State.AppliedRevision,
+            here.Loop.State.Staged.Policy.Revision));
+        Assert.Equal(here.Kernel.ReadGeneration(), here.Loop.State.Generation);
 
         // A second one takes the place of the first.
         Accepted(await StageAsync(Opened(9)));
-        Assert.Equal(9ul, loop.State.Staged!.Policy.Revision);
-        Assert.Equal(loop.State.Staged!.Shadow.Ruleset, kernel.ReadAside(Table));
+        Assert.Equal(9ul, here.Loop.State.Staged!.Policy.Revision);
+        Assert.Equal(here.Loop.State.Staged!.Shadow.Ruleset, here.Kernel.ReadAside(RunningLoop.StagedTable));
     }
 
     [Fact]
@@ -69,13 +40,13 @@ public sealed class StagingTests : IAsyncDisposable
     {
         await StartAsync();
         Accepted(await StageAsync(Opened(8)));
-        int commits = kernel.Committed.Count;
-        await loop.Requests.WriteAsync(new AgentRequest.AuditDue(), Cancel);
+        int commits = here.Kernel.Committed.Count;
+        await here.Loop.Requests.WriteAsync(new AgentRequest.AuditDue(), Cancel);
         await IdleAsync();
-        Assert.Equal(commits, kernel.Committed.Count);
-        Assert.Equal(0, metrics.DriftRepairs.Value);
-        Assert.Equal(VerifyOutcome.Verified, (await loop.VerifyAsync(Cancel)).Result.Outcome);
-        Assert.Equal(commits, kernel.Committed.Count);
+        Assert.Equal(commits, here.Kernel.Committed.Count);
+        Assert.Equal(0, here.Metrics.DriftRepairs.Value);
+        Assert.Equal(VerifyOutcome.Verified, (await here.Loop.VerifyAsync(Cancel)).Result.Outcome);
+        Assert.Equal(commits, here.Kernel.Committed.Count);
     }
 
     [Fact]
@@ -85,26 +56,26 @@ public sealed class StagingTests : IAsyncDisposable
         Accepted(await StageAsync(Opened(8)));
         ApplyOutcome.Accepted done = Accepted(await CommitAsync(8));
         Assert.Empty(done.Warnings.Where(text => text.Contains("staged", StringComparison.Ordinal)));
-        Assert.Equal((8ul, 8ul), (loop.State.Desired.Revision, loop.State.AppliedRevision));
-        Assert.Null(loop.State.Staged);
-        Assert.Empty(kernel.ReadAside(Table).Tables);
+        Assert.Equal((8ul, 8ul), (here.Loop.State.Desired.Revision, here.Loop.State.AppliedRevision));
+        Assert.Null(here.Loop.State.Staged);
+        Assert.Empty(here.Kernel.ReadAside(RunningLoop.StagedTable).Tables);
         await IdleAsync();
-        Ruleset staged = kernel.Ruleset;
+        Ruleset staged = here.Kernel.Ruleset;
         Accepted(await ApplyAsync(Opened(9)));
         await IdleAsync();
-        Assert.Equal(staged, kernel.Ruleset);
+        Assert.Equal(staged, here.Kernel.Ruleset);
     }
 
     [Fact]
     public async Task A_discard_leaves_no_trace_and_may_come_twice()
     {
         await StartAsync();
-        Ruleset before = kernel.Ruleset;
+        Ruleset before = here.Kernel.Ruleset;
         Accepted(await StageAsync(Opened(8)));
-        Assert.Equal(8ul, (await loop.DiscardStagedAsync(Claim.None, Cancel)).Gone!.Policy.Revision);
-        Assert.Equal(before, kernel.Ruleset);
-        Assert.Null(loop.State.Staged);
-        Assert.Null((await loop.DiscardStagedAsync(Claim.None, Cancel)).Gone);
+        Assert.Equal(8ul, (await here.Loop.DiscardStagedAsync(Claim.None, Cancel)).Gone!.Policy.Revision);
+        Assert.Equal(before, here.Kernel.Ruleset);
+        Assert.Null(here.Loop.State.Staged);
+        Assert.Null((await here.Loop.DiscardStagedAsync(Claim.None, Cancel)).Gone);
     }
 
     [Fact]
@@ -118,20 +89,20 @@ public sealed class StagingTests : IAsyncDisposable
             Revision = 8,
             Members = { new MemberChange { GroupId = "peers", Add = { "10.0.9.77" } } },
         };
-        Accepted(await loop.ApplyAsync(answer => new AgentRequest.ApplyDelta(delta, answer), Cancel));
-        Assert.Equal((8ul, 20ul, 7ul), (loop.State.AppliedRevision, loop.State.Staged!.Policy.Revision,
-            loop.State.Staged!.OnRevision));
-        Assert.Equal(loop.State.Staged!.Shadow.Ruleset, kernel.ReadAside(Table));
+        Accepted(await here.Loop.ApplyAsync(answer => new AgentRequest.ApplyDelta(delta, answer), Cancel));
+        Assert.Equal((8ul, 20ul, 7ul), (here.Loop.State.AppliedRevision, here.Loop.State.Staged!.Policy.Revision,
+            here.Loop.State.Staged!.OnRevision));
+        Assert.Equal(here.Loop.State.Staged!.Shadow.Ruleset, here.Kernel.ReadAside(RunningLoop.StagedTable));
 
         Snapshot faulty = Opened(21);
         faulty.Rule("r1").Protocol = "nothing";
         Assert.IsType<ApplyOutcome.Refused>(await ApplyAsync(faulty));
-        Assert.NotNull(loop.State.Staged);
+        Assert.NotNull(here.Loop.State.Staged);
         ApplyOutcome.Accepted done = Accepted(await ApplyAsync(Opened(21)));
         Assert.Contains(
             done.Warnings, text => text.StartsWith("revision 20, which was staged", StringComparison.Ordinal));
-        Assert.Null(loop.State.Staged);
-        Assert.Empty(kernel.ReadAside(Table).Tables);
+        Assert.Null(here.Loop.State.Staged);
+        Assert.Empty(here.Kernel.ReadAside(RunningLoop.StagedTable).Tables);
     }
 
     [Fact]
@@ -145,31 +116,32 @@ public sealed class StagingTests : IAsyncDisposable
         Assert.Equal("StaleRevision", Code(await StageAsync(Opened(6))));
         Assert.Equal("NothingStaged", Code(await CommitAsync(0)));
 
-        kernel.Refuses = op => op is NftOp.AddChain { Table: var table } && table == Table ? "no memory" : null;
+        here.RefuseToStage("no memory");
         Assert.Equal("NotStaged", Code(await StageAsync(Opened(8))));
-        Assert.Empty(kernel.ReadAside(Table).Tables);
-        Assert.Null(loop.State.Staged);
-        kernel.Refuses = _ => null;
+        Assert.Empty(here.Kernel.ReadAside(RunningLoop.StagedTable).Tables);
+        Assert.Null(here.Loop.State.Staged);
+        here.Kernel.Refuses = _ => null;
 
         Accepted(await StageAsync(Opened(8)));
         Assert.Equal("AnotherIsStaged", Code(await CommitAsync(9)));
         var delta = new Delta { BaseRevision = 7, Revision = 8 };
-        Accepted(await loop.ApplyAsync(answer => new AgentRequest.ApplyDelta(delta, answer), Cancel));
+        Accepted(await here.Loop.ApplyAsync(answer => new AgentRequest.ApplyDelta(delta, answer), Cancel));
         Assert.Equal("StaleRevision", Code(await CommitAsync(0)));
-        Assert.NotNull(loop.State.Staged);
+        Assert.NotNull(here.Loop.State.Staged);
     }
 
     [Fact]
     public async Task What_a_dead_process_left_is_removed_at_the_start()
     {
-        kernel.Foreign(new NftOp.AddTable(NftFamily.Inet, Table),
-            new NftOp.AddChain(NftFamily.Inet, Table, "all_forward", new BaseHook(NftHook.Forward, -1)));
+        here.Kernel.Foreign(new NftOp.AddTable(NftFamily.Inet, RunningLoop.StagedTable),
+            new NftOp.AddChain(
+                NftFamily.Inet, RunningLoop.StagedTable, "all_forward", new BaseHook(NftHook.Forward, -1)));
         await StartAsync();
-        Assert.Empty(kernel.ReadAside(Table).Tables);
+        Assert.Empty(here.Kernel.ReadAside(RunningLoop.StagedTable).Tables);
     }
 
     private Ruleset Enforcing() =>
-        new(kernel.Ruleset.Tables.Where(table => table.Name != Table).ToValueArray());
+        new(here.Kernel.Ruleset.Tables.Where(table => table.Name != RunningLoop.StagedTable).ToValueArray());
 
     private static Snapshot Opened(ulong revision)
     {
@@ -181,8 +153,7 @@ public sealed class StagingTests : IAsyncDisposable
 
     private async Task StartAsync()
     {
-        loop.Start(HostLinks.None, "test", "simulated");
-        run = loop.RunAsync(stop.Token);
+        here.Start();
         Accepted(await ApplyAsync(Messages.Valid()));
         await IdleAsync();
     }
@@ -195,13 +166,13 @@ public sealed class StagingTests : IAsyncDisposable
         return (ApplyOutcome.Accepted)outcome;
     }
 
-    private Task<ApplyOutcome> StageAsync(Snapshot snapshot) => loop.ApplyAsync(
+    private Task<ApplyOutcome> StageAsync(Snapshot snapshot) => here.Loop.ApplyAsync(
         answer => new AgentRequest.Stage(snapshot.Clone(), NextRevision: false, answer), Cancel);
 
     private Task<ApplyOutcome> CommitAsync(ulong revision) =>
-        loop.ApplyAsync(answer => new AgentRequest.CommitStaged(revision, answer), Cancel);
+        here.Loop.ApplyAsync(answer => new AgentRequest.CommitStaged(revision, answer), Cancel);
 
-    private Task<ApplyOutcome> ApplyAsync(Snapshot snapshot, bool dry = false) => loop.ApplyAsync(
+    private Task<ApplyOutcome> ApplyAsync(Snapshot snapshot, bool dry = false) => here.Loop.ApplyAsync(
         answer => new AgentRequest.ApplySnapshot(snapshot.Clone(), dry, NextRevision: dry, answer), Cancel);
 
     /// <summary>One request after the other, cleaning up included: an answer says that all before is done.</summary>
