@@ -130,6 +130,7 @@ internal static class AgentHost
         HostMetrics.Add(metrics.Registry, current);
         LogMetrics.Add(metrics.Registry, events);
         SessionMetrics.Add(metrics.Registry, current, KernelSessions.Read, TimeProvider.System);
+        metrics.DesiredAge = () => current().DesiredAt?.Age(TimeProvider.System);
         return metrics;
     }
 
@@ -222,7 +223,7 @@ internal static class AgentHost
             reconciler,
             new StatusReporter(
                 version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler,
-                sessions),
+                sessions, TimeProvider.System),
             lister,
             proofs,
             staged,

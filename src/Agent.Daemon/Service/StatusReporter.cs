@@ -10,7 +10,7 @@ namespace Agent.Daemon.Service;
 /// <summary>The state as a person or a controller wants to see it.</summary>
 internal sealed class StatusReporter(
     string version, string host, string kernelRelease, IReadOnlyList<KernelFeature> features, CompilerSettings settings,
-    SessionWatch sessions)
+    SessionWatch sessions, TimeProvider clock)
 {
     public AgentStatus Report(AgentState state)
     {
@@ -22,6 +22,8 @@ internal sealed class StatusReporter(
             DesiredRevision = state.Desired.Revision,
             AppliedRevision = state.AppliedRevision,
             StateHash = ByteString.CopyFrom(state.DesiredHash),
+            DesiredAt = state.DesiredAt?.Time.ToTimestamp(),
+            DesiredAge = state.DesiredAt?.Age(clock).ToDuration(),
             AppliedAt = state.AppliedAt?.ToTimestamp(),
             RulesetGeneration = state.Generation,
             GroupCount = (uint)state.Desired.Groups.Count,
