@@ -16,7 +16,7 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden run lab \
-    lab-down picture fmt lint aot check clean
+    lab-down picture fuzz fmt lint aot check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,15 @@ bench: ## how long proofs take: writes tests/benchmarks/proof.md (minutes)
 	dotnet build tests/Agent.Benchmarks -c Release -v quiet
 	$(BIN)/Agent.Benchmarks/release/Agent.Benchmarks --out tests/benchmarks/proof.md \
 	    --commit $$(git rev-parse --short HEAD)
+
+SECONDS ?= 60
+
+fuzz: build ## broken messages, for SECONDS=60 each: readers, state file, and the daemon over its socket (root)
+	SG_FUZZ_SECONDS=$(SECONDS) $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
+	    -class Agent.Tests.Contract.FuzzTests -showliveoutput
+	SG_FUZZ_SECONDS=$(SECONDS) SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) unshare -n \
+	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests \
+	    -method Agent.KernelTests.Access.HeavyMessageTests.Broken_\* -showliveoutput
 
 golden: build ## rewrite tests/Agent.Tests/golden from nft (root); the diff is the review
 	-SG_WRITE_GOLDEN=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \

@@ -5,6 +5,9 @@ namespace Agent.Daemon.Enforcement;
 /// <content>What cannot be saved is refused, and an alarm stands until it could be.</content>
 internal sealed partial class Reconciler
 {
+    /// <summary>A trial costs a write as large as the step that failed.</summary>
+    private static readonly TimeSpan ProbeLast = TimeSpan.FromSeconds(10);
+
     private string? unsaved;
     private TimeSpan probeDelay = RetryFirst;
     private long probeAt;
@@ -26,7 +29,7 @@ internal sealed partial class Reconciler
     private void NotSaved(string reason)
     {
         probeAt = After(probeDelay);
-        probeDelay = TimeSpan.FromTicks(Math.Min(2 * probeDelay.Ticks, RetryLast.Ticks));
+        probeDelay = TimeSpan.FromTicks(Math.Min(2 * probeDelay.Ticks, ProbeLast.Ticks));
         string alarm = $"the state cannot be saved, so changes are refused: {reason}";
         if (alarm != unsaved)
         {

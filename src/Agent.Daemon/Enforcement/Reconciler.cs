@@ -234,7 +234,7 @@ internal sealed partial class Reconciler(
         {
             if (State.Desired.Revision == ulong.MaxValue)
             {
-                return (null, Refuse("revision", Codes.Revision, "no number is left for the next revision",
+                return (null, Refuse("revision", "InvalidRevision", "no number is left for the next revision",
                     "Remove the state file, and send the state with a small revision."));
             }
 

@@ -13,8 +13,6 @@ namespace Agent.Daemon.Service;
 /// </summary>
 internal sealed class WeighedMethods(ServiceBinderBase methods) : ServiceBinderBase
 {
-    private static readonly ServiceDescriptor Service = SecurityGroupAgent.Descriptor;
-
     /// <summary>Named by <see cref="AgentService"/>'s attribute.</summary>
     public static void Bind(ServiceBinderBase methods, AgentService? service) =>
         SecurityGroupAgent.BindService(new WeighedMethods(methods), service);
@@ -43,7 +41,7 @@ internal sealed class WeighedMethods(ServiceBinderBase methods) : ServiceBinderB
             return method;
         }
 
-        MessageDescriptor type = Service.FindMethodByName(method.Name).InputType;
+        MessageDescriptor type = SecurityGroupAgent.Descriptor.FindMethodByName(method.Name).InputType;
         MessageParser parser = type.Parser.WithDiscardUnknownFields(true);
         return new Method<TRequest, TResponse>(
             method.Type, method.ServiceName, method.Name,
