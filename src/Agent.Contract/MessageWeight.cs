@@ -62,13 +62,13 @@ public static class MessageWeight
         {
             while (reader.Consumed < end)
             {
-                if (!TryVarint(out ulong tag) || !Field(type, (uint)(tag & uint.MaxValue), end, depth))
+                if (!TryVarint(end, out ulong tag) || !Field(type, (uint)(tag & uint.MaxValue), end, depth))
                 {
                     return false;
                 }
             }
 
-            return reader.Consumed == end;
+            return true;
         }
 
         private bool Field(MessageDescriptor type, uint tag, long end, int depth)
@@ -82,11 +82,11 @@ public static class MessageWeight
             };
             switch (WireFormat.GetTagWireType(tag))
             {
-                case WireFormat.WireType.Varint: return TryVarint(out _);
+                case WireFormat.WireType.Varint: return TryVarint(end, out _);
                 case WireFormat.WireType.Fixed64: return TrySkip(8, end);
                 case WireFormat.WireType.Fixed32: return TrySkip(4, end);
                 case WireFormat.WireType.LengthDelimited:
-                    if (!TryVarint(out ulong length) || length > (ulong)(end - reader.Consumed))
+                    if (!TryVarint(end, out ulong length) || length > (ulong)(end - reader.Consumed))
                     {
                         return false;
                     }
@@ -109,10 +109,10 @@ public static class MessageWeight
             return true;
         }
 
-        private bool TryVarint(out ulong value)
+        private bool TryVarint(long end, out ulong value)
         {
             value = 0;
-            for (int shift = 0; shift < 70 && reader.TryRead(out byte next); shift += 7)
+            for (int shift = 0; shift < 70 && reader.Consumed < end && reader.TryRead(out byte next); shift += 7)
             {
                 value |= shift < 64 ? unchecked((ulong)(next & 0x7f) << shift) : 0;
                 if (next < 0x80)

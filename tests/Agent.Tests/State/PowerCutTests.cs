@@ -37,7 +37,7 @@ public class PowerCutTests
             }
         }
 
-        Assert.True(states > life.Length * 20, $"{states} states");
+        Assert.True(states >= life.Length * 8, $"{states} states");
     }
 
     /// <summary>And the life after it goes on where that one ended, whatever tail it left.</summary>
