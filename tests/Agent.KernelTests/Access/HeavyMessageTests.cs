@@ -1,11 +1,8 @@
-using System.Buffers.Binary;
-using System.Net;
-using System.Net.Http.Headers;
-using System.Net.Sockets;
 using Agent.KernelTests.Daemon;
 using Agent.Tests.Contract;
 using Agent.V1;
 using Google.Protobuf;
+using static Agent.KernelTests.Access.RawCalls;
 
 namespace Agent.KernelTests.Access;
 
@@ -43,8 +40,8 @@ public sealed class HeavyMessageTests(ITestOutputHelper output)
         }
 
         long before = access.ResidentBytes();
-        using HttpClient http = Raw(access);
-        (string status, string text) = await AskAsync(http, method, Framed(message));
+        using HttpClient http = RawClient(access);
+        (string status, string text) = await CallAsync(http, method, Framed(message));
         output.WriteLine($"{(access.ResidentBytes() - before) >> 20} MiB: {status} {text}");
         Assert.Equal("8", status);
         Assert.Contains("too many parts", text, StringComparison.Ordinal);
@@ -60,7 +57,7 @@ public sealed class HeavyMessageTests(ITestOutputHelper output)
         await using AccessLab access = await AccessLab.StartAsync();
         DaemonLab lab = access.Lab;
         await lab.ApplyAsync(DaemonLab.OneWayIn());
-        using HttpClient http = Raw(access);
+        using HttpClient http = RawClient(access);
         _ = int.TryParse(Environment.GetEnvironmentVariable("SG_FUZZ_SECONDS"), out int seconds);
         long started = System.Diagnostics.Stopwatch.GetTimestamp();
         Dictionary<string, int> statuses = [];
@@ -70,7 +67,7 @@ public sealed class HeavyMessageTests(ITestOutputHelper output)
             Random random = new(seed);
             AgentStatus before = await lab.StatusAsync();
             (string method, byte[] body) = Broken(random, before.DesiredRevision);
-            (string status, string text) = await AskAsync(http, method, body);
+            (string status, string text) = await CallAsync(http, method, body);
             statuses[$"{method} {status}"] = statuses.GetValueOrDefault($"{method} {status}") + 1;
             Assert.True(status is "0" or "3" or "8" or "13", $"seed {seed}: {method}: {status} {text}");
             AgentStatus after = await lab.StatusAsync();
@@ -112,7 +109,7 @@ public sealed class HeavyMessageTests(ITestOutputHelper output)
         Assert.Equal(state.Groups[0].Name, (await lab.StateAsync()).Groups.Single(
             group => group.Id == state.Groups[0].Id).Name);
 
-        using HttpClient http = Raw(access);
+        using HttpClient http = RawClient(access);
         Snapshot evil = DaemonLab.OneWayIn();
         evil.Groups[0].Id = "x\n2026-01-01T00:00:00.000Z error 1 forged\u001b[31m";
         foreach (string trace in (string[])["00-zz", new string('a', 5000), "00-\u00e9", "evil\tb"])
@@ -123,7 +120,7 @@ public sealed class HeavyMessageTests(ITestOutputHelper output)
                 Tracestate = trace,
                 Hello = new SyncHello { Controller = "c\nforged\u001b[31m" },
             };
-            Assert.Equal("0", (await AskAsync(http, "Sync", Framed(request.ToByteArray()))).Status);
+            Assert.Equal("0", (await CallAsync(http, "Sync", Framed(request.ToByteArray()))).Status);
         }
 
         ApplyResponse answer = await lab.Client.ApplySnapshotAsync(
@@ -169,40 +166,12 @@ public sealed class HeavyMessageTests(ITestOutputHelper output)
         }
     }
 
-    private static HttpClient Raw(AccessLab access) => new(new SocketsHttpHandler
+    private static async Task<(string Status, string Text)> CallAsync(HttpClient http, string method, byte[] body)
     {
-        ConnectCallback = async (_, cancel) =>
-        {
-            Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(access.Lab.Daemon.SocketPath), cancel);
-            return new NetworkStream(socket, ownsSocket: true);
-        },
-    });
-
-    private static async Task<(string Status, string Text)> AskAsync(HttpClient http, string method, byte[] body)
-    {
-        using HttpRequestMessage request = new(
-            HttpMethod.Post, $"http://localhost/agent.v1.SecurityGroupAgent/{method}")
-        {
-            Content = new ByteArrayContent(body),
-            Version = HttpVersion.Version20,
-            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
-        };
-        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
-        request.Headers.Add("te", "trailers");
-        using HttpResponseMessage answer = await http.SendAsync(
-            request, HttpCompletionOption.ResponseHeadersRead, Cancel);
+        using HttpResponseMessage answer = await AskAsync(http, method, body);
         await answer.Content.ReadAsByteArrayAsync(Cancel);
-        return (Of("grpc-status") ?? "none", Uri.UnescapeDataString(Of("grpc-message") ?? ""));
-
-        string? Of(string name) => answer.Headers.TryGetValues(name, out IEnumerable<string>? early) ? early.Single()
-            : answer.TrailingHeaders.TryGetValues(name, out IEnumerable<string>? late) ? late.Single() : null;
-    }
-
-    private static byte[] Framed(byte[] message)
-    {
-        byte[] length = new byte[4];
-        BinaryPrimitives.WriteInt32BigEndian(length, message.Length);
-        return [0, .. length, .. message];
+        IEnumerable<string>? text = answer.Headers.TryGetValues("grpc-message", out IEnumerable<string>? early) ? early
+            : answer.TrailingHeaders.TryGetValues("grpc-message", out IEnumerable<string>? late) ? late : [];
+        return (Status(answer) ?? "none", Uri.UnescapeDataString(string.Concat(text)));
     }
 }
