@@ -1,6 +1,5 @@
 using System.IO.Compression;
 using System.Net.Security;
-using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
 using Agent.KernelTests.Daemon;
