@@ -16,7 +16,7 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden corpus \
-    run lab lab-down picture fmt lint aot check clean
+    fuzz run lab lab-down picture fmt lint aot check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,15 @@ bench: ## how long proofs take: writes tests/benchmarks/proof.md (minutes)
 corpus: build ## prove published filter sets, in ClassBench's format: FILTER_SETS=directory (minutes)
 	SG_FILTER_SETS=$(abspath $(FILTER_SETS)) $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests -diagnostics \
 	    -class Agent.Tests.Proof.PublicFilterSetTests
+
+SECONDS ?= 60
+
+fuzz: build ## broken messages, for SECONDS=60 each: readers, state file, and the daemon over its socket (root)
+	SG_FUZZ_SECONDS=$(SECONDS) $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
+	    -class Agent.Tests.Contract.FuzzTests -showliveoutput
+	SG_FUZZ_SECONDS=$(SECONDS) SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) unshare -n \
+	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests \
+	    -method Agent.KernelTests.Access.HeavyMessageTests.Broken_\* -showliveoutput
 
 golden: build ## rewrite tests/Agent.Tests/golden from nft (root); the diff is the review
 	-SG_WRITE_GOLDEN=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \

@@ -55,4 +55,5 @@ internal static class Codes
     public const string Revision = "InvalidRevision";
     public const string Incomplete = "IncompleteSnapshot";
     public const string Order = "UnexpectedMessage";
+    public const string TooMany = "TooManyFaults";
 }

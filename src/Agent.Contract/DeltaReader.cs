@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Agent.Policy;
+using static Agent.Contract.FaultList;
 
 namespace Agent.Contract;
 
@@ -46,6 +47,8 @@ public static class DeltaReader
 
     private sealed class Application(PolicySnapshot held, V1.Delta delta, ResourceReader resources, FaultList faults)
     {
+        private readonly HashSet<string> replaced = new(delta.ReplaceMembersOf, StringComparer.Ordinal);
+
         public PolicySnapshot Run() => held with
         {
             Revision = delta.Revision,
@@ -63,14 +66,14 @@ public static class DeltaReader
 
         private SecurityGroup Group(V1.SecurityGroup message)
         {
-            bool keeps = !delta.ReplaceMembersOf.Contains(message.Id) && held.Groups.ContainsKey(message.Id);
+            bool keeps = !replaced.Contains(message.Id) && held.Groups.ContainsKey(message.Id);
             if (!keeps)
             {
                 return resources.Group(message);
             }
 
             SecurityGroup before = held.Groups[message.Id];
-            IpPrefix[] added = [.. resources.Members($"groups[{message.Id}].members", message.Members)
+            IpPrefix[] added = [.. resources.Members($"groups[{Place(message.Id)}].members", message.Members)
                 .Where(member => !before.Members.Contains(member))];
             SecurityGroup group = resources.Group(message, before.Members.Union(added));
             StateHash.Carry(before, group, added, removed: []);
@@ -82,11 +85,11 @@ public static class DeltaReader
         {
             foreach (V1.MemberChange change in delta.Members)
             {
-                string path = $"members[{change.GroupId}]";
+                string path = $"members[{Place(change.GroupId)}]";
                 if (!groups.TryGetValue(change.GroupId, out SecurityGroup? group))
                 {
                     faults.Add(
-                        path, Codes.GroupNotFound, $"no group {FaultList.Show(change.GroupId)}",
+                        path, Codes.GroupNotFound, $"no group {Show(change.GroupId)}",
                         "Upsert the group first.");
                     continue;
                 }
@@ -132,7 +135,8 @@ public static class DeltaReader
                 if (!seen.Add(id(item)))
                 {
                     faults.Add(
-                        $"{path}[{id(item)}]", Codes.Duplicate, "stands twice in the delta", "Keep the newer one.");
+                        $"{path}[{Place(id(item))}]", Codes.Duplicate, "stands twice in the delta",
+                        "Keep the newer one.");
                 }
 
                 items = items.SetItem(id(item), item);
@@ -143,7 +147,7 @@ public static class DeltaReader
                 if (!seen.Add(gone))
                 {
                     faults.Add(
-                        $"{path}[{gone}]", Codes.Duplicate, "both upserted and removed, or removed twice",
+                        $"{path}[{Place(gone)}]", Codes.Duplicate, "both upserted and removed, or removed twice",
                         "Keep one of them.");
                 }
 

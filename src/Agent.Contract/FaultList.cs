@@ -16,6 +16,9 @@ internal sealed class FaultList
     /// <summary>A hostile input must not make an answer of a gigabyte.</summary>
     private const int MaxFaults = 1000;
 
+    /// <summary>As long as an id may be.</summary>
+    private const int ShownMax = 64;
+
     private readonly List<PolicyFault> faults = [];
     private readonly List<string> warnings = [];
 
@@ -29,7 +32,7 @@ internal sealed class FaultList
         }
         else if (faults.Count == MaxFaults)
         {
-            faults.Add(new PolicyFault("", "TooManyFaults", $"more than {MaxFaults} faults", "Correct these first."));
+            faults.Add(new PolicyFault("", Codes.TooMany, $"more than {MaxFaults} faults", "Correct these first."));
         }
     }
 
@@ -44,10 +47,13 @@ internal sealed class FaultList
     public SnapshotResult Result(PolicySnapshot policy) =>
         new(faults.Count == 0 ? policy : null, [.. faults], [.. warnings]);
 
-    /// <summary>A value as it may stand in a message: short, and without control characters.</summary>
-    public static string Show(string value)
+    /// <summary>A value as it may stand in a message: short, and nothing that steers a terminal or a log.</summary>
+    public static string Show(string value) => value.Length > ShownMax ? $"'{Place(value)}...'" : $"'{Place(value)}'";
+
+    /// <summary>An id as it may stand in a path: as it is if it is one.</summary>
+    public static string Place(string id)
     {
-        string visible = string.Concat(value.Take(60).Select(c => char.IsControl(c) ? '?' : c));
-        return value.Length > 60 ? $"'{visible}...'" : $"'{visible}'";
+        ReadOnlySpan<char> head = id.AsSpan(0, Math.Min(id.Length, ShownMax));
+        return PlainText.Is(head) ? head.ToString() : PlainText.Of(head);
     }
 }

@@ -3,32 +3,34 @@ using System.Globalization;
 using System.Text;
 using Agent.Policy;
 using Google.Protobuf.WellKnownTypes;
+using static Agent.Contract.FaultList;
 
 namespace Agent.Contract;
 
 /// <summary>Reads single values; what is wrong goes to the list, and a harmless value comes back.</summary>
-internal sealed class Fields(FaultList faults)
+internal sealed class Fields(FaultList faults, PolicyLimits limits)
 {
     private const int IdMax = 64;
+    private const int ProtocolMax = 6; // icmpv6
 
     public string Id(string path, string value, string code = Codes.Id)
     {
         if (value.Length is 0 or > IdMax || !value.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-'))
         {
             faults.Add(
-                path, code, $"{FaultList.Show(value)} is not an id", "Use 1 to 64 letters, digits, '.', '_' and '-'.");
+                path, code, $"{Show(value)} is not an id", "Use 1 to 64 letters, digits, '.', '_' and '-'.");
         }
 
         return value;
     }
 
-    /// <summary>Free text: no control characters.</summary>
+    /// <summary>Free text, which is shown to people.</summary>
     public string Text(string path, string value, int max, string code = Codes.Text)
     {
-        if (value.Length > max || value.Any(char.IsControl))
+        if (value.Length > max || !(limits.TakesHiddenText ? !value.Any(char.IsControl) : PlainText.Is(value)))
         {
-            faults.Add(path, code, $"{FaultList.Show(value)} is longer than {max} characters or has control characters",
-                "Shorten it; leave out line breaks and NUL.");
+            faults.Add(path, code, $"{Show(value)} is longer than {max} characters or has hidden ones",
+                "Shorten it; leave out line breaks, NUL and marks of text direction.");
         }
 
         return value;
@@ -38,7 +40,7 @@ internal sealed class Fields(FaultList faults)
     {
         if (!IpPrefix.TryParse(value, out IpPrefix prefix, out bool wasCanonical))
         {
-            faults.Add(path, code, $"{FaultList.Show(value)} is not an address or CIDR",
+            faults.Add(path, code, $"{Show(value)} is not an address or CIDR",
                 "Write 10.0.0.0/8 or 2001:db8::/32, without scope id; write v4-mapped v6 addresses as IPv4.");
             return null;
         }
@@ -46,7 +48,7 @@ internal sealed class Fields(FaultList faults)
         if (!wasCanonical && (canonical || prefix.Family == IpFamily.V6))
         {
             faults.Add(
-                path, code, $"{FaultList.Show(value)} has bits set behind its prefix length", $"Write {prefix}.");
+                path, code, $"{Show(value)} has bits set behind its prefix length", $"Write {prefix}.");
             return null;
         }
 
@@ -64,7 +66,7 @@ internal sealed class Fields(FaultList faults)
         if (prefix is { IsHost: false })
         {
             faults.Add(
-                path, Codes.Address, $"{FaultList.Show(value)} is a prefix, not an address",
+                path, Codes.Address, $"{Show(value)} is a prefix, not an address",
                 "Use delegated_prefixes for it.");
             return null;
         }
@@ -75,18 +77,19 @@ internal sealed class Fields(FaultList faults)
     /// <summary>"first/last", 1 to 65535.</summary>
     public PortRange? Ports(string path, string value, string code)
     {
-        string[] ends = value.Split('/');
-        if (ends.Length == 2 && Port(ends[0]) is ushort first && Port(ends[1]) is ushort last && first <= last)
+        int slash = value.IndexOf('/', StringComparison.Ordinal);
+        if (slash > 0 && Port(value.AsSpan(0, slash)) is ushort first
+            && Port(value.AsSpan(slash + 1)) is ushort last && first <= last)
         {
             return new PortRange(first, last);
         }
 
         faults.Add(
-            path, code, $"{FaultList.Show(value)} is not a port range",
+            path, code, $"{Show(value)} is not a port range",
             "Write first/last, such as 80/80 or 8000/9000, 1 to 65535.");
         return null;
 
-        static ushort? Port(string text) =>
+        static ushort? Port(ReadOnlySpan<char> text) =>
             ushort.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port > 0
                 ? port : null;
     }
@@ -95,7 +98,7 @@ internal sealed class Fields(FaultList faults)
     public byte? Protocol(string path, string value, out bool known)
     {
         known = true;
-        switch (value.ToLowerInvariant())
+        switch (value.Length > ProtocolMax ? "" : value.ToLowerInvariant())
         {
             case "all": return null;
             case "tcp": return IpProtocol.Tcp;
@@ -105,13 +108,14 @@ internal sealed class Fields(FaultList faults)
             case "gre": return IpProtocol.Gre;
         }
 
-        if (byte.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out byte number))
+        if (value.Length <= ProtocolMax
+            && byte.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out byte number))
         {
             return number;
         }
 
         known = false;
-        faults.Add(path, Codes.Protocol, $"{FaultList.Show(value)} is not a protocol",
+        faults.Add(path, Codes.Protocol, $"{Show(value)} is not a protocol",
             "Use tcp, udp, icmp, icmpv6, gre, all, or a number 0 to 255.");
         return null;
     }
@@ -121,10 +125,11 @@ internal sealed class Fields(FaultList faults)
     /// </summary>
     public string Interface(string path, string value)
     {
-        if (value.Length == 0 || Encoding.UTF8.GetByteCount(value) > 15 || value is "." or ".."
-            || value.Any(c => c is '/' or ':' or '*' || char.IsWhiteSpace(c) || char.IsControl(c)))
+        if (value.Length is 0 or > 15 || Encoding.UTF8.GetByteCount(value) > 15 || value is "." or ".."
+            || value.Any(c => c is '/' or ':' or '*' || char.IsWhiteSpace(c) || char.IsControl(c))
+            || !(limits.TakesHiddenText || PlainText.Is(value)))
         {
-            faults.Add(path, Codes.Interface, $"{FaultList.Show(value)} is not an interface name",
+            faults.Add(path, Codes.Interface, $"{Show(value)} is not an interface name",
                 "Use 1 to 15 bytes without spaces, '/', ':' and '*'.");
         }
 
@@ -136,7 +141,7 @@ internal sealed class Fields(FaultList faults)
         if (!MacAddress.TryParse(value, out MacAddress mac) || mac.IsMulticast || mac.Bits == 0)
         {
             faults.Add(
-                path, Codes.Mac, $"{FaultList.Show(value)} is not a unicast MAC address", "Write 02:00:00:00:00:01.");
+                path, Codes.Mac, $"{Show(value)} is not a unicast MAC address", "Write 02:00:00:00:00:01.");
         }
 
         return mac;
@@ -183,7 +188,7 @@ internal sealed class Fields(FaultList faults)
             if (!map.TryAdd(id(item), item))
             {
                 faults.Add(
-                    $"{path}[{id(item)}]", Codes.Duplicate, $"id {FaultList.Show(id(item))} stands twice",
+                    $"{path}[{Place(id(item))}]", Codes.Duplicate, $"id {Show(id(item))} stands twice",
                     "Give each its own id.");
             }
         }

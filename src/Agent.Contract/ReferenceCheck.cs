@@ -1,4 +1,5 @@
 using Agent.Policy;
+using static Agent.Contract.FaultList;
 
 namespace Agent.Contract;
 
@@ -7,6 +8,9 @@ namespace Agent.Contract;
 /// </summary>
 internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits, FaultList faults)
 {
+    /// <summary>Heavier than any limit: sums end here, whatever was sent.</summary>
+    private const long Heavy = 1L << 32;
+
     private readonly Dictionary<string, long> weights = new(StringComparer.Ordinal);
 
     public void Run()
@@ -27,12 +31,13 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
 
     private void Check(SecurityGroup group)
     {
+        string at = $"groups[{Place(group.Id)}]";
         int groupRules = 0;
         long weight = 0;
         foreach (GroupRule rule in group.Rules)
         {
-            string path = $"groups[{group.Id}].rules[{rule.Id}]";
-            weight += Weight(path, rule);
+            string path = $"{at}.rules[{Place(rule.Id)}]";
+            weight = Math.Min(weight + Weight(path, rule), Heavy);
             if (rule.Remote is Remote.Group other)
             {
                 groupRules++;
@@ -47,7 +52,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         weights.Add(group.Id, weight);
         if (group.Type == GroupType.Basic && groupRules > limits.GroupRulesPerBasicGroup)
         {
-            faults.Add($"groups[{group.Id}].rules", Codes.GroupRuleLimit,
+            faults.Add($"{at}.rules", Codes.GroupRuleLimit,
                 $"{groupRules} rules name a group, limit {limits.GroupRulesPerBasicGroup}",
                 "Use prefix lists or fewer groups.");
         }
@@ -65,7 +70,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
             else
             {
                 faults.Add(
-                    $"{path}.prefix_list_id", Codes.PrefixListNotFound, $"no prefix list {FaultList.Show(prefixes.Id)}",
+                    $"{path}.prefix_list_id", Codes.PrefixListNotFound, $"no prefix list {Show(prefixes.Id)}",
                     "Send the list, or correct the id.");
             }
         }
@@ -78,12 +83,12 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
             }
             else
             {
-                faults.Add($"{path}.port_list_id", Codes.PortListNotFound, $"no port list {FaultList.Show(id)}",
+                faults.Add($"{path}.port_list_id", Codes.PortListNotFound, $"no port list {Show(id)}",
                     "Send the list, or correct the id.");
             }
         }
 
-        return weight;
+        return Math.Min(weight, Heavy);
     }
 
     private void CheckGroupReference(string path, SecurityGroup group, GroupRule rule, string id)
@@ -103,18 +108,19 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         }
         else if (!policy.Groups.TryGetValue(id, out SecurityGroup? other))
         {
-            faults.Add(path, ingress ? Codes.SourceNotFound : Codes.DestNotFound, $"no group {FaultList.Show(id)}",
+            faults.Add(path, ingress ? Codes.SourceNotFound : Codes.DestNotFound, $"no group {Show(id)}",
                 "Send the group (its members are enough), or correct the id.");
         }
         else if (other.VpcId != group.VpcId)
         {
             faults.Add(path, ingress ? Codes.SourceMismatch : Codes.DestMismatch,
-                $"group {id} is in VPC {other.VpcId}, not {group.VpcId}", "A group works in its own VPC only.");
+                $"group {Place(id)} is in VPC {Place(other.VpcId)}, not {Place(group.VpcId)}",
+                "A group works in its own VPC only.");
         }
         else if (other.Type == GroupType.Advanced)
         {
             faults.Add(
-                path, Codes.AdvancedReference, $"group {id} is advanced and cannot be named",
+                path, Codes.AdvancedReference, $"group {Place(id)} is advanced and cannot be named",
                 "Use a CIDR or a prefix list.");
         }
     }
@@ -134,14 +140,14 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         };
         if (!protocolFits || (rule.OwnSide is IpPrefix own && own.Family != list.Family))
         {
-            faults.Add($"{path}.prefix_list_id", Codes.ListFamily, $"list {id} is of another family than the rule",
-                "Use a list of the other family.");
+            faults.Add($"{path}.prefix_list_id", Codes.ListFamily,
+                $"list {Place(id)} is of another family than the rule", "Use a list of the other family.");
         }
     }
 
     private void Check(Vnic vnic)
     {
-        string path = $"vnics[{vnic.Id}]";
+        string path = $"vnics[{Place(vnic.Id)}]";
         var types = new HashSet<GroupType>();
         long weight = 0;
         foreach (string id in vnic.GroupIds)
@@ -149,18 +155,18 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
             if (!policy.Groups.TryGetValue(id, out SecurityGroup? group))
             {
                 faults.Add(
-                    $"{path}.group_ids", Codes.GroupNotFound, $"no group {FaultList.Show(id)}",
+                    $"{path}.group_ids", Codes.GroupNotFound, $"no group {Show(id)}",
                     "Send the group, or correct the id.");
                 continue;
             }
 
             types.Add(group.Type);
-            weight += weights[id];
+            weight = Math.Min(weight + weights[id], Heavy);
             if (group.VpcId != vnic.VpcId)
             {
                 faults.Add(
                     $"{path}.group_ids", Codes.VpcMismatch,
-                    $"group {id} is in VPC {group.VpcId}, the vNIC in {vnic.VpcId}",
+                    $"group {Place(id)} is in VPC {Place(group.VpcId)}, the vNIC in {Place(vnic.VpcId)}",
                     "Use groups of the vNIC's VPC.");
             }
         }
@@ -200,8 +206,8 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
     {
         if (!taken.TryAdd(key, vnic.Id) && taken[key] != vnic.Id)
         {
-            faults.Add($"vnics[{vnic.Id}].{field}", Codes.Duplicate,
-                $"{FaultList.Show(value)} belongs to vNIC {taken[key]} already", "Give each vNIC its own.");
+            faults.Add($"vnics[{Place(vnic.Id)}].{field}", Codes.Duplicate,
+                $"{Show(value)} belongs to vNIC {Place(taken[key])} already", "Give each vNIC its own.");
         }
     }
 }

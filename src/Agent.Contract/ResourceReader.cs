@@ -1,19 +1,20 @@
 using System.Collections.Immutable;
 using Agent.Policy;
 using Google.Protobuf.Collections;
+using static Agent.Contract.FaultList;
 
 namespace Agent.Contract;
 
 /// <summary>Reads one resource from its message, without looking at others.</summary>
 internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
 {
-    private readonly Fields fields = new(faults);
+    private readonly Fields fields = new(faults, limits);
 
     /// <param name="message">As sent.</param>
     /// <param name="members">Members to use instead of the message's; null: the message's.</param>
     public SecurityGroup Group(V1.SecurityGroup message, ImmutableSortedSet<IpPrefix>? members = null)
     {
-        string path = $"groups[{message.Id}]";
+        string path = $"groups[{Place(message.Id)}]";
         GroupType type = TypeOf($"{path}.type", message.Type);
         var group = new SecurityGroup
         {
@@ -37,7 +38,7 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
         int limit = group.Type == GroupType.Basic ? limits.MembersPerBasicGroup : limits.MembersPerAdvancedGroup;
         if (group.Members.Count > limit)
         {
-            faults.Add($"groups[{group.Id}].members", Codes.MembersPerGroup,
+            faults.Add($"groups[{Place(group.Id)}].members", Codes.MembersPerGroup,
                 $"{group.Members.Count} members, limit {limit}",
                 "Split the group, or raise limits.members_per_*_group.");
         }
@@ -45,7 +46,7 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
 
     public PrefixList PrefixList(V1.PrefixList message)
     {
-        string path = $"prefix_lists[{message.Id}]";
+        string path = $"prefix_lists[{Place(message.Id)}]";
         IpFamily family = message.Family switch
         {
             V1.IpFamily.Ipv4 => IpFamily.V4,
@@ -84,8 +85,9 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
 
     public PortList PortList(V1.PortList message)
     {
-        string path = $"port_lists[{message.Id}]";
+        string path = $"port_lists[{Place(message.Id)}]";
         var entries = new List<PortRange>();
+        var seen = new HashSet<PortRange>();
         for (int i = 0; i < message.Entries.Count; i++)
         {
             if (fields.Ports($"{path}.entries[{i}]", message.Entries[i], Codes.PortRange) is not PortRange range)
@@ -93,7 +95,7 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
                 continue;
             }
 
-            if (entries.Contains(range))
+            if (!seen.Add(range))
             {
                 faults.Add($"{path}.entries[{i}]", Codes.Duplicate, $"{range} stands twice", "Remove one.");
             }
@@ -112,7 +114,7 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
 
     public Vnic Vnic(V1.Vnic message)
     {
-        string path = $"vnics[{message.Id}]";
+        string path = $"vnics[{Place(message.Id)}]";
         V1.SessionTimeouts times = message.Timeouts ?? new V1.SessionTimeouts();
         SessionTimeouts defaults = SessionTimeouts.Default;
         return new Vnic
@@ -141,7 +143,7 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
 
     public Vpc Vpc(V1.Vpc message)
     {
-        string path = $"vpcs[{message.Id}]";
+        string path = $"vpcs[{Place(message.Id)}]";
         var uplinks = ImmutableSortedSet.CreateBuilder<string>(StringComparer.Ordinal);
         for (int i = 0; i < message.UplinkInterfaces.Count; i++)
         {
@@ -149,7 +151,7 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
             if (!uplinks.Add(fields.Interface(at, message.UplinkInterfaces[i])))
             {
                 faults.Add(
-                    at, Codes.Duplicate, $"{FaultList.Show(message.UplinkInterfaces[i])} stands twice", "Remove one.");
+                    at, Codes.Duplicate, $"{Show(message.UplinkInterfaces[i])} stands twice", "Remove one.");
             }
         }
 
@@ -194,11 +196,12 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
         var contents = new Dictionary<GroupRule, int>();
         for (int i = 0; i < messages.Count; i++)
         {
-            string at = $"{path}.rules[{(messages[i].Id.Length > 0 ? messages[i].Id : i.ToString(null, null))}]";
+            string name = messages[i].Id.Length > 0 ? Place(messages[i].Id) : i.ToString(null, null);
+            string at = $"{path}.rules[{name}]";
             if (!ids.Add(messages[i].Id))
             {
                 faults.Add(
-                    $"{at}.id", Codes.Duplicate, $"rule id {FaultList.Show(messages[i].Id)} stands twice in the group",
+                    $"{at}.id", Codes.Duplicate, $"rule id {Show(messages[i].Id)} stands twice in the group",
                     "Give each rule its own id.");
             }
 
@@ -218,7 +221,7 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
             int twin = contents[rule with { Id = "", Description = "" }];
             bool smaller = string.CompareOrdinal(rule.Id, rules[twin].Id) < 0;
             faults.Warn(
-                smaller ? $"{path}.rules[{rules[twin].Id}]" : at,
+                smaller ? $"{path}.rules[{Place(rules[twin].Id)}]" : at,
                 "says the same as another rule of the group; left out");
             rules[twin] = smaller ? rule : rules[twin];
         }
@@ -286,25 +289,26 @@ internal sealed class ResourceReader(FaultList faults, PolicyLimits limits)
     }
 
     private ImmutableArray<IpPrefix> Addresses(
-        string path, RepeatedField<string> texts, Func<string, string, IpPrefix?> read)
+        string path, RepeatedField<string> texts, Func<string, string, IpPrefix?> parse)
     {
-        var seen = new List<IpPrefix>();
+        var read = new List<IpPrefix>();
+        var seen = new HashSet<IpPrefix>();
         for (int i = 0; i < texts.Count; i++)
         {
-            if (read($"{path}[{i}]", texts[i]) is not IpPrefix prefix)
+            if (parse($"{path}[{i}]", texts[i]) is not IpPrefix prefix)
             {
                 continue;
             }
 
-            if (seen.Contains(prefix))
+            if (!seen.Add(prefix))
             {
                 faults.Add($"{path}[{i}]", Codes.Duplicate, $"{prefix} stands twice", "Remove one.");
             }
 
-            seen.Add(prefix);
+            read.Add(prefix);
         }
 
-        return [.. seen];
+        return [.. read];
     }
 
     private ImmutableArray<string> GroupIds(string path, RepeatedField<string> ids)

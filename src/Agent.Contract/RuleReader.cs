@@ -100,14 +100,7 @@ internal sealed class RuleReader(FaultList faults, Fields fields)
         switch (message.RemoteCase)
         {
             case V1.Rule.RemoteOneofCase.Cidr:
-                bool v6 = message.Cidr.Contains(':', StringComparison.Ordinal);
-                string code = (ingress, v6) switch
-                {
-                    (true, false) => Codes.SourceCidr,
-                    (true, true) => Codes.SourceCidrV6,
-                    (false, false) => Codes.DestCidr,
-                    (false, true) => Codes.DestCidrV6,
-                };
+                string code = CidrCode(isSource: ingress, message.Cidr);
                 IpPrefix? prefix = fields.Prefix($"{path}.cidr", message.Cidr, code, canonical: false);
                 return prefix is IpPrefix cidr ? new Remote.Cidr(cidr) : null;
             case V1.Rule.RemoteOneofCase.PrefixListId when message.PrefixListId.Length > 0:
@@ -123,7 +116,16 @@ internal sealed class RuleReader(FaultList faults, Fields fields)
 
     private IpPrefix? Own(string path, V1.Rule message, Direction direction) => message.OwnCidr.Length == 0 ? null
         : fields.Prefix($"{path}.own_cidr", message.OwnCidr,
-            direction == Direction.Egress ? Codes.SourceCidr : Codes.DestCidr, canonical: false);
+            CidrCode(isSource: direction == Direction.Egress, message.OwnCidr), canonical: false);
+
+    private static string CidrCode(bool isSource, string text) =>
+        (isSource, IsV6: text.Contains(':', StringComparison.Ordinal)) switch
+        {
+            (true, false) => Codes.SourceCidr,
+            (true, true) => Codes.SourceCidrV6,
+            (false, false) => Codes.DestCidr,
+            (false, true) => Codes.DestCidrV6,
+        };
 
     private void CheckFamilies(string path, byte? protocol, Remote? remote, IpPrefix? own)
     {

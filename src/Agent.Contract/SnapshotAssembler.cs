@@ -36,7 +36,7 @@ public sealed class SnapshotAssembler(PolicyLimits limits, SnapshotBudget budget
                 "snapshot_chunk", Codes.Order, "no snapshot was begun", "Send snapshot_begin first.")];
         }
 
-        int size = chunk.CalculateSize();
+        long size = chunk.CalculateSize() + MessageWeight.Of(chunk);
         if (!budget.TryTake(size))
         {
             Forget();
@@ -96,8 +96,7 @@ public sealed class SnapshotAssembler(PolicyLimits limits, SnapshotBudget budget
         Compare(faults, "vnic_count", end.VnicCount, whole.Vnics.Count);
         Compare(faults, "vpc_count", end.VpcCount, whole.Vpcs.Count);
         Compare(
-            faults, "member_count", (long)end.MemberCount,
-            read.Policy.Groups.Values.Sum(group => (long)group.Members.Count));
+            faults, "member_count", end.MemberCount, read.Policy.Groups.Values.Sum(group => (long)group.Members.Count));
         if (!end.StateHash.Span.SequenceEqual(StateHash.Of(read.Policy)))
         {
             faults.Add(
@@ -120,7 +119,7 @@ public sealed class SnapshotAssembler(PolicyLimits limits, SnapshotBudget budget
         bytes = 0;
     }
 
-    private static void Compare(FaultList faults, string field, long said, long arrived)
+    private static void Compare(FaultList faults, string field, Int128 said, long arrived)
     {
         if (said != arrived)
         {

@@ -1,7 +1,10 @@
 namespace Agent.Contract;
 
 /// <summary>How many bytes of unfinished snapshots there may be, over all streams that send one.</summary>
-/// <param name="mostBytes">As they are on the wire; in memory they are some four times as much.</param>
+/// <param name="mostBytes">
+/// As they are on the wire, and with what <see cref="MessageWeight"/> adds; in memory they are at most some four times
+/// as much.
+/// </param>
 public sealed class SnapshotBudget(long mostBytes)
 {
     private long taken;

@@ -9,7 +9,7 @@ public static class SnapshotReader
     {
         ArgumentNullException.ThrowIfNull(snapshot);
         var faults = new FaultList();
-        var fields = new Fields(faults);
+        var fields = new Fields(faults, limits);
         var resources = new ResourceReader(faults, limits);
         var policy = new PolicySnapshot
         {

@@ -1,4 +1,5 @@
 using Agent.Policy;
+using static Agent.Contract.FaultList;
 
 namespace Agent.Contract;
 
@@ -28,19 +29,19 @@ internal sealed class VpcCheck(PolicySnapshot policy, FaultList faults)
         Dictionary<string, string> uplinks = new(StringComparer.Ordinal);
         foreach (Vpc vpc in policy.Vpcs.Values)
         {
-            string path = $"vpcs[{vpc.Id}].uplink_interfaces";
+            string path = $"vpcs[{Place(vpc.Id)}].uplink_interfaces";
             foreach (string uplink in vpc.UplinkInterfaces)
             {
                 if (!uplinks.TryAdd(uplink, vpc.Id))
                 {
                     faults.Add(path, Codes.Duplicate,
-                        $"{FaultList.Show(uplink)} is an uplink of VPC {uplinks[uplink]} already",
+                        $"{Show(uplink)} is an uplink of VPC {Place(uplinks[uplink])} already",
                         "Give each VPC its own uplink, such as a VLAN device.");
                 }
 
                 if (vnics.TryGetValue(uplink, out string? vnic))
                 {
-                    faults.Add(path, Codes.Duplicate, $"{FaultList.Show(uplink)} is the interface of vNIC {vnic}",
+                    faults.Add(path, Codes.Duplicate, $"{Show(uplink)} is the interface of vNIC {Place(vnic)}",
                         "List only devices that lead out of this host.");
                 }
             }
@@ -68,9 +69,9 @@ internal sealed class VpcCheck(PolicySnapshot policy, FaultList faults)
             (IpPrefix Prefix, Vnic Vnic) other = around.FirstOrDefault(claim => claim.Vnic.VpcId != vnic.VpcId);
             if (other.Vnic is not null)
             {
-                faults.Add($"vnics[{vnic.Id}].addresses", Codes.AddressOverlap,
-                    $"{prefix} of VPC {vnic.VpcId} overlaps {other.Prefix} "
-                    + $"of vNIC {other.Vnic.Id} in VPC {other.Vnic.VpcId}, "
+                faults.Add($"vnics[{Place(vnic.Id)}].addresses", Codes.AddressOverlap,
+                    $"{prefix} of VPC {Place(vnic.VpcId)} overlaps {other.Prefix} "
+                    + $"of vNIC {Place(other.Vnic.Id)} in VPC {Place(other.Vnic.VpcId)}, "
                     + "and neither VPC is listed",
                     "List one of the VPCs with its uplink interfaces in vpcs, "
                     + "so that it gets a conntrack zone of its own.");

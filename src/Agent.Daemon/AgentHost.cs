@@ -147,6 +147,7 @@ internal static class AgentHost
         metrics.Realisation.Follow(metrics.Registry, () => current().Realisation, TimeProvider.System);
         LogMetrics.Add(metrics.Registry, events);
         SessionMetrics.Add(metrics.Registry, current, KernelSessions.Read, TimeProvider.System);
+        metrics.DesiredAge = () => current().DesiredAt?.Age(TimeProvider.System);
         return metrics;
     }
 

@@ -24,6 +24,7 @@ internal sealed class AgentMetrics
     private readonly Histogram commitMessages;
     private readonly Histogram commitBytes;
     private readonly Gauge desiredSince;
+    private readonly Gauge unsaved;
     private readonly Gauge appliedSince;
     private readonly Gauge desiredRevision;
     private readonly Gauge appliedRevision;
@@ -88,6 +89,9 @@ internal sealed class AgentMetrics
         CommitFailures = make.CreateCounter("sg_agent_commit_failures_total", "Changes that the kernel did not take.");
         PersistFailures = make.CreateCounter(
             "sg_agent_persist_failures_total", "Updates refused because they could not be saved.");
+        unsaved = make.CreateGauge(
+            "sg_agent_state_unsaved", "1 while the state directory takes no step, so that updates are refused.");
+        AddDesiredAge(make);
         LoopFailures = make.CreateCounter("sg_agent_loop_failures_total", "Unexpected errors in the loop.");
         ForeignFindings = make.CreateGauge("sg_agent_foreign_findings",
             "Things that chains of other programs do, or may do, to packets that the policy admits.");
@@ -98,6 +102,9 @@ internal sealed class AgentMetrics
     public MassChangeMetrics MassChanges { get; }
 
     public RealisationMetrics Realisation { get; }
+
+    /// <summary>Asked at each scrape; null: there is no desired state.</summary>
+    public Func<TimeSpan?> DesiredAge { private get; set; } = () => null;
 
     /// <summary>Set by the loop.</summary>
     public Gauge ForeignFindings { get; }
@@ -115,6 +122,9 @@ internal sealed class AgentMetrics
     public Counter DriftRepairs { get; }
 
     public Counter DriftFound { get; }
+
+    /// <param name="works">The state directory takes what is to be saved.</param>
+    public void Saving(bool works) => unsaved.Set(works ? 0 : 1);
 
     /// <param name="time">When the desired state was accepted; null: there is none.</param>
     public void Accepted(DateTimeOffset? time) => desiredSince.Set(Seconds(time));
@@ -180,6 +190,13 @@ internal sealed class AgentMetrics
                 sessionsCut.RemoveLabelled(labels[0]);
             }
         }
+    }
+
+    private void AddDesiredAge(MetricFactory make)
+    {
+        Gauge age = make.CreateGauge("sg_agent_desired_age_seconds",
+            "How long ago the desired revision was accepted, by a clock that does not jump; 0: there is none.");
+        Registry.AddBeforeCollectCallback(() => age.Set(DesiredAge()?.TotalSeconds ?? 0));
     }
 
     private static double Seconds(DateTimeOffset? time) => (time?.ToUnixTimeMilliseconds() ?? 0) / 1000.0;

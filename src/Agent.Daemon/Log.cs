@@ -3,8 +3,8 @@ namespace Agent.Daemon;
 /// <summary>The catalogue of events: every line that the daemon logs, with its number.</summary>
 /// <remarks>
 /// packaging/journal/sg-agent.catalog says what each means and what to do; a test holds the two together. A number is
-/// never used for another event: journals keep it for years. 1xx: the daemon. 2xx: changes. 300 to 349: what others do
-/// in the kernel. 350 to 399: packets. 4xx: the loop, the log, traces. 5xx: debug. An argument has the same name in
+/// never used for another event: journals keep it for years. 1xx: the daemon. 2xx: changes. 300 to 309: what others do
+/// in the kernel. 310 to 319: what cannot be kept. 350 to 399: packets. 4xx: the loop, the log, traces. 5xx: debug. An argument has the same name in
 /// every event, because the journal finds by it.
 /// </remarks>
 internal static partial class Log
@@ -123,6 +123,13 @@ internal static partial class Log
 
     [LoggerMessage(308, LogLevel.Error, "until it was repaired, traffic of no vNIC: {Packet}")]
     public static partial void DriftedHostPacket(this ILogger log, string packet);
+
+    [LoggerMessage(310, LogLevel.Error,
+        "the state cannot be saved, so changes are refused; what is enforced stays: {Reason}")]
+    public static partial void Unsaved(this ILogger log, string reason);
+
+    [LoggerMessage(311, LogLevel.Information, "the state can be saved again")]
+    public static partial void SavedAgain(this ILogger log);
 
     [LoggerMessage(350, LogLevel.Warning, "dropped packets are not reported: nflog group {Group}: {Reason}")]
     public static partial void DropsUnread(this ILogger log, ushort group, string reason);

@@ -21,6 +21,7 @@ public sealed record PolicyLimits
         MembersPerAdvancedGroup = int.MaxValue,
         PrefixListEntries = int.MaxValue,
         PortListEntries = int.MaxValue,
+        TakesHiddenText = true,
     };
 
     public int GroupsPerVnic { get; init; } = 10;
@@ -42,4 +43,7 @@ public sealed record PolicyLimits
     public int PrefixListEntries { get; init; } = 200;
 
     public int PortListEntries { get; init; } = 2000;
+
+    /// <summary>Names and descriptions may hold line separators and marks of text direction, as they once could.</summary>
+    public bool TakesHiddenText { get; init; }
 }

@@ -107,6 +107,7 @@ internal sealed class StatusVerb : Verb
 
         string since = status.AppliedAt is null ? ""
             : $" since {Count.Moment(status.AppliedAt)}";
+        since += status.DesiredAge is null ? "" : $", {Count.Age(status.DesiredAge.ToTimeSpan())} old";
         return status.DesiredRevision == status.AppliedRevision ? $"{status.AppliedRevision}, enforced{since}"
             : $"{status.DesiredRevision} desired, {status.AppliedRevision} enforced{since}";
     }

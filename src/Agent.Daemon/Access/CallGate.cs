@@ -67,7 +67,7 @@ internal sealed class CallGate(
 
             BeImpatient(context, guest, $"{caller.Name} did not take the answer to {path}");
             await next(context).ConfigureAwait(false);
-            if (method.TakesStream && IsExhausted(context))
+            if (IsExhausted(context))
             {
                 refusals.Add(
                     guest.Listener, Refusal.MessageSize, TooLong(caller, path, config.MaxMessageBytes).Message);
@@ -130,7 +130,7 @@ internal sealed class CallGate(
 
     private static Objection TooLong(Caller caller, string path, int most) => new(
         Refusal.MessageSize, StatusCode.ResourceExhausted,
-        $"{caller.Name}: {path} takes no message larger than {most} bytes");
+        $"{caller.Name}: {path} takes no message larger than {most} bytes, or of that many parts");
 
     /// <summary>Observers never take the last places: half of them are kept for controllers.</summary>
     private bool Enter(CallKind kind, Role role)
@@ -188,7 +188,7 @@ internal sealed class CallGate(
         return Task.CompletedTask;
     }
 
-    // Behind this gate only gRPC itself says so, of messages in a stream.
+    // Behind this gate only messages in a stream are found too long, and any too heavy.
     private static bool IsExhausted(HttpContext context)
     {
         string exhausted = ((int)StatusCode.ResourceExhausted).ToString(CultureInfo.InvariantCulture);

@@ -336,9 +336,12 @@ internal static class ConfigReader
         {
             GroupsPerVnic = section.Number("groups_per_vnic", limits.GroupsPerVnic),
             WeightedRulesPerVnic = section.Number("weighted_rules_per_vnic", limits.WeightedRulesPerVnic),
+            RulesPerGroupWarning = section.Number("rules_per_group_warning", limits.RulesPerGroupWarning),
             GroupRulesPerBasicGroup = section.Number("group_rules_per_basic_group", limits.GroupRulesPerBasicGroup),
             MembersPerBasicGroup = section.Number("members_per_basic_group", limits.MembersPerBasicGroup),
             MembersPerAdvancedGroup = section.Number("members_per_advanced_group", limits.MembersPerAdvancedGroup),
+            PrefixListEntries = section.Number("prefix_list_entries", limits.PrefixListEntries),
+            PortListEntries = section.Number("port_list_entries", limits.PortListEntries),
         };
         section.Finish();
         return limits;

@@ -31,7 +31,7 @@ internal sealed class DropReader(Func<HostLinks> readLinks, TimeProvider clock)
 
     private readonly Dictionary<uint, string> devices = [];
     private HostLinks links = HostLinks.None;
-    private DateTimeOffset? lookedAt;
+    private long? lookedAt;
     private volatile Seen seen = new([], HostLinks.None);
 
     private sealed record Seen(ImmutableArray<DropView> Views, HostLinks Links);
@@ -42,8 +42,8 @@ internal sealed class DropReader(Func<HostLinks> readLinks, TimeProvider clock)
         ImmutableArray<DropView> views = seen.Views;
         if (state.Enforced is { } enforced && (views.IsEmpty || !ReferenceEquals(views[0].Enforced, enforced)))
         {
-            DateTimeOffset now = clock.GetUtcNow();
-            views = [new DropView(enforced, views.IsEmpty ? DateTimeOffset.UnixEpoch : now, Until: null),
+            TimeSpan now = Now();
+            views = [new DropView(enforced, views.IsEmpty ? null : now, Until: null),
                 .. views.Select(view => view with { Until = view.Until ?? now })
                     .Where(view => view.Until > now - Remembered)];
         }
@@ -62,10 +62,11 @@ internal sealed class DropReader(Func<HostLinks> readLinks, TimeProvider clock)
 
         Seen now = seen;
         DateTimeOffset time = packet.Time ?? clock.GetUtcNow();
+        TimeSpan age = clock.GetUtcNow() - time; // the kernel dates by the wall clock, which nothing else here goes by
         string device = NameOf(prefix.From ? packet.In : packet.Out, now.Links);
         TimeSpan slack = packet.Time is null ? Undated : Underway;
         DropView[] views = [.. now.Views
-            .Where(view => view.MayHold(time, slack) && view.MayReport(device, prefix.Reason))];
+            .Where(view => view.MayHold(Now() - age, slack) && view.MayReport(device, prefix.Reason))];
         PacketHeaders headers = PacketHeaders.Read(packet.EtherType, packet.Network.Span);
         Vnic?[] owners = [.. views.Select(view => view.VnicAt(device)).DistinctBy(vnic => vnic?.Id)];
         return new DropRecord
@@ -115,6 +116,8 @@ internal sealed class DropReader(Func<HostLinks> readLinks, TimeProvider clock)
         return new MacAddress(bits);
     }
 
+    private TimeSpan Now() => clock.GetElapsedTime(0);
+
     private string NameOf(uint index, HostLinks newest)
     {
         if (!ReferenceEquals(links, newest))
@@ -123,9 +126,9 @@ internal sealed class DropReader(Func<HostLinks> readLinks, TimeProvider clock)
         }
 
         if (index != 0 && !devices.ContainsKey(index)
-            && (lookedAt is not { } last || clock.GetUtcNow() - last > LookAgain))
+            && (lookedAt is not { } last || clock.GetElapsedTime(last) > LookAgain))
         {
-            lookedAt = clock.GetUtcNow();
+            lookedAt = clock.GetTimestamp();
             Take(readLinks());
         }
 

@@ -6,9 +6,9 @@ namespace Agent.Daemon.Drops;
 
 /// <summary>What a ruleset in the kernel, and the devices, have to say about a reported packet.</summary>
 /// <param name="Enforced">The ruleset.</param>
-/// <param name="Since">When it was known to be in force.</param>
+/// <param name="Since">When it was known to be in force, by the clock that does not jump; null: always.</param>
 /// <param name="Until">When another one was known to be; null: it is in force.</param>
-internal sealed record DropView(CompiledRuleset Enforced, DateTimeOffset Since, DateTimeOffset? Until)
+internal sealed record DropView(CompiledRuleset Enforced, TimeSpan? Since, TimeSpan? Until)
 {
     /// <summary>How long a commit takes at most, from its first rule that is in force to the news of it.</summary>
     private static readonly TimeSpan Commit = TimeSpan.FromSeconds(30);
@@ -21,8 +21,8 @@ internal sealed record DropView(CompiledRuleset Enforced, DateTimeOffset Since, 
     /// <summary>Whether it may have been in force.</summary>
     /// <param name="time">When the packet was there.</param>
     /// <param name="slack">How far off that may be.</param>
-    public bool MayHold(DateTimeOffset time, TimeSpan slack) =>
-        time > Since - Commit - slack && (Until is not { } end || time < end + slack);
+    public bool MayHold(TimeSpan time, TimeSpan slack) =>
+        !(time <= Since - Commit - slack) && !(time >= Until + slack);
 
     /// <summary>Whether its rules may have reported a packet: not those that do not know the device.</summary>
     public bool MayReport(string device, string reason)

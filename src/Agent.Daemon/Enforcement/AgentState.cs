@@ -39,6 +39,9 @@ internal sealed record AgentState
 
     public byte[] DesiredHash { get; init; } = [];
 
+    /// <summary>When it was accepted; null: there is none.</summary>
+    public Moment? DesiredAt { get; init; }
+
     /// <summary>The revision in force; 0 before the first.</summary>
     public ulong AppliedRevision { get; init; }
 

@@ -33,6 +33,7 @@ internal sealed partial class Reconciler
 
     private void Audit()
     {
+        ProbeDisk();
         bool retry = clock.GetTimestamp() >= retryAt;
         if (failedWhole && !retry)
         {

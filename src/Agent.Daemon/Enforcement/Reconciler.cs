@@ -88,14 +88,16 @@ internal sealed partial class Reconciler(
         standing = damaged is null ? standing : standing.Add(damaged);
         metrics.Accepted(stateFile.WrittenAt);
         realisation.Begin(stateFile.WrittenAt);
+        LookAtDisk();
         bool adopted = enforcer.Adopt(epoch);
         RemoveLeftover();
         Publish(State with
         {
             Desired = policy,
             DesiredHash = StateHash.Of(policy),
+            DesiredAt = stateFile.WrittenAt is { } written && policy.Revision > 0 ? Moment.Of(written, clock) : null,
             Links = links,
-            Alarms = standing,
+            Alarms = Standing,
         });
 
         // Without a policy to hold on to, a ruleset that is there is the best that is known: it stays as it is.
@@ -237,6 +239,12 @@ internal sealed partial class Reconciler(
         long started = clock.GetTimestamp();
         if (nextRevision)
         {
+            if (State.Desired.Revision == ulong.MaxValue)
+            {
+                return (null, Refuse("revision", "InvalidRevision", "no number is left for the next revision",
+                    "Remove the state file, and send the state with a small revision."));
+            }
+
             snapshot = snapshot.Clone();
             snapshot.Revision = State.Desired.Revision + 1;
         }
@@ -319,22 +327,26 @@ internal sealed partial class Reconciler(
         {
             Persist(persist);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (DiskFault.Is(e))
         {
             metrics.PersistFailures.Inc();
+            NotSaved(e.Message);
             return Refuse("state", "NotPersisted", e.Message,
                 "Free or repair the state directory; the previous policy is still enforced.");
         }
 
         TimeSpan persisted = clock.GetElapsedTime(started);
         log.Persisted(policy.Revision, persisted.TotalMilliseconds);
-        metrics.Accepted(clock.GetUtcNow());
+        Saved();
+        var accepted = Moment.Now(clock);
+        metrics.Accepted(accepted.Time);
         bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0
             && State.Failed.IsEmpty;
         Publish(State with
         {
             Desired = policy,
             DesiredHash = hash,
+            DesiredAt = accepted,
             Realisation = realisation.Accepted(State.Realisation, before, policy),
         });
         adoptions.Begin(before, policy, State.Links);
@@ -366,7 +378,7 @@ internal sealed partial class Reconciler(
                 Generation = enforcer.Generation,
                 Epoch = enforcer.Epoch,
                 Enforced = enforcer.Enforced,
-                Alarms = standing,
+                Alarms = Standing,
                 Verification = report.Verification ?? State.Verification,
                 Proof = report.Proof ?? State.Proof,
                 Realisation = realisation.Enforced(State.Realisation, enforcer.Enforced, report.Proof),
@@ -398,7 +410,7 @@ internal sealed partial class Reconciler(
             metrics.CommitFailures.Inc();
             Publish(State with
             {
-                Alarms = standing.Add($"revision {policy.Revision} is not in force, and is tried again: {e.Message}"),
+                Alarms = Standing.Add($"revision {policy.Revision} is not in force, and is tried again: {e.Message}"),
                 Failed = policy.Vnics.Keys.ToImmutableSortedDictionary(
                     id => id, _ => e.Message, StringComparer.Ordinal),
             });

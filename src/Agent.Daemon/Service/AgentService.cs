@@ -16,6 +16,7 @@ using Grpc.Core;
 namespace Agent.Daemon.Service;
 
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
+[BindServiceMethod(typeof(WeighedMethods), nameof(WeighedMethods.Bind))]
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
     RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, Controllers controllers, DaemonConfig config,

@@ -25,6 +25,8 @@ internal sealed class StatusReporter(
             DesiredRevision = state.Desired.Revision,
             AppliedRevision = state.AppliedRevision,
             StateHash = ByteString.CopyFrom(state.DesiredHash),
+            DesiredAt = state.DesiredAt?.Time.ToTimestamp(),
+            DesiredAge = state.DesiredAt?.Age(clock).ToDuration(),
             AppliedAt = state.AppliedAt?.ToTimestamp(),
             RulesetGeneration = state.Generation,
             GroupCount = (uint)state.Desired.Groups.Count,

@@ -23,7 +23,7 @@ internal sealed record SavedPolicy(PolicySnapshot Policy, uint Epoch, string? Da
                     ? SnapshotReader.Read(Snapshot.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited)
                     : DeltaReader.Apply(policy, Delta.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited);
                 policy = read.Policy ?? throw new StateDamagedException(
-                    $"the state file does not validate ({read.Faults[0]}); kept as {file.SetAside()}");
+                    $"the state file does not validate ({read.Faults[0]}); {file.SetAside()}");
                 epoch = record.Epoch;
             }
 
@@ -32,9 +32,9 @@ internal sealed record SavedPolicy(PolicySnapshot Policy, uint Epoch, string? Da
         catch (InvalidProtocolBufferException)
         {
             return new SavedPolicy(
-                PolicySnapshot.Empty, epoch, $"the state file cannot be decoded; kept as {file.SetAside()}");
+                PolicySnapshot.Empty, epoch, $"the state file cannot be decoded; {file.SetAside()}");
         }
-        catch (Exception e) when (e is StateDamagedException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is StateDamagedException || DiskFault.Is(e))
         {
             return new SavedPolicy(PolicySnapshot.Empty, epoch, e.Message);
         }

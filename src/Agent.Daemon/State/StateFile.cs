@@ -16,7 +16,7 @@ internal enum StateRecordKind : byte
 /// <param name="Payload">A serialized agent.v1.Snapshot or agent.v1.Delta.</param>
 internal sealed record StateRecord(StateRecordKind Kind, uint Epoch, byte[] Payload);
 
-/// <summary>The state file could not be used; it was set aside.</summary>
+/// <summary>The state file could not be used; what became of it is said.</summary>
 internal sealed class StateDamagedException(string message) : Exception(message);
 
 /// <summary>
@@ -28,62 +28,69 @@ internal sealed class StateDamagedException(string message) : Exception(message)
 /// record  length u32 LE | kind u8 | epoch u32 LE | payload[length] | SHA-256 over all that precedes it in the record
 /// </code>
 /// A snapshot replaces the file (write aside, sync, rename, sync the directory). A delta is appended and synced before
-/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off.
+/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off. A step whose writing failed
+/// is cut off too; where even that fails, or a sync did, which leaves unknown what the disk holds, the next step
+/// replaces the file. Until then a restart may find the refused step, as it may find one whose answer was lost.
 /// </remarks>
-internal sealed class StateFile : IDisposable
+internal sealed class StateFile(IStateDisk disk) : IDisposable
 {
     private const byte FormatVersion = 1;
     private const int HeadBytes = 9;
     private const int HashBytes = SHA256.HashSizeInBytes;
+    private const string Name = "state";
+    private const string Aside = "state.new";
+    private const string Damaged = "state.damaged";
+
+    /// <summary>What the smallest step takes, and a file system gives at a time.</summary>
+    private const int LeastBytes = 4096;
 
     private static readonly byte[] Magic = [.. "SGAGENT"u8, FormatVersion];
 
-    private readonly string path;
-    private FileStream? journal;
+    private IStateDiskFile? journal;
+    private long end;
     private long snapshotBytes;
+    private long neededBytes = LeastBytes;
 
     public StateFile(string directory)
+        : this(new StateDirectory(directory))
     {
-        Directory.CreateDirectory(directory);
-        path = Path.Combine(directory, "state");
     }
 
-    /// <summary>The deltas outweigh the snapshot: write a new one.</summary>
-    public bool WantsSnapshot => journal is null || journal.Length > Math.Max(1 << 20, 3 * snapshotBytes);
+    /// <summary>The deltas outweigh the snapshot, or cannot be appended: write a new one.</summary>
+    public bool WantsSnapshot => journal is null || end > Math.Max(1 << 20, 3 * snapshotBytes);
 
     /// <summary>When the last step was written; null if there is no file.</summary>
-    public DateTimeOffset? WrittenAt => File.Exists(path) ? new DateTimeOffset(File.GetLastWriteTimeUtc(path)) : null;
+    public DateTimeOffset? WrittenAt => disk.WrittenAt(Name);
 
     /// <summary>Reads every record, and opens the file for appending.</summary>
     /// <returns>Empty if there is no file.</returns>
-    /// <exception cref="StateDamagedException">The file was damaged or of another format; it now has another
-    /// name.</exception>
+    /// <exception cref="StateDamagedException">The file was damaged or of another format; it has another name now,
+    /// if that could be done.</exception>
     public IReadOnlyList<StateRecord> Load()
     {
-        if (!File.Exists(path))
+        if (disk.Read(Name) is not { } bytes)
         {
             return [];
         }
 
-        byte[] bytes = File.ReadAllBytes(path);
         var records = new List<StateRecord>();
-        long end = Magic.Length;
+        long at = Magic.Length;
         string? damage = bytes.AsSpan().StartsWith(Magic) ? null
             : bytes.AsSpan().StartsWith(Magic.AsSpan(0, Magic.Length - 1))
                 ? "it is of a newer format" : "it is not a state file";
-        while (damage is null && end < bytes.Length)
+        while (damage is null && at < bytes.Length)
         {
-            int size = Parse(bytes.AsSpan((int)end), out StateRecord? record);
+            int size = Parse(bytes.AsSpan((int)at), out StateRecord? record);
             if (record is null)
             {
                 // A power cut leaves an append that was never acknowledged: short, zeroed or torn, but the last one.
-                bool last = records.Count > 0 && !HoldsRecord(bytes.AsSpan((int)end));
+                bool last = records.Count > 0 && !HoldsRecord(bytes.AsSpan((int)at));
                 damage = last ? null : "a record's checksum is wrong";
                 break;
             }
 
             records.Add(record);
-            end += size;
+            at += size;
         }
 
         if (damage is null && (records.Count == 0 || records[0].Kind != StateRecordKind.Snapshot))
@@ -93,66 +100,87 @@ internal sealed class StateFile : IDisposable
 
         if (damage is not null)
         {
-            throw new StateDamagedException($"{path}: {damage}; kept as {SetAside()}");
+            throw new StateDamagedException($"{disk.PathOf(Name)}: {damage}; {SetAside()}");
         }
 
         snapshotBytes = records[0].Payload.Length;
-        try
-        {
-            OpenJournal(end);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // It can be read, and so enforced; that it cannot be written is said to whoever sends the next step.
-        }
-
+        Resume(at);
         return records;
     }
 
     /// <summary>Moves a file that cannot be used out of the way, so that a person can look at it.</summary>
+    /// <returns>What became of it: "kept as PATH".</returns>
     public string SetAside()
     {
-        journal?.Dispose();
-        journal = null;
-        string aside = path + ".damaged";
-        File.Move(path, aside, overwrite: true);
-        return aside;
+        Close();
+        try
+        {
+            disk.Rename(Name, Damaged);
+            return $"kept as {disk.PathOf(Damaged)}";
+        }
+        catch (Exception e) when (DiskFault.Is(e))
+        {
+            return $"it stays where it is until a state is saved: {e.Message}";
+        }
     }
 
     /// <summary>Replaces the file.</summary>
-    /// <exception cref="IOException">Nothing changed.</exception>
+    /// <exception cref="IOException">The step is not safely in the file; see the remarks.</exception>
     public void WriteSnapshot(uint epoch, byte[] payload)
     {
-        string temporary = path + ".new";
-        WholeFile.Write(temporary, [.. Magic, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))]);
-        journal?.Dispose();
-        journal = null;
-        File.Move(temporary, path, overwrite: true);
-        SyncDirectory();
-        OpenJournal(new FileInfo(path).Length);
+        byte[] bytes = [.. Magic, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))];
+        neededBytes = bytes.Length;
+        WriteAside(bytes);
+        disk.Rename(Aside, Name);
+        Close();
+        disk.Sync();
+        Resume(bytes.Length);
         snapshotBytes = payload.Length;
     }
 
     /// <summary>Appends a step.</summary>
-    /// <exception cref="IOException">The step is not in the file.</exception>
+    /// <exception cref="IOException">The step is not safely in the file; see the remarks.</exception>
     public void AppendDelta(uint epoch, byte[] payload)
     {
-        FileStream file = journal ?? throw new InvalidOperationException("no snapshot yet");
-        long before = file.Length;
+        IStateDiskFile file = journal ?? throw new InvalidOperationException("no snapshot yet");
+        byte[] bytes = Format(new StateRecord(StateRecordKind.Delta, epoch, payload));
+        neededBytes = bytes.Length;
+        bool isWritten = false;
         try
         {
-            file.Write(Format(new StateRecord(StateRecordKind.Delta, epoch, payload)));
-            file.Flush(flushToDisk: true);
+            file.Write(end, bytes);
+            isWritten = true;
+            file.Sync();
+            end += bytes.Length;
         }
-        catch (IOException)
+        catch (Exception e) when (DiskFault.Is(e))
         {
-            file.SetLength(before);
-            file.Position = before;
+            if (!TryCut(file) || isWritten)
+            {
+                Close();
+            }
+
             throw;
         }
     }
 
-    public void Dispose() => journal?.Dispose();
+    /// <summary>Whether a step as large as the last one could be written now.</summary>
+    /// <returns>Null: it could; otherwise why not.</returns>
+    public string? Objection()
+    {
+        try
+        {
+            WriteAside(new byte[Math.Max(neededBytes, LeastBytes)]);
+            disk.Delete(Aside);
+            return null;
+        }
+        catch (Exception e) when (DiskFault.Is(e))
+        {
+            return e.Message;
+        }
+    }
+
+    public void Dispose() => Close();
 
     internal static byte[] Format(StateRecord record)
     {
@@ -223,20 +251,70 @@ internal sealed class StateFile : IDisposable
         return false;
     }
 
-    private void OpenJournal(long end)
+    // It can be read, and so enforced: that it cannot be appended to concerns the next step, which replaces it.
+    private void Resume(long at)
     {
-        // No buffer of our own: a record is written in one call, or not at all.
-        journal = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.Read, bufferSize: 0);
-        if (journal.Length != end) // otherwise the file's time stays the one of the last step
+        IStateDiskFile? file = null;
+        try
         {
-            journal.SetLength(end);
-        }
+            file = disk.Open(Name, anew: false);
+            if (file.Length != at) // otherwise the file's time stays the one of the last step
+            {
+                file.Length = at;
+            }
 
-        journal.Position = end;
+            (journal, end) = (file, at);
+        }
+        catch (Exception e) when (DiskFault.Is(e))
+        {
+            file?.Dispose();
+        }
     }
 
-    private void SyncDirectory()
+    private bool TryCut(IStateDiskFile file)
     {
-        Netlink.HostFile.SyncDirectory(Path.GetDirectoryName(path)!);
+        try
+        {
+            file.Length = end;
+            return true;
+        }
+        catch (Exception e) when (DiskFault.Is(e))
+        {
+            return false;
+        }
+    }
+
+    // What a full disk leaves of it would keep the disk full.
+    private void WriteAside(byte[] bytes)
+    {
+        try
+        {
+            using IStateDiskFile file = disk.Open(Aside, anew: true);
+            file.Write(0, bytes);
+            file.Sync();
+        }
+        catch (Exception e) when (DiskFault.Is(e))
+        {
+            TryDeleteAside();
+            throw;
+        }
+    }
+
+    private void TryDeleteAside()
+    {
+        try
+        {
+            disk.Delete(Aside);
+        }
+        catch (Exception e) when (DiskFault.Is(e))
+        {
+            // Why it could not be written is the better message.
+        }
+    }
+
+    private void Close()
+    {
+        journal?.Dispose();
+        journal = null;
     }
 }

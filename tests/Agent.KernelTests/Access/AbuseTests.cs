@@ -1,9 +1,5 @@
-using System.Buffers.Binary;
 using System.IO.Compression;
-using System.Net;
-using System.Net.Http.Headers;
 using System.Net.Security;
-using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
 using Agent.KernelTests.Daemon;
@@ -11,6 +7,7 @@ using Agent.TestNet;
 using Agent.V1;
 using Grpc.Core;
 using Grpc.Net.Client;
+using static Agent.KernelTests.Access.RawCalls;
 using Client = Agent.V1.SecurityGroupAgent.SecurityGroupAgentClient;
 
 namespace Agent.KernelTests.Access;
@@ -418,46 +415,6 @@ public sealed class AbuseTests(ITestOutputHelper output)
 
         return state;
     }
-
-    private static async Task<Stream> UnixAsync(AccessLab access)
-    {
-        Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        await socket.ConnectAsync(new UnixDomainSocketEndPoint(access.Lab.Daemon.SocketPath), Cancel);
-        return new NetworkStream(socket, ownsSocket: true);
-    }
-
-    private static HttpClient RawClient(AccessLab access) => new(new SocketsHttpHandler
-    {
-        ConnectCallback = async (_, _) => await UnixAsync(access),
-    });
-
-    private static async Task<HttpResponseMessage> AskAsync(
-        HttpClient http, string method, byte[] message, string encoding)
-    {
-        using HttpRequestMessage request = new(
-            HttpMethod.Post, $"http://localhost/agent.v1.SecurityGroupAgent/{method}")
-        {
-            Content = new ByteArrayContent(message),
-            Version = HttpVersion.Version20,
-            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
-        };
-        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
-        request.Headers.Add("te", "trailers");
-        request.Headers.Add("grpc-encoding", encoding);
-        return await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, Cancel);
-    }
-
-    private static byte[] Framed(byte[] message, bool compressed = false)
-    {
-        byte[] length = new byte[4];
-        BinaryPrimitives.WriteInt32BigEndian(length, message.Length);
-        return [(byte)(compressed ? 1 : 0), .. length, .. message];
-    }
-
-    /// <summary>As a number; null: it is not known yet.</summary>
-    private static string? Status(HttpResponseMessage answer) =>
-        answer.Headers.TryGetValues("grpc-status", out IEnumerable<string>? early) ? early.Single()
-        : answer.TrailingHeaders.TryGetValues("grpc-status", out IEnumerable<string>? late) ? late.Single() : null;
 
     /// <summary>Sends, and reads until the other side has closed.</summary>
     private static async Task EndsAsync(Stream stream, byte[] bytes, string what)

@@ -225,6 +225,14 @@ public class AssemblerTests
         return shuffled;
     }
 
+    /// <summary>The parts, as a controller streams them.</summary>
+    internal static IEnumerable<V1.SyncRequest> Stream(Snapshot whole, Random random) =>
+    [
+        new() { SnapshotBegin = new SnapshotBegin { Revision = whole.Revision } },
+        .. Chunks(whole, random).Select(chunk => new V1.SyncRequest { SnapshotChunk = chunk }),
+        new() { SnapshotEnd = EndOf(whole) },
+    ];
+
     private static Snapshot Canonical(Snapshot snapshot) =>
         SnapshotWriter.Write(DeltaTests.Read(snapshot));
 }

@@ -7,6 +7,7 @@ using Agent.Netlink.Nflog;
 using Agent.Policy;
 using Agent.Tests.Compiler;
 using Agent.Tests.Evaluator;
+using Agent.Tests.State;
 using Microsoft.Extensions.Time.Testing;
 using Packets = Agent.TestNet.Packets;
 
@@ -97,6 +98,24 @@ public sealed class DropRecordTests
         Assert.Equal("sg/r1", Read(reader, Packet("sg to rule", mark, before)).Rule); // which both say
         clock.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal("m", Read(reader, Packet("sg to rule", mark, clock.GetUtcNow())).VnicId);
+    }
+
+    [Theory]
+    [InlineData(-5)]
+    [InlineData(5)]
+    public void A_clock_that_is_set_takes_no_names_away(int hours)
+    {
+        var jumping = new JumpingClock(clock);
+        var reader = new DropReader(() => links, jumping);
+        reader.Follow(new AgentState { Enforced = Compiled("in 1 drop udp 9/9 0.0.0.0/0"), Links = links });
+        clock.Advance(TimeSpan.FromMinutes(1));
+        CompiledRuleset ruleset = Compiled("in 1 drop udp 22/22 0.0.0.0/0");
+        reader.Follow(new AgentState { Enforced = ruleset, Links = links });
+        jumping.Jump = TimeSpan.FromHours(hours);
+        clock.Advance(TimeSpan.FromMinutes(1));
+        uint mark = MarkOf(ruleset, Direction.Ingress, "sg/r1", Verdict.Drop);
+        DropRecord record = Read(reader, Packet("sg to rule", mark, jumping.GetUtcNow()));
+        Assert.Equal(("n", "sg/r1"), (record.VnicId, record.Rule));
     }
 
     [Fact]
