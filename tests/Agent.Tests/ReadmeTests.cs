@@ -8,6 +8,7 @@ using Agent.Daemon.Counting;
 using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Logging;
+using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.Top;
 using Agent.Nftables;
@@ -51,6 +52,7 @@ public sealed partial class ReadmeTests
         using var events = new EventLog(new LogConfig(), new ConsoleSink(TextWriter.Null, false), TimeProvider.System);
         LogMetrics.Add(metrics.Registry, events);
         _ = new AccessMetrics(metrics.Registry);
+        _ = new SyncMetrics(metrics.Registry);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =

@@ -59,9 +59,18 @@ internal sealed partial class Reconciler(
     public async Task<ApplyOutcome> ApplyAsync(
         Func<TaskCompletionSource<ApplyOutcome>, AgentRequest> step, CancellationToken cancel)
     {
+        Task<ApplyOutcome> answer = await SendAsync(step, cancel).ConfigureAwait(false);
+        return await answer.WaitAsync(cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Sends a step; ends when it has its place in the queue.</summary>
+    /// <returns>Its answer, which does not come if the loop ends before.</returns>
+    public async Task<Task<ApplyOutcome>> SendAsync(
+        Func<TaskCompletionSource<ApplyOutcome>, AgentRequest> step, CancellationToken cancel)
+    {
         var answer = new TaskCompletionSource<ApplyOutcome>(TaskCreationOptions.RunContinuationsAsynchronously);
         await requests.Writer.WriteAsync(step(answer), cancel).ConfigureAwait(false);
-        return await answer.Task.WaitAsync(cancel).ConfigureAwait(false);
+        return answer.Task;
     }
 
     /// <summary>Reads everything back, between two requests.</summary>
@@ -122,6 +131,12 @@ internal sealed partial class Reconciler(
                         await Task.Delay(CleanupDelay, clock, cancel).ConfigureAwait(false);
                         CleanUp();
                     }
+
+                    if (auditPutOff)
+                    {
+                        auditPutOff = false;
+                        Serve(new AgentRequest.AuditDue());
+                    }
                 }
             }
         }
@@ -156,6 +171,7 @@ internal sealed partial class Reconciler(
         {
             switch (request)
             {
+                case AgentRequest.ApplyDelta step: Serve(step); break;
                 case AgentRequest.Apply step: step.Answer.SetResult(Answer(step)); break;
                 case AgentRequest.DiscardStaged ask: ask.Answer.SetResult(Unstage()); break;
                 case AgentRequest.Verify ask: ask.Answer.SetResult(Verify()); break;
@@ -175,10 +191,12 @@ internal sealed partial class Reconciler(
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Verify)?.Answer.TrySetException(e);
             (request as AgentRequest.DiscardStaged)?.Answer.TrySetException(e);
-            (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
-                "revision", "InternalError", e.Message, "See the agent's log; the previous policy is still enforced."));
+            (request as AgentRequest.Apply)?.Answer.TrySetResult(Failed(e));
         }
     }
+
+    private ApplyOutcome.Refused Failed(Exception e) => Refuse(
+        "revision", "InternalError", e.Message, "See the agent's log; the previous policy is still enforced.");
 
     private ApplyOutcome Answer(AgentRequest.Apply change)
     {
@@ -186,7 +204,6 @@ internal sealed partial class Reconciler(
         ApplyOutcome outcome = change switch
         {
             AgentRequest.ApplySnapshot step => Apply(step),
-            AgentRequest.ApplyDelta step => Apply(step),
             AgentRequest.Stage step => Stage(step),
             AgentRequest.CommitStaged step => Commit(step),
             _ => throw new UnreachableException(),
@@ -252,37 +269,6 @@ internal sealed partial class Reconciler(
         TimeSpan took = clock.GetElapsedTime(started) + (known?.Took ?? TimeSpan.Zero);
         log.Validated("a snapshot", policy, read.Warnings.Length, took);
         return (new Candidate(snapshot, policy, hash, took, read.Warnings), null);
-    }
-
-    private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
-    {
-        long started = clock.GetTimestamp();
-        SnapshotResult read = Validate(step.Delta);
-        if (read.Policy is not PolicySnapshot policy)
-        {
-            return RefuseAll(step.Delta.Revision, read.Faults);
-        }
-
-        byte[] hash = StateHash.Of(policy);
-        TimeSpan validate = clock.GetElapsedTime(started);
-        log.Validated("a delta", policy, read.Warnings.Length, validate);
-        return Accept(policy, hash, validate, read.Warnings, epoch =>
-        {
-            if (stateFile.WantsSnapshot)
-            {
-                stateFile.WriteSnapshot(epoch, SnapshotWriter.Write(policy).ToByteArray());
-            }
-            else
-            {
-                stateFile.AppendDelta(epoch, step.Delta.ToByteArray());
-            }
-        });
-    }
-
-    private SnapshotResult Validate(Delta delta)
-    {
-        using Activity? span = Spans.Step("validate");
-        return DeltaReader.Apply(State.Desired, delta, config.Limits);
     }
 
     private void Persist(Action<uint> write)

@@ -15,7 +15,7 @@ namespace Agent.Daemon.Service;
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
     RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, DaemonConfig config, TimeProvider clock,
-    Refusals refusals, CancellationToken stopping)
+    SyncMetrics syncs, Refusals refusals, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     private readonly SnapshotBudget snapshots = new(config.Grpc.MaxSnapshotBytes);
@@ -107,7 +107,8 @@ internal sealed class AgentService(
         IAsyncStreamReader<SyncRequest> requestStream, IServerStreamWriter<SyncResponse> responseStream,
         ServerCallContext context) => ServeAsync(context, async cancel =>
     {
-        using var stream = new SyncStream(reconciler, snapshots, config, clock, OriginOf(context, isStream: true));
+        using var stream = new SyncStream(
+            reconciler, snapshots, config, clock, syncs, OriginOf(context, isStream: true));
         try
         {
             await stream.RunAsync(requestStream, responseStream, cancel).ConfigureAwait(false);

@@ -8,12 +8,17 @@ internal enum StateRecordKind : byte
 {
     Snapshot = 1,
     Delta = 2,
+
+    /// <summary>Several, that were committed together.</summary>
+    Deltas = 3,
 }
 
-/// <summary>One accepted step of the desired state, as it came over the wire.</summary>
+/// <summary>What was accepted of the desired state at a time, as it came over the wire.</summary>
 /// <param name="Kind">What <paramref name="Payload"/> is.</param>
-/// <param name="Epoch">The policy epoch that the step runs under.</param>
-/// <param name="Payload">A serialized agent.v1.Snapshot or agent.v1.Delta.</param>
+/// <param name="Epoch">The policy epoch that it runs under.</param>
+/// <param name="Payload">
+/// A serialized agent.v1.Snapshot or agent.v1.Delta; or several of these, each behind its length (a varint).
+/// </param>
 internal sealed record StateRecord(StateRecordKind Kind, uint Epoch, byte[] Payload);
 
 /// <summary>The state file could not be used; it was set aside.</summary>
@@ -28,18 +33,22 @@ internal sealed class StateDamagedException(string message) : Exception(message)
 /// record  length u32 LE | kind u8 | epoch u32 LE | payload[length] | SHA-256 over all that precedes it in the record
 /// </code>
 /// A snapshot replaces the file (write aside, sync, rename, sync the directory). A delta is appended and synced before
-/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off.
+/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off. Deltas that are acknowledged
+/// together are one record: a power cut may leave any part of what was not synced, and a whole record behind a torn one
+/// is damage. Version 1 knew no such records: what would read them as a torn end must not find them.
 /// </remarks>
 internal sealed class StateFile : IDisposable
 {
-    private const byte FormatVersion = 1;
+    private const byte FormatVersion = 2;
     private const int HeadBytes = 9;
     private const int HashBytes = SHA256.HashSizeInBytes;
 
-    private static readonly byte[] Magic = [.. "SGAGENT"u8, FormatVersion];
+    private static readonly byte[] Magic = [.. "SGAGENT"u8];
+    private static readonly int HeaderBytes = Magic.Length + 1;
 
     private readonly string path;
     private FileStream? journal;
+    private byte version = FormatVersion;
     private long snapshotBytes;
 
     public StateFile(string directory)
@@ -48,8 +57,9 @@ internal sealed class StateFile : IDisposable
         path = Path.Combine(directory, "state");
     }
 
-    /// <summary>The deltas outweigh the snapshot: write a new one.</summary>
-    public bool WantsSnapshot => journal is null || journal.Length > Math.Max(1 << 20, 3 * snapshotBytes);
+    /// <summary>The deltas outweigh the snapshot, or the file is of an older format: write a new one.</summary>
+    public bool WantsSnapshot => journal is null || version < FormatVersion
+        || journal.Length > Math.Max(1 << 20, 3 * snapshotBytes);
 
     /// <summary>When the last step was written; null if there is no file.</summary>
     public DateTimeOffset? WrittenAt => File.Exists(path) ? new DateTimeOffset(File.GetLastWriteTimeUtc(path)) : null;
@@ -67,10 +77,13 @@ internal sealed class StateFile : IDisposable
 
         byte[] bytes = File.ReadAllBytes(path);
         var records = new List<StateRecord>();
-        long end = Magic.Length;
-        string? damage = bytes.AsSpan().StartsWith(Magic) ? null
-            : bytes.AsSpan().StartsWith(Magic.AsSpan(0, Magic.Length - 1))
-                ? "it is of a newer format" : "it is not a state file";
+        long end = HeaderBytes;
+        string? damage = VersionOf(bytes) switch
+        {
+            0 => "it is not a state file",
+            > FormatVersion => "it is of a newer format",
+            _ => null,
+        };
         while (damage is null && end < bytes.Length)
         {
             int size = Parse(bytes.AsSpan((int)end), out StateRecord? record);
@@ -96,6 +109,7 @@ internal sealed class StateFile : IDisposable
             throw new StateDamagedException($"{path}: {damage}; kept as {SetAside()}");
         }
 
+        version = VersionOf(bytes);
         snapshotBytes = records[0].Payload.Length;
         try
         {
@@ -124,12 +138,15 @@ internal sealed class StateFile : IDisposable
     public void WriteSnapshot(uint epoch, byte[] payload)
     {
         string temporary = path + ".new";
-        WriteWhole(temporary, [.. Magic, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))]);
+        WriteWhole(
+            temporary,
+            [.. Magic, FormatVersion, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))]);
         journal?.Dispose();
         journal = null;
         File.Move(temporary, path, overwrite: true);
         SyncDirectory();
         OpenJournal(new FileInfo(path).Length);
+        version = FormatVersion;
         snapshotBytes = payload.Length;
     }
 
@@ -151,13 +168,23 @@ internal sealed class StateFile : IDisposable
 
     /// <summary>Appends a step.</summary>
     /// <exception cref="IOException">The step is not in the file.</exception>
-    public void AppendDelta(uint epoch, byte[] payload)
+    public void AppendDelta(uint epoch, byte[] payload) =>
+        Append(new StateRecord(StateRecordKind.Delta, epoch, payload));
+
+    /// <summary>Appends steps that are acknowledged together.</summary>
+    /// <exception cref="IOException">None of them is in the file.</exception>
+    public void AppendDeltas(uint epoch, byte[] payload) =>
+        Append(new StateRecord(StateRecordKind.Deltas, epoch, payload));
+
+    public void Dispose() => journal?.Dispose();
+
+    private void Append(StateRecord record)
     {
         FileStream file = journal ?? throw new InvalidOperationException("no snapshot yet");
         long before = file.Length;
         try
         {
-            file.Write(Format(new StateRecord(StateRecordKind.Delta, epoch, payload)));
+            file.Write(Format(record));
             file.Flush(flushToDisk: true);
         }
         catch (IOException)
@@ -167,8 +194,6 @@ internal sealed class StateFile : IDisposable
             throw;
         }
     }
-
-    public void Dispose() => journal?.Dispose();
 
     internal static byte[] Format(StateRecord record)
     {
@@ -180,6 +205,10 @@ internal sealed class StateFile : IDisposable
         SHA256.HashData(bytes.AsSpan(0, bytes.Length - HashBytes), bytes.AsSpan(bytes.Length - HashBytes));
         return bytes;
     }
+
+    /// <returns>0 if it is no state file.</returns>
+    private static byte VersionOf(ReadOnlySpan<byte> file) =>
+        file.Length >= HeaderBytes && file.StartsWith(Magic) ? file[Magic.Length] : (byte)0;
 
     /// <returns>Bytes of the record, and the record; null if there is no whole record with the right hash.</returns>
     private static int Parse(ReadOnlySpan<byte> bytes, out StateRecord? record)
@@ -206,7 +235,7 @@ internal sealed class StateFile : IDisposable
     {
         size = 0;
         if (bytes.Length < HeadBytes + HashBytes
-            || bytes[4] is not ((byte)StateRecordKind.Snapshot or (byte)StateRecordKind.Delta))
+            || bytes[4] is < (byte)StateRecordKind.Snapshot or > (byte)StateRecordKind.Deltas)
         {
             return false;
         }

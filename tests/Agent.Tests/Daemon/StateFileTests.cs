@@ -138,7 +138,8 @@ public sealed class StateFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("SGAGENT\u0002", "newer")]
+    [InlineData("SGAGENT\u0003", "newer")]
+    [InlineData("SGAGENT\u0000", "not a state file")]
     [InlineData("SGAGENT\u0009rest", "newer")]
     [InlineData("{ \"json\": 1 }", "not a state file")]
     [InlineData("SGAGEN", "not a state file")]
