@@ -65,9 +65,13 @@ test-vm-all: vm-programs ## every kernel test there; more than an hour
 vm-shell: vm-programs ## a console in such a machine to play in: KERNEL=6.1 or 6.12 (root)
 	tests/vm/run.sh --shell $(KERNEL)
 
-bench: ## how long proofs take: writes tests/benchmarks/proof.md (minutes)
+BENCH = $(BIN)/Agent.Benchmarks/release/Agent.Benchmarks
+
+bench: ## how long proofs and changes take: writes tests/benchmarks (minutes, the second one as root)
+	dotnet build src/Agent.Daemon -c Release -v quiet
 	dotnet build tests/Agent.Benchmarks -c Release -v quiet
-	$(BIN)/Agent.Benchmarks/release/Agent.Benchmarks --out tests/benchmarks/proof.md \
+	$(BENCH) proof --out tests/benchmarks/proof.md --commit $$(git rev-parse --short HEAD)
+	SG_AGENTD=$(BIN)/Agent.Daemon/release/sg-agentd $(BENCH) flow --out tests/benchmarks/flow.md \
 	    --commit $$(git rev-parse --short HEAD)
 
 corpus: build ## prove published filter sets, in ClassBench's format: FILTER_SETS=directory (minutes)

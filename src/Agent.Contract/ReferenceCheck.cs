@@ -13,6 +13,12 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
 
     private readonly Dictionary<string, long> weights = new(StringComparer.Ordinal);
 
+    /// <summary>Where a rule stands. Written out only for a fault: a host has as many rules as there are.</summary>
+    private readonly record struct RulePath(string GroupId, string RuleId)
+    {
+        public override string ToString() => $"groups[{Place(GroupId)}].rules[{Place(RuleId)}]";
+    }
+
     public void Run()
     {
         foreach (SecurityGroup group in policy.Groups.Values)
@@ -36,7 +42,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         long weight = 0;
         foreach (GroupRule rule in group.Rules)
         {
-            string path = $"{at}.rules[{Place(rule.Id)}]";
+            var path = new RulePath(group.Id, rule.Id);
             weight = Math.Min(weight + Weight(path, rule), Heavy);
             if (rule.Remote is Remote.Group other)
             {
@@ -58,7 +64,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         }
     }
 
-    private long Weight(string path, GroupRule rule)
+    private long Weight(RulePath path, GroupRule rule)
     {
         long weight = 1;
         if (rule.Remote is Remote.PrefixList prefixes)
@@ -91,41 +97,43 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         return Math.Min(weight, Heavy);
     }
 
-    private void CheckGroupReference(string path, SecurityGroup group, GroupRule rule, string id)
+    private void CheckGroupReference(RulePath path, SecurityGroup group, GroupRule rule, string id)
     {
         bool ingress = rule.Direction == Direction.Ingress;
-        path += ".group_id";
         if (group.Type == GroupType.Advanced)
         {
             faults.Add(
-                path, Codes.AdvancedReference, "an advanced group cannot name a group", "Use a CIDR or a prefix list.");
+                $"{path}.group_id", Codes.AdvancedReference, "an advanced group cannot name a group",
+                "Use a CIDR or a prefix list.");
         }
 
         if (id == group.Id)
         {
-            faults.Add(path, ingress ? Codes.SelfIngress : Codes.SelfEgress, "the group names itself",
+            faults.Add(
+                $"{path}.group_id", ingress ? Codes.SelfIngress : Codes.SelfEgress, "the group names itself",
                 "Use inner_access_policy for traffic between members.");
         }
         else if (!policy.Groups.TryGetValue(id, out SecurityGroup? other))
         {
-            faults.Add(path, ingress ? Codes.SourceNotFound : Codes.DestNotFound, $"no group {Show(id)}",
+            faults.Add(
+                $"{path}.group_id", ingress ? Codes.SourceNotFound : Codes.DestNotFound, $"no group {Show(id)}",
                 "Send the group (its members are enough), or correct the id.");
         }
         else if (other.VpcId != group.VpcId)
         {
-            faults.Add(path, ingress ? Codes.SourceMismatch : Codes.DestMismatch,
+            faults.Add($"{path}.group_id", ingress ? Codes.SourceMismatch : Codes.DestMismatch,
                 $"group {Place(id)} is in VPC {Place(other.VpcId)}, not {Place(group.VpcId)}",
                 "A group works in its own VPC only.");
         }
         else if (other.Type == GroupType.Advanced)
         {
             faults.Add(
-                path, Codes.AdvancedReference, $"group {Place(id)} is advanced and cannot be named",
+                $"{path}.group_id", Codes.AdvancedReference, $"group {Place(id)} is advanced and cannot be named",
                 "Use a CIDR or a prefix list.");
         }
     }
 
-    private void CheckListFamily(string path, GroupRule rule, string id)
+    private void CheckListFamily(RulePath path, GroupRule rule, string id)
     {
         if (!policy.PrefixLists.TryGetValue(id, out PrefixList? list))
         {
@@ -194,15 +202,16 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         foreach (Vnic vnic in policy.Vnics.Values)
         {
             Claim(interfaces, vnic.InterfaceName, vnic, "interface_name", vnic.InterfaceName);
-            Claim(macs, (vnic.VpcId, vnic.Mac), vnic, "mac", vnic.Mac.ToString());
+            Claim(macs, (vnic.VpcId, vnic.Mac), vnic, "mac", vnic.Mac);
             foreach (IpPrefix address in vnic.Addresses.Concat(vnic.DelegatedPrefixes))
             {
-                Claim(addresses, (vnic.VpcId, address), vnic, "addresses", address.ToString());
+                Claim(addresses, (vnic.VpcId, address), vnic, "addresses", address);
             }
         }
     }
 
-    private void Claim<T>(Dictionary<T, string> taken, T key, Vnic vnic, string field, string value) where T : notnull
+    private void Claim<TKey, TValue>(
+        Dictionary<TKey, string> taken, TKey key, Vnic vnic, string field, TValue value) where TKey : notnull
     {
         if (!taken.TryAdd(key, vnic.Id) && taken[key] != vnic.Id)
         {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
@@ -17,6 +18,9 @@ namespace Agent.Contract;
 public static class StateHash
 {
     private static readonly ConditionalWeakTable<SecurityGroup, byte[]> MemberSums = [];
+
+    /// <summary>What is hashed of a group before its members: most of a state, and most of it does not change.</summary>
+    private static readonly ConditionalWeakTable<SecurityGroup, byte[]> Heads = [];
 
     [ThreadStatic]
     private static long memberHashes;
@@ -99,18 +103,24 @@ public static class StateHash
 
     private static void Put(Stream hash, SecurityGroup group)
     {
-        hash.Put(group.Id).Put(group.VpcId).Put((int)group.Type).Put((int)group.InnerAccess)
+        hash.Add(Heads.GetValue(group, HeadOf)).Put(group.Members.Count).Put(MemberSum(group));
+    }
+
+    private static byte[] HeadOf(SecurityGroup group)
+    {
+        using var head = new Stream();
+        head.Put(group.Id).Put(group.VpcId).Put((int)group.Type).Put((int)group.InnerAccess)
             .Put(group.ServiceManaged ? 1 : 0)
             .Put(group.Name).Put(group.Description).Put(group.Labels.Count);
         foreach ((string key, string value) in group.Labels)
         {
-            hash.Put(key).Put(value);
+            head.Put(key).Put(value);
         }
 
-        hash.Put(group.Rules.Length);
+        head.Put(group.Rules.Length);
         foreach (GroupRule rule in group.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal))
         {
-            hash.Put(rule.Id).Put((int)rule.Direction).Put(rule.Protocol is byte protocol ? protocol : -1)
+            head.Put(rule.Id).Put((int)rule.Direction).Put(rule.Protocol is byte protocol ? protocol : -1)
                 .Put((int)rule.Verdict)
                 .Put(rule.Priority)
                 .Put(rule.Remote.GetType() == typeof(Remote.Cidr) ? 1 : rule.Remote is Remote.PrefixList ? 2 : 3)
@@ -118,7 +128,7 @@ public static class StateHash
                 .Put(rule.SourcePorts?.ToString() ?? "").Put(rule.OwnSide?.ToString() ?? "").Put(rule.Description);
         }
 
-        hash.Put(group.Members.Count).Put(MemberSum(group));
+        return head.Written();
     }
 
     private static void Put(Stream hash, Vnic vnic)
@@ -194,12 +204,12 @@ public static class StateHash
     private sealed class Stream : IDisposable
     {
         private readonly IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        private readonly ArrayBufferWriter<byte> unhashed = new();
 
         public Stream Put(int value)
         {
-            Span<byte> bytes = stackalloc byte[4];
-            BinaryPrimitives.WriteInt32LittleEndian(bytes, value);
-            hash.AppendData(bytes);
+            BinaryPrimitives.WriteInt32LittleEndian(unhashed.GetSpan(sizeof(int)), value);
+            unhashed.Advance(sizeof(int));
             return this;
         }
 
@@ -208,14 +218,35 @@ public static class StateHash
         public Stream Put(byte[] value)
         {
             Put(value.Length);
-            hash.AppendData(value);
+            unhashed.Write(value);
             return this;
         }
 
         public Stream Put(IpPrefix prefix) => Put(prefix.ToString());
 
-        public byte[] Finish() => hash.GetHashAndReset();
+        /// <summary>What was put into another one.</summary>
+        public Stream Add(byte[] written)
+        {
+            Flush();
+            hash.AppendData(written);
+            return this;
+        }
+
+        /// <summary>What was put into this one; it has no hash then.</summary>
+        public byte[] Written() => unhashed.WrittenSpan.ToArray();
+
+        public byte[] Finish()
+        {
+            Flush();
+            return hash.GetHashAndReset();
+        }
 
         public void Dispose() => hash.Dispose();
+
+        private void Flush()
+        {
+            hash.AppendData(unhashed.WrittenSpan);
+            unhashed.ResetWrittenCount();
+        }
     }
 }

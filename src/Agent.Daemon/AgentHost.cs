@@ -251,6 +251,7 @@ internal static class AgentHost
             controllers,
             config,
             TimeProvider.System,
+            new SyncMetrics(metrics.Registry),
             listeners.Refusals,
             stopping));
         WebApplication app = builder.Build();
@@ -296,7 +297,7 @@ internal static class AgentHost
         {
             while (await timer.WaitForNextTickAsync(cancel).ConfigureAwait(false))
             {
-                reconciler.Requests.TryWrite(new AgentRequest.AuditDue()); // full: the loop is busy with commits anyway
+                reconciler.AskForAudit();
             }
         }
         catch (OperationCanceledException)

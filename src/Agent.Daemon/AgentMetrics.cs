@@ -23,6 +23,8 @@ internal sealed class AgentMetrics
     private readonly Counter revalidations;
     private readonly Histogram commitMessages;
     private readonly Histogram commitBytes;
+    private readonly Histogram commitDeltas;
+    private readonly Histogram deltaWait;
     private readonly Gauge desiredSince;
     private readonly Gauge unsaved;
     private readonly Gauge appliedSince;
@@ -67,6 +69,10 @@ internal sealed class AgentMetrics
             new HistogramConfiguration { Buckets = Histogram.ExponentialBuckets(1, 4, 9) });
         commitBytes = make.CreateHistogram("sg_agent_commit_bytes", "Netlink bytes of a change, all steps.",
             new HistogramConfiguration { Buckets = Histogram.ExponentialBuckets(256, 4, 10) });
+        commitDeltas = make.CreateHistogram("sg_agent_commit_deltas", "Deltas that were committed together.",
+            new HistogramConfiguration { Buckets = Histogram.ExponentialBuckets(1, 2, 11) });
+        deltaWait = Duration(make, "sg_agent_delta_wait_duration_seconds",
+            "Time that a delta waited, from when it was read from its stream, for what was before it.");
         desiredSince = make.CreateGauge("sg_agent_desired_timestamp_seconds",
             "When the desired revision was accepted, in seconds since 1970; 0: there is none.");
         appliedSince = make.CreateGauge("sg_agent_applied_timestamp_seconds",
@@ -153,6 +159,11 @@ internal sealed class AgentMetrics
             Verified(result);
         }
     }
+
+    /// <param name="deltas">Committed together.</param>
+    public void Committed(int deltas) => commitDeltas.Observe(deltas);
+
+    public void Waited(TimeSpan wait) => deltaWait.Observe(wait.TotalSeconds);
 
     public void Proved(ProofResult result)
     {

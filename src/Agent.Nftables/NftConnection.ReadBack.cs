@@ -8,8 +8,12 @@ public sealed partial class NftConnection
     /// <summary>Chains and sets of one table beyond which one reading of everything is cheaper.</summary>
     private const int SingleObjectsMax = 64;
 
-    /// <summary>Elements of one set beyond which its dump is cheaper.</summary>
-    private const int SingleElementsMax = 64;
+    /// <summary>Elements that a dump reads in the time that it takes to ask for one.</summary>
+    private const int DumpedPerSingle = 64;
+
+    /// <summary>Elements of one set that are asked for singly, however small or large it is: at least, at most.</summary>
+    private const int SingleElementsMin = 64;
+    private const int SingleElementsMax = 1024;
 
     /// <summary>Reads what committed operations touched, and nothing else.</summary>
     /// <param name="expected">What the kernel should hold now.</param>
@@ -164,12 +168,13 @@ public sealed partial class NftConnection
             return false;
         }
 
+        int most = Math.Clamp(set.Elements.Count / DumpedPerSingle, SingleElementsMin, SingleElementsMax);
         var present = new NftElements.Builder(set.RowBytes);
         var absent = new List<NftElements>();
         foreach (NftOp edit in edits)
         {
             NftElements rows = edit is NftOp.AddElements add ? add.Elements : ((NftOp.DeleteElements)edit).Elements;
-            if (present.Count + absent.Count + rows.Count > SingleElementsMax)
+            if (present.Count + absent.Count + rows.Count > most)
             {
                 return false;
             }

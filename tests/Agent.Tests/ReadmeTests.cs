@@ -9,6 +9,7 @@ using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Logging;
 using Agent.Daemon.Ownership;
+using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.Top;
 using Agent.Nftables;
@@ -53,6 +54,7 @@ public sealed partial class ReadmeTests
         LogMetrics.Add(metrics.Registry, events);
         _ = new AccessMetrics(metrics.Registry);
         _ = new OwnershipMetrics(metrics.Registry);
+        _ = new SyncMetrics(metrics.Registry);
         using var page = new MemoryStream();
         await metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
         IEnumerable<string> names =

@@ -231,6 +231,8 @@ internal static class ConfigReader
             MaxMessageBytes = section.Number("max_message_bytes", defaults.MaxMessageBytes),
             MaxSnapshotBytes = section.Number("max_snapshot_bytes", defaults.MaxSnapshotBytes),
             SnapshotTimeout = Seconds("snapshot_timeout_seconds", defaults.SnapshotTimeout),
+            MaxUnanswered = section.Number("max_unanswered", defaults.MaxUnanswered),
+            MaxUnansweredBytes = section.Number("max_unanswered_bytes", defaults.MaxUnansweredBytes),
             AnswerTimeout = Seconds("answer_timeout_seconds", defaults.AnswerTimeout),
             MaxConnections = section.Number("max_connections", defaults.MaxConnections),
             MaxConnectionsPerClient =

@@ -45,6 +45,9 @@ internal abstract record AgentRequest
 
     public sealed record ApplyDelta(Delta Delta, TaskCompletionSource<ApplyOutcome> Answer) : Apply(Answer)
     {
+        /// <summary>When it came from its stream, a timestamp of the clock; null: from no stream.</summary>
+        public long? ReadAt { get; init; }
+
         public override string Kind => "delta";
     }
 
@@ -109,6 +112,9 @@ internal abstract record ApplyOutcome
         AgentState State, PolicySnapshot Before, PolicySnapshot After, EnforcementReport? Report,
         TimeSpan Validate, TimeSpan Persist, ImmutableArray<string> Warnings, bool Unchanged) : ApplyOutcome
     {
+        /// <summary>How many deltas were committed together; 0: a snapshot was.</summary>
+        public int Deltas { get; init; }
+
         /// <summary>What a dry run would commit.</summary>
         public CompiledRuleset? Compiled { get; init; }
     }

@@ -27,20 +27,32 @@ internal sealed class RealisationBook(TimeProvider clock, RealisationMetrics met
     public void Begin(DateTimeOffset? time) => acceptedAt = time;
 
     /// <summary>A state is accepted, and not yet in force.</summary>
-    public HostRealisation Accepted(HostRealisation before, PolicySnapshot last, PolicySnapshot next)
+    /// <param name="before">What was known.</param>
+    /// <param name="last">The state before it.</param>
+    /// <param name="next">The state.</param>
+    /// <param name="deltas">The states on the way there, itself the last; null: it is a snapshot's.</param>
+    public HostRealisation Accepted(
+        HostRealisation before, PolicySnapshot last, PolicySnapshot next, IReadOnlyList<PolicySnapshot>? deltas = null)
     {
         DateTimeOffset now = clock.GetUtcNow();
         acceptedAt = now;
-        if (next.Revision > last.Revision && next.IssuedAt is { } issued)
+        ImmutableDictionary<string, ulong> changes = before.GroupChanges;
+        foreach (PolicySnapshot step in deltas ?? [next])
         {
-            Wait(unenforced, next.Revision, issued);
-            if (issued > now)
+            if (step.Revision > last.Revision && step.IssuedAt is { } issued)
             {
-                metrics.IssuedAhead();
+                Wait(unenforced, step.Revision, issued);
+                if (issued > now)
+                {
+                    metrics.IssuedAhead();
+                }
             }
+
+            changes = Changed(changes, last, step, isDelta: deltas is not null);
+            last = step;
         }
 
-        return before with { GroupChanges = Changed(before.GroupChanges, last, next) };
+        return before with { GroupChanges = changes };
     }
 
     /// <summary>A state is in force.</summary>
@@ -124,14 +136,17 @@ internal sealed class RealisationBook(TimeProvider clock, RealisationMetrics met
     private static TimeSpan Since(DateTimeOffset issued, DateTimeOffset now) =>
         now > issued ? now - issued : TimeSpan.Zero;
 
-    // A group that a delta did not touch is the same object; a snapshot makes all of them anew.
+    // A group that a delta did not touch is the same object, and one that it did is not worth hashing a thousand times
+    // a second; a snapshot makes all of them anew.
     private static ImmutableDictionary<string, ulong> Changed(
-        ImmutableDictionary<string, ulong> changes, PolicySnapshot last, PolicySnapshot next) => changes
-        .RemoveRange(last.Groups.Keys.Where(id => !next.Groups.ContainsKey(id)))
-        .SetItems(next.Groups.Values
-            .Where(group => !last.Groups.TryGetValue(group.Id, out SecurityGroup? old) || !IsSame(old, group))
-            .Select(group => KeyValuePair.Create(group.Id, next.Revision)));
+        ImmutableDictionary<string, ulong> changes, PolicySnapshot last, PolicySnapshot next, bool isDelta) =>
+        ReferenceEquals(last.Groups, next.Groups) ? changes : changes
+            .RemoveRange(last.Groups.Keys.Where(id => !next.Groups.ContainsKey(id)))
+            .SetItems(next.Groups.Values
+                .Where(group => !last.Groups.TryGetValue(group.Id, out SecurityGroup? old)
+                    || !(ReferenceEquals(old, group) || (!isDelta && IsSame(old, group))))
+                .Select(group => KeyValuePair.Create(group.Id, next.Revision)));
 
     private static bool IsSame(SecurityGroup last, SecurityGroup next) =>
-        ReferenceEquals(last, next) || StateHash.Of(last).AsSpan().SequenceEqual(StateHash.Of(next));
+        StateHash.Of(last).AsSpan().SequenceEqual(StateHash.Of(next));
 }

@@ -9,10 +9,10 @@ internal sealed partial class Reconciler
     private bool IsHeld(ulong revision) =>
         State.Staged is { MassChange: { } held } && revision >= held.Revision;
 
-    private ApplyOutcome.Refused RefuseOnHeld(ulong baseRevision)
+    private PolicyFault FaultOfHeld(ulong baseRevision)
     {
         MassChange held = State.Staged!.MassChange!;
-        return Refuse("base_revision", MassChange.Code,
+        return new PolicyFault("base_revision", MassChange.Code,
             $"builds on revision {baseRevision}, and revision {held.Revision} is held as a mass change: "
             + $"it {held.Summary}", held.Remedy);
     }
@@ -48,14 +48,14 @@ internal sealed partial class Reconciler
 
     // A snapshot says all that is wanted: what was staged against an older one is not wanted any more. A delta leaves
     // what people look at; a step that waits to be confirmed has lost its ground in either case.
-    private ApplyOutcome Overtaking(ApplyOutcome outcome, MassChange? change, bool isDelta = false)
+    private ApplyOutcome Overtaking(ApplyOutcome outcome, IEnumerable<MassChange> confirmed, bool isDelta = false)
     {
         if (outcome is not ApplyOutcome.Accepted accepted)
         {
             return outcome;
         }
 
-        if (change is not null)
+        foreach (MassChange change in confirmed)
         {
             Confirmed(change);
         }

@@ -60,9 +60,18 @@ internal sealed partial class Reconciler(
     public async Task<ApplyOutcome> ApplyAsync(
         Func<TaskCompletionSource<ApplyOutcome>, AgentRequest> step, CancellationToken cancel)
     {
+        Task<ApplyOutcome> answer = await SendAsync(step, cancel).ConfigureAwait(false);
+        return await answer.WaitAsync(cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Sends a step; ends when it has its place in the queue.</summary>
+    /// <returns>Its answer, which does not come if the loop ends before.</returns>
+    public async Task<Task<ApplyOutcome>> SendAsync(
+        Func<TaskCompletionSource<ApplyOutcome>, AgentRequest> step, CancellationToken cancel)
+    {
         var answer = new TaskCompletionSource<ApplyOutcome>(TaskCreationOptions.RunContinuationsAsynchronously);
         await requests.Writer.WriteAsync(step(answer), cancel).ConfigureAwait(false);
-        return await answer.Task.WaitAsync(cancel).ConfigureAwait(false);
+        return answer.Task;
     }
 
     /// <summary>Reads everything back, between two requests.</summary>
@@ -126,6 +135,12 @@ internal sealed partial class Reconciler(
                         await Task.Delay(CleanupDelay, clock, cancel).ConfigureAwait(false);
                         CleanUp();
                     }
+
+                    if (auditPutOff)
+                    {
+                        auditPutOff = false;
+                        Serve(new AgentRequest.AuditDue());
+                    }
                 }
             }
         }
@@ -160,6 +175,7 @@ internal sealed partial class Reconciler(
         {
             switch (request)
             {
+                case AgentRequest.ApplyDelta step: Serve(step); break;
                 case AgentRequest.Apply step: step.Answer.SetResult(AnswerOwner(step)); break;
                 case AgentRequest.DiscardStaged ask: ask.Answer.SetResult(Discard(ask)); break;
                 case AgentRequest.Settle ask: ask.Answer.SetResult(State); break;
@@ -181,10 +197,12 @@ internal sealed partial class Reconciler(
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Verify)?.Answer.TrySetException(e);
             (request as AgentRequest.DiscardStaged)?.Answer.TrySetException(e);
-            (request as AgentRequest.Apply)?.Answer.TrySetResult(Refuse(
-                "revision", "InternalError", e.Message, "See the agent's log; the previous policy is still enforced."));
+            (request as AgentRequest.Apply)?.Answer.TrySetResult(Failed(e));
         }
     }
+
+    private ApplyOutcome.Refused Failed(Exception e) => Refuse(
+        "revision", "InternalError", e.Message, "See the agent's log; the previous policy is still enforced.");
 
     private ApplyOutcome Answer(AgentRequest.Apply change)
     {
@@ -192,7 +210,6 @@ internal sealed partial class Reconciler(
         ApplyOutcome outcome = change switch
         {
             AgentRequest.ApplySnapshot step => Apply(step),
-            AgentRequest.ApplyDelta step => Apply(step),
             AgentRequest.Stage step => Stage(step),
             AgentRequest.CommitStaged step => Commit(step),
             _ => throw new UnreachableException(),
@@ -225,7 +242,7 @@ internal sealed partial class Reconciler(
         }
 
         return change is not null && !step.ConfirmsMassChange
-            ? Hold(candidate, change) : Overtaking(Take(candidate), change);
+            ? Hold(candidate, change) : Overtaking(Take(candidate), change is null ? [] : [change]);
     }
 
     private ApplyOutcome Take(Candidate candidate) => Accept(
@@ -269,49 +286,6 @@ internal sealed partial class Reconciler(
         return (new Candidate(snapshot, policy, hash, took, read.Warnings), null);
     }
 
-    private ApplyOutcome Apply(AgentRequest.ApplyDelta step)
-    {
-        if (IsHeld(step.Delta.BaseRevision))
-        {
-            return RefuseOnHeld(step.Delta.BaseRevision);
-        }
-
-        long started = clock.GetTimestamp();
-        SnapshotResult read = Validate(step.Delta);
-        if (read.Policy is not PolicySnapshot policy)
-        {
-            return RefuseAll(step.Delta.Revision, read.Faults);
-        }
-
-        byte[] hash = StateHash.Of(policy);
-        TimeSpan validate = clock.GetElapsedTime(started);
-        log.Validated("a delta", policy, read.Warnings.Length, validate);
-        MassChange? change = MassChange.Of(State.Desired, policy, step.Delta, config.MassChange);
-        if (change is not null && !step.Delta.ConfirmMassChange)
-        {
-            return Hold(CandidateOf(policy, hash, validate, read), change);
-        }
-
-        ApplyOutcome outcome = Accept(policy, hash, validate, read.Warnings, epoch =>
-        {
-            if (stateFile.WantsSnapshot)
-            {
-                stateFile.WriteSnapshot(epoch, SnapshotWriter.Write(policy).ToByteArray());
-            }
-            else
-            {
-                stateFile.AppendDelta(epoch, step.Delta.ToByteArray());
-            }
-        });
-        return Overtaking(outcome, change, isDelta: true);
-    }
-
-    private SnapshotResult Validate(Delta delta)
-    {
-        using Activity? span = Spans.Step("validate");
-        return DeltaReader.Apply(State.Desired, delta, config.Limits);
-    }
-
     private void Persist(Action<uint> write)
     {
         using Activity? span = Spans.Step("persist");
@@ -319,7 +293,8 @@ internal sealed partial class Reconciler(
     }
 
     private ApplyOutcome Accept(
-        PolicySnapshot policy, byte[] hash, TimeSpan validate, ImmutableArray<string> warnings, Action<uint> persist)
+        PolicySnapshot policy, byte[] hash, TimeSpan validate, ImmutableArray<string> warnings, Action<uint> persist,
+        IReadOnlyList<PolicySnapshot>? deltas = null)
     {
         PolicySnapshot before = State.Desired;
         long started = clock.GetTimestamp();
@@ -347,7 +322,7 @@ internal sealed partial class Reconciler(
             Desired = policy,
             DesiredHash = hash,
             DesiredAt = accepted,
-            Realisation = realisation.Accepted(State.Realisation, before, policy),
+            Realisation = realisation.Accepted(State.Realisation, before, policy, deltas),
         });
         adoptions.Begin(before, policy, State.Links);
         EnforcementReport? report = TryEnforce(policy, hash);

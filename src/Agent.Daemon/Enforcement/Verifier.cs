@@ -19,7 +19,7 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
     private CancellationTokenSource? leisure;
     private int urgent;
 
-    /// <summary>How long the last proof took that came to its end.</summary>
+    /// <summary>How long the last proof took that came to its end, or that a budget cut off.</summary>
     private TimeSpan lastTook;
 
     /// <summary>
@@ -43,7 +43,9 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
         try
         {
             using var end = new CancellationTokenSource(budget, clock);
-            return Prove(compiled, compiled.Ruleset, only: null, end.Token);
+            ProofResult result = Prove(compiled, compiled.Ruleset, only: null, end.Token);
+            lastTook = result.IsPending ? result.Took : lastTook; // until one that is proved at leisure was faster
+            return result;
         }
         finally
         {

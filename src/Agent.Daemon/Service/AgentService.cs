@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Agent.Contract;
 using Agent.Daemon.Access;
 using Agent.Daemon.Config;
@@ -8,9 +7,7 @@ using Agent.Daemon.Tracing;
 using Agent.Evaluator;
 using Agent.Evaluator.Explaining;
 using Agent.Evaluator.Health;
-using Agent.Policy;
 using Agent.V1;
-using Google.Protobuf;
 using Grpc.Core;
 
 namespace Agent.Daemon.Service;
@@ -20,7 +17,7 @@ namespace Agent.Daemon.Service;
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
     RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, Controllers controllers, DaemonConfig config,
-    TimeProvider clock, Refusals refusals, CancellationToken stopping)
+    TimeProvider clock, SyncMetrics syncs, Refusals refusals, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     private readonly SnapshotBudget snapshots = new(config.Grpc.MaxSnapshotBytes);
@@ -127,37 +124,17 @@ internal sealed class AgentService(
     {
         await using ControllerStream controller = controllers.Open(
             requestStream, responseStream, Claims.CallerOf(context), context.CancellationToken);
-        using var assembler = new SnapshotAssembler(config.Limits, snapshots);
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        TraceOrigin stream = OriginOf(context, isStream: true);
+        using var stream = new SyncStream(
+            reconciler, controller, snapshots, config, clock, syncs, OriginOf(context, isStream: true));
         try
         {
-            while (await controller.MoveNext(patience.Token).ConfigureAwait(false))
-            {
-                SyncRequest request = controller.Current;
-                if (request.MessageCase == SyncRequest.MessageOneofCase.SnapshotEnd)
-                {
-                    patience.CancelAfter(Timeout.InfiniteTimeSpan); // to enforce it may take as long as it takes
-                }
-
-                TraceOrigin origin = request.Traceparent.Length > 0
-                    ? TraceOrigin.Of(request.Traceparent, request.Tracestate) : stream;
-                SyncResponse? response = await AnswerAsync(request, origin, controller, assembler, cancel)
-                    .ConfigureAwait(false);
-                if (request.MessageCase == SyncRequest.MessageOneofCase.SnapshotBegin || !assembler.IsOpen)
-                {
-                    patience.CancelAfter(assembler.IsOpen ? config.Grpc.SnapshotTimeout : Timeout.InfiniteTimeSpan);
-                }
-
-                if (response is not null)
-                {
-                    await controller.WriteAsync(response, cancel).ConfigureAwait(false);
-                }
-            }
+            await stream.RunAsync(cancel).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (patience.IsCancellationRequested && !cancel.IsCancellationRequested)
+        catch (TimeoutException e)
         {
-            throw Impatient(context);
+            refusals.Add(
+                context.GetHttpContext().Features.Get<Guest>()?.Listener ?? "", Access.Refusal.Timeout, e.Message);
+            throw new RpcException(new Status(StatusCode.DeadlineExceeded, e.Message));
         }
     });
 
@@ -238,14 +215,6 @@ internal sealed class AgentService(
     private static TraceOrigin OriginOf(ServerCallContext context, bool isStream = false) => TraceOrigin.Of(
         context.RequestHeaders.GetValue("traceparent"), context.RequestHeaders.GetValue("tracestate"), isStream);
 
-    private RpcException Impatient(ServerCallContext context)
-    {
-        string message = $"the snapshot has not ended {config.Grpc.SnapshotTimeout.TotalSeconds} s after its beginning"
-            + " and is forgotten; send it again, in one go";
-        refusals.Add(context.GetHttpContext().Features.Get<Guest>()?.Listener ?? "", Access.Refusal.Timeout, message);
-        return new RpcException(new Status(StatusCode.DeadlineExceeded, message));
-    }
-
     // A stream may stay open for months: a stop must not wait for it.
     private async Task ServeAsync(ServerCallContext context, Func<CancellationToken, Task> serve)
     {
@@ -260,72 +229,4 @@ internal sealed class AgentService(
                 StatusCode.Unavailable, "the agent is stopping; the kernel goes on enforcing, connect again"));
         }
     }
-
-    private async Task<SyncResponse?> AnswerAsync(
-        SyncRequest request, TraceOrigin origin, ControllerStream controller, SnapshotAssembler assembler,
-        CancellationToken cancel)
-    {
-        switch (request.MessageCase)
-        {
-            case SyncRequest.MessageOneofCase.Hello:
-                return controller.Hello(request.Hello, () => reconciler.State) is { } objection
-                    ? Refusal([objection]) : await HeldAsync(controller.Claim.Term, cancel).ConfigureAwait(false);
-            case SyncRequest.MessageOneofCase.SnapshotBegin:
-                return Refusal(assembler.Begin(request.SnapshotBegin));
-            case SyncRequest.MessageOneofCase.SnapshotChunk:
-                return Refusal(assembler.Add(request.SnapshotChunk));
-            case SyncRequest.MessageOneofCase.SnapshotEnd:
-                long began = clock.GetTimestamp();
-                (Snapshot? snapshot, SnapshotResult read) = assembler.End(request.SnapshotEnd);
-                TimeSpan took = clock.GetElapsedTime(began);
-                return snapshot is null ? Refusal(read.Faults) : await ApplyAsync(
-                    answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer)
-                    {
-                        Read = (read, took),
-                        ConfirmsMassChange = request.SnapshotEnd.ConfirmMassChange,
-                        Origin = origin,
-                        Claim = controller.Claim,
-                    }, cancel).ConfigureAwait(false);
-            case SyncRequest.MessageOneofCase.Delta:
-                return await ApplyAsync(
-                    answer => new AgentRequest.ApplyDelta(request.Delta, answer)
-                    {
-                        Origin = origin,
-                        Claim = controller.Claim,
-                    },
-                    cancel).ConfigureAwait(false);
-            default:
-                throw new RpcException(new Status(StatusCode.InvalidArgument, "empty message: set one of its fields"));
-        }
-    }
-
-    // Whoever takes over is told what is held when nothing of its predecessor can come any more.
-    private async Task<SyncResponse> HeldAsync(ulong term, CancellationToken cancel)
-    {
-        AgentState state = term > 0 ? await reconciler.SettledAsync(cancel).ConfigureAwait(false) : reconciler.State;
-        return new SyncResponse
-        {
-            Held = new Held
-            {
-                Revision = state.Desired.Revision,
-                StateHash = ByteString.CopyFrom(state.DesiredHash),
-                Term = term,
-            },
-        };
-    }
-
-    private SyncResponse? Refusal(ImmutableArray<PolicyFault> faults) => faults.IsEmpty ? null : new SyncResponse
-    {
-        Refused = Answers.Refused(new ApplyOutcome.Refused(reconciler.State, faults)),
-    };
-
-    private async Task<SyncResponse> ApplyAsync(
-        Func<TaskCompletionSource<ApplyOutcome>, AgentRequest> step, CancellationToken cancel) =>
-        await reconciler.ApplyAsync(step, cancel).ConfigureAwait(false) switch
-        {
-            ApplyOutcome.Accepted accepted => new SyncResponse { Accepted = Answers.Accepted(accepted) },
-            ApplyOutcome.Refused refused => new SyncResponse { Refused = Answers.Refused(refused) },
-            ApplyOutcome.Held held => new SyncResponse { MassChange = MassChangeMessages.Of(held.State, held.Change) },
-            _ => throw new System.Diagnostics.UnreachableException(),
-        };
 }

@@ -35,6 +35,8 @@ internal static class Answers
                 Prove = Duration.FromTimeSpan(report?.Prove ?? default),
             },
             Unchanged = outcome.Unchanged,
+            CommitRevision = report is null ? 0 : outcome.State.AppliedRevision,
+            CommitDeltas = (uint)outcome.Deltas,
             Proof = report is null ? null : ProofMessages.Of(report.Proof),
         };
         accepted.Changes.NetlinkMessages = (uint)(report?.Messages ?? 0);
@@ -80,6 +82,31 @@ internal static class Answers
         }
 
         return refused;
+    }
+
+    /// <summary>Leaves of what is long only its beginning, for who sends on and takes no answers.</summary>
+    public static void Shorten(SyncResponse answer)
+    {
+        if (answer.Refused is { Faults.Count: > 1 } refused)
+        {
+            int more = refused.Faults.Count - 1;
+            Fault first = refused.Faults[0];
+            refused.Faults.Clear();
+            refused.Faults.Add(first);
+            refused.Faults.Add(new Fault
+            {
+                Code = "TooManyFaults",
+                Message = $"{more} more; the stream's answers are not taken, and there is no room to keep them",
+                Remedy = "Take answers as they come.",
+            });
+        }
+        else if (answer.Accepted is { Warnings.Count: > 1 } accepted)
+        {
+            string first = accepted.Warnings[0];
+            int more = accepted.Warnings.Count - 1;
+            accepted.Warnings.Clear();
+            accepted.Warnings.Add([first, $"{more} more warnings were left out: answers were not taken"]);
+        }
     }
 
     private static Changes Changes(PolicySnapshot before, PolicySnapshot after)

@@ -19,9 +19,7 @@ internal sealed record SavedPolicy(PolicySnapshot Policy, uint Epoch, string? Da
         {
             foreach (StateRecord record in file.Load())
             {
-                SnapshotResult read = record.Kind == StateRecordKind.Snapshot
-                    ? SnapshotReader.Read(Snapshot.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited)
-                    : DeltaReader.Apply(policy, Delta.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited);
+                SnapshotResult read = Read(policy, record);
                 policy = read.Policy ?? throw new StateDamagedException(
                     $"the state file does not validate ({read.Faults[0]}); {file.SetAside()}");
                 epoch = record.Epoch;
@@ -37,6 +35,54 @@ internal sealed record SavedPolicy(PolicySnapshot Policy, uint Epoch, string? Da
         catch (Exception e) when (e is StateDamagedException || DiskFault.Is(e))
         {
             return new SavedPolicy(PolicySnapshot.Empty, epoch, e.Message);
+        }
+    }
+
+    /// <summary>Payload of a record of several deltas.</summary>
+    public static byte[] Format(IEnumerable<Delta> deltas)
+    {
+        using var bytes = new MemoryStream();
+        foreach (Delta delta in deltas)
+        {
+            delta.WriteDelimitedTo(bytes);
+        }
+
+        return bytes.ToArray();
+    }
+
+    private static SnapshotResult Read(PolicySnapshot before, StateRecord record)
+    {
+        if (record.Kind == StateRecordKind.Snapshot)
+        {
+            return SnapshotReader.Read(Snapshot.Parser.ParseFrom(record.Payload), PolicyLimits.Unlimited);
+        }
+
+        var read = new SnapshotResult(before, [], []);
+        foreach (Delta delta in DeltasOf(record))
+        {
+            if (read.Policy is not PolicySnapshot policy)
+            {
+                break;
+            }
+
+            read = DeltaReader.Apply(policy, delta, PolicyLimits.Unlimited);
+        }
+
+        return read;
+    }
+
+    private static IEnumerable<Delta> DeltasOf(StateRecord record)
+    {
+        if (record.Kind == StateRecordKind.Delta)
+        {
+            yield return Delta.Parser.ParseFrom(record.Payload);
+            yield break;
+        }
+
+        using var bytes = new MemoryStream(record.Payload);
+        while (bytes.Position < bytes.Length)
+        {
+            yield return Delta.Parser.ParseDelimitedFrom(bytes);
         }
     }
 }

@@ -8,12 +8,17 @@ internal enum StateRecordKind : byte
 {
     Snapshot = 1,
     Delta = 2,
+
+    /// <summary>Several, that were committed together.</summary>
+    Deltas = 3,
 }
 
-/// <summary>One accepted step of the desired state, as it came over the wire.</summary>
+/// <summary>What was accepted of the desired state at a time, as it came over the wire.</summary>
 /// <param name="Kind">What <paramref name="Payload"/> is.</param>
-/// <param name="Epoch">The policy epoch that the step runs under.</param>
-/// <param name="Payload">A serialized agent.v1.Snapshot or agent.v1.Delta.</param>
+/// <param name="Epoch">The policy epoch that it runs under.</param>
+/// <param name="Payload">
+/// A serialized agent.v1.Snapshot or agent.v1.Delta; or several of these, each behind its length (a varint).
+/// </param>
 internal sealed record StateRecord(StateRecordKind Kind, uint Epoch, byte[] Payload);
 
 /// <summary>The state file could not be used; what became of it is said.</summary>
@@ -28,13 +33,16 @@ internal sealed class StateDamagedException(string message) : Exception(message)
 /// record  length u32 LE | kind u8 | epoch u32 LE | payload[length] | SHA-256 over all that precedes it in the record
 /// </code>
 /// A snapshot replaces the file (write aside, sync, rename, sync the directory). A delta is appended and synced before
-/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off. A step whose writing failed
-/// is cut off too; where even that fails, or a sync did, which leaves unknown what the disk holds, the next step
-/// replaces the file. Until then a restart may find the refused step, as it may find one whose answer was lost.
+/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off. Deltas that are acknowledged
+/// together are one record: a power cut may leave any part of what was not synced, and a whole record behind a torn one
+/// is damage. Version 1 knew no such records: what would read them as a torn end must not find them. A step whose
+/// writing failed is cut off too; where even that fails, or a sync did, which leaves unknown what the disk holds, the
+/// next step replaces the file. Until then a restart may find the refused step, as it may find one whose answer was
+/// lost.
 /// </remarks>
 internal sealed class StateFile(IStateDisk disk) : IDisposable
 {
-    private const byte FormatVersion = 1;
+    private const byte FormatVersion = 2;
     private const int HeadBytes = 9;
     private const int HashBytes = SHA256.HashSizeInBytes;
     private const string Name = "state";
@@ -44,9 +52,11 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
     /// <summary>What the smallest step takes, and a file system gives at a time.</summary>
     private const int LeastBytes = 4096;
 
-    private static readonly byte[] Magic = [.. "SGAGENT"u8, FormatVersion];
+    private static readonly byte[] Magic = [.. "SGAGENT"u8];
+    private static readonly int HeaderBytes = Magic.Length + 1;
 
     private IStateDiskFile? journal;
+    private byte version = FormatVersion;
     private long end;
     private long snapshotBytes;
     private long neededBytes = LeastBytes;
@@ -56,8 +66,10 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
     {
     }
 
-    /// <summary>The deltas outweigh the snapshot, or cannot be appended: write a new one.</summary>
-    public bool WantsSnapshot => journal is null || end > Math.Max(1 << 20, 3 * snapshotBytes);
+    /// <summary>The deltas outweigh the snapshot, cannot be appended, or the file is of an older format: write a new
+    /// one.</summary>
+    public bool WantsSnapshot => journal is null || version < FormatVersion
+        || end > Math.Max(1 << 20, 3 * snapshotBytes);
 
     /// <summary>When the last step was written; null if there is no file.</summary>
     public DateTimeOffset? WrittenAt => disk.WrittenAt(Name);
@@ -74,10 +86,13 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         }
 
         var records = new List<StateRecord>();
-        long at = Magic.Length;
-        string? damage = bytes.AsSpan().StartsWith(Magic) ? null
-            : bytes.AsSpan().StartsWith(Magic.AsSpan(0, Magic.Length - 1))
-                ? "it is of a newer format" : "it is not a state file";
+        long at = HeaderBytes;
+        string? damage = VersionOf(bytes) switch
+        {
+            0 => "it is not a state file",
+            > FormatVersion => "it is of a newer format",
+            _ => null,
+        };
         while (damage is null && at < bytes.Length)
         {
             int size = Parse(bytes.AsSpan((int)at), out StateRecord? record);
@@ -103,6 +118,7 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
             throw new StateDamagedException($"{disk.PathOf(Name)}: {damage}; {SetAside()}");
         }
 
+        version = VersionOf(bytes);
         snapshotBytes = records[0].Payload.Length;
         Resume(at);
         return records;
@@ -128,22 +144,32 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
     /// <exception cref="IOException">The step is not safely in the file; see the remarks.</exception>
     public void WriteSnapshot(uint epoch, byte[] payload)
     {
-        byte[] bytes = [.. Magic, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))];
+        byte[] bytes =
+            [.. Magic, FormatVersion, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))];
         neededBytes = bytes.Length;
         WriteAside(bytes);
         disk.Rename(Aside, Name);
         Close();
         disk.Sync();
         Resume(bytes.Length);
+        version = FormatVersion;
         snapshotBytes = payload.Length;
     }
 
     /// <summary>Appends a step.</summary>
     /// <exception cref="IOException">The step is not safely in the file; see the remarks.</exception>
-    public void AppendDelta(uint epoch, byte[] payload)
+    public void AppendDelta(uint epoch, byte[] payload) =>
+        Append(new StateRecord(StateRecordKind.Delta, epoch, payload));
+
+    /// <summary>Appends steps that are acknowledged together.</summary>
+    /// <exception cref="IOException">They are not safely in the file; see the remarks.</exception>
+    public void AppendDeltas(uint epoch, byte[] payload) =>
+        Append(new StateRecord(StateRecordKind.Deltas, epoch, payload));
+
+    private void Append(StateRecord record)
     {
         IStateDiskFile file = journal ?? throw new InvalidOperationException("no snapshot yet");
-        byte[] bytes = Format(new StateRecord(StateRecordKind.Delta, epoch, payload));
+        byte[] bytes = Format(record);
         neededBytes = bytes.Length;
         bool isWritten = false;
         try
@@ -193,6 +219,10 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         return bytes;
     }
 
+    /// <returns>0 if it is no state file.</returns>
+    private static byte VersionOf(ReadOnlySpan<byte> file) =>
+        file.Length >= HeaderBytes && file.StartsWith(Magic) ? file[Magic.Length] : (byte)0;
+
     /// <returns>Bytes of the record, and the record; null if there is no whole record with the right hash.</returns>
     private static int Parse(ReadOnlySpan<byte> bytes, out StateRecord? record)
     {
@@ -218,7 +248,7 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
     {
         size = 0;
         if (bytes.Length < HeadBytes + HashBytes
-            || bytes[4] is not ((byte)StateRecordKind.Snapshot or (byte)StateRecordKind.Delta))
+            || bytes[4] is < (byte)StateRecordKind.Snapshot or > (byte)StateRecordKind.Deltas)
         {
             return false;
         }

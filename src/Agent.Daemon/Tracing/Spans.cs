@@ -21,6 +21,7 @@ internal static class Spans
             return null;
         }
 
+        Activity.Current = null; // one that is committed together with others is no part of theirs
         Activity? span = origin is { IsStream: true, Context: var stream }
             ? Source.StartActivity("apply", ActivityKind.Server, default(ActivityContext), tags: null,
                 [new ActivityLink(stream)])
@@ -29,6 +30,19 @@ internal static class Spans
         span?.SetTag("sg.outcome", "failed");
         span?.SetStatus(ActivityStatusCode.Error, "the loop failed; see the agent's log");
         return span;
+    }
+
+    /// <summary>What follows is part of one change; others that it does for are linked to it.</summary>
+    public static void Carry(Activity? carrier, IEnumerable<Activity?> others)
+    {
+        Activity.Current = carrier;
+        foreach (Activity? other in others)
+        {
+            if (carrier is not null)
+            {
+                other?.AddLink(new ActivityLink(carrier.Context));
+            }
+        }
     }
 
     /// <summary>Begins what the agent does by itself: a device came, a retry, a repair. Not within a change.</summary>

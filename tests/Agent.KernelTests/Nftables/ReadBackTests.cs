@@ -67,6 +67,43 @@ public class ReadBackTests
         Assert.Equal(199, read!.Tables[0].Sets[0].Elements.Count);
     }
 
+    [Fact]
+    public void Hundreds_of_edits_of_a_large_set_are_read_one_by_one()
+    {
+        const int Large = 20_000;
+        const int Edits = 300;
+        using NftConnection nft = Namespace.Clean();
+        Ruleset before = OfHosts(0, Large);
+        Ruleset after = OfHosts(Edits / 2, Large);
+        Commit(nft, Ruleset.Empty, before);
+        NftOp[] ops = Commit(nft, before, after);
+        Assert.Same(after, nft.ReadBack(after, ops));
+        Namespace.Run("nft", "add element inet readback hosts { 172.16.0.1 : 9 }");
+        Assert.Same(after, nft.ReadBack(after, ops)); // not what the commit touched: the whole was not read
+        Namespace.Run("nft", "delete element inet readback hosts { 10.0.78.33 }"); // the last that came
+        Assert.Equal(Large, nft.ReadBack(after, ops)!.Tables[0].Sets[0].Elements.Count);
+
+        static Ruleset OfHosts(int first, int count)
+        {
+            var rows = new NftElements.Builder(8);
+            for (int host = first; host < first + count; host++)
+            {
+                Span<byte> row = rows.Add();
+                (row[0], row[2], row[3]) = (10, (byte)(host >> 8), (byte)host);
+                row[4] = 1;
+            }
+
+            Ruleset shaped = Of(rows.Build());
+            return shaped with
+            {
+                Tables = new NftTable[]
+                {
+                    shaped.Tables[0] with { Sets = new[] { shaped.Tables[0].Sets[0] with { Size = 65_536 } }.ToValueArray() },
+                }.ToValueArray(),
+            };
+        }
+    }
+
     private static NftOp[] Commit(NftConnection nft, Ruleset before, Ruleset after)
     {
         Plan plan = Plan.Between(before, after);

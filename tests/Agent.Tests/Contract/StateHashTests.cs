@@ -154,5 +154,10 @@ public class StateHashTests
         Assert.NotEqual(Hash(Messages.Valid()), Hash(other));
     }
 
+    /// <summary>Controllers compute it too, and those of yesterday are still there.</summary>
+    [Fact]
+    public void The_hash_of_a_state_is_what_it_was() => Assert.StartsWith(
+        "15056a97c6059b3b293006372d8f2a1487d975872922ef74d2", Convert.ToHexStringLower(Hash(Messages.Valid())));
+
     private static byte[] Hash(Snapshot snapshot) => StateHash.Of(DeltaTests.Read(snapshot));
 }

@@ -20,6 +20,8 @@ public class ConfigReaderTests
         ("grpc.socket_observers", "[\"@root\"]", "@root", c => c.Grpc.SocketObservers.Length, 1),
         ("grpc.max_message_bytes", "1024", "1024", c => c.Grpc.MaxMessageBytes, 1024),
         ("grpc.max_snapshot_bytes", "1024", "1024", c => c.Grpc.MaxSnapshotBytes, 1024),
+        ("grpc.max_unanswered", "10", "10", c => c.Grpc.MaxUnanswered, 10),
+        ("grpc.max_unanswered_bytes", "1024", "1024", c => c.Grpc.MaxUnansweredBytes, 1024),
         ("grpc.snapshot_timeout_seconds", "7", "7", c => c.Grpc.SnapshotTimeout, TimeSpan.FromSeconds(7)),
         ("grpc.answer_timeout_seconds", "7", "7", c => c.Grpc.AnswerTimeout, TimeSpan.FromSeconds(7)),
         ("grpc.max_connections", "7", "7", c => c.Grpc.MaxConnections, 7),

@@ -138,7 +138,8 @@ public sealed class StateFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("SGAGENT\u0002", "newer")]
+    [InlineData("SGAGENT\u0003", "newer")]
+    [InlineData("SGAGENT\u0000", "not a state file")]
     [InlineData("SGAGENT\u0009rest", "newer")]
     [InlineData("{ \"json\": 1 }", "not a state file")]
     [InlineData("SGAGEN", "not a state file")]
@@ -183,6 +184,45 @@ public sealed class StateFileTests : IDisposable
         Assert.True(file.WantsSnapshot);
         file.WriteSnapshot(1, new byte[1000]);
         Assert.False(file.WantsSnapshot);
+    }
+
+    [Fact]
+    public void Deltas_that_are_acknowledged_together_are_there_together_or_not_at_all()
+    {
+        using (var file = new StateFile(folder))
+        {
+            file.WriteSnapshot(5, new byte[100]);
+            file.AppendDelta(5, "first"u8.ToArray());
+            file.AppendDeltas(6, [.. Enumerable.Range(0, 5000).Select(i => (byte)(1 + i % 255))]);
+        }
+
+        byte[] whole = File.ReadAllBytes(FileName);
+        int batch = whole.Length - (9 + 5000 + 32);
+
+        // A power cut keeps any pages of what was not synced.
+        for (int from = batch; from < whole.Length; from += 97)
+        {
+            byte[] torn = [.. whole];
+            Array.Clear(torn, from, Math.Min(4096, whole.Length - from));
+            File.WriteAllBytes(FileName, torn);
+            using var file = new StateFile(folder);
+            Assert.Equal([1, 2], file.Load().Select(record => (int)record.Kind));
+        }
+    }
+
+    [Fact]
+    public void A_file_of_the_first_version_is_read_and_written_anew_with_the_next_step()
+    {
+        Write();
+        byte[] old = File.ReadAllBytes(FileName);
+        old[7] = 1;
+        File.WriteAllBytes(FileName, old);
+        using var file = new StateFile(folder);
+        Assert.Equal(3, file.Load().Count);
+        Assert.True(file.WantsSnapshot);
+        file.WriteSnapshot(6, "new"u8.ToArray());
+        Assert.False(file.WantsSnapshot);
+        Assert.Equal(2, File.ReadAllBytes(FileName)[7]);
     }
 
     private void Write()

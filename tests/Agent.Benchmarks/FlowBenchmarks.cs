@@ -1,0 +1,83 @@
+using System.Globalization;
+using System.Text;
+using Agent.Contract;
+using Agent.TestNet;
+using Agent.V1;
+
+namespace Agent.Benchmarks;
+
+/// <summary>
+/// How long a controller waits for a delta to be in force, when it sends a thousand a second and waits for no answer:
+/// the real daemon in a namespace, a real client over its socket.
+/// </summary>
+internal static class FlowBenchmarks
+{
+    private const int Vnics = 500;
+    private const int Groups = 50;
+    private const int Rules = 200;
+
+    /// <summary>Room for those that come and go.</summary>
+    private const int Members = BenchmarkHost.Members - 1000;
+
+    private static readonly (string Name, int PerSecond, Func<FlowState, int, Delta> Step)[] Loads =
+    [
+        ("members", 10, (state, i) => state.Member(i)),
+        ("members", 1000, (state, i) => state.Member(i)),
+        ("rules", 10, (state, i) => state.Rule(i)),
+        ("rules", 1000, (state, i) => state.Rule(i)),
+        ("mixed", 1000, (state, i) => state.Mixed(i)),
+    ];
+
+    /// <param name="only">Part of the name of what is measured; null: everything.</param>
+    /// <param name="seconds">Of each load.</param>
+    /// <returns>The table, Markdown.</returns>
+    public static async Task<string> RunAsync(string? only, int seconds)
+    {
+        var text = new StringBuilder();
+        text.AppendLine("| verify | deltas | a second | p50 | p99 | max | commits | deltas a commit | largest | processor |");
+        text.AppendLine("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+        foreach (string verify in (string[])["enforce", "off"])
+        {
+            foreach ((string name, int perSecond, Func<FlowState, int, Delta> step) in Loads)
+            {
+                string title = string.Create(CultureInfo.InvariantCulture, $"{verify} {name} {perSecond}");
+                if (only is not null && !title.Contains(only, StringComparison.Ordinal))
+                {
+                    continue;
+                }
+
+                FlowResult result = await MeasureAsync(verify, perSecond, perSecond * seconds, step);
+                string line = $"| {verify} | {name} | {perSecond:N0} | {result} |";
+                Console.Error.WriteLine(line);
+                text.AppendLine(line);
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static async Task<FlowResult> MeasureAsync(
+        string verify, int perSecond, int count, Func<FlowState, int, Delta> step)
+    {
+        using NetNamespace host = NetNamespace.Create("flow");
+        await using DaemonProcess daemon = await DaemonProcess.StartAsync(host, new DaemonOptions
+        {
+            ManagedInterfaces = ["tap*"],
+            Configure = config => config["verify"] = verify,
+            ReadyTimeout = TimeSpan.FromMinutes(1),
+        });
+        Snapshot snapshot = SnapshotWriter.Write(BenchmarkHost.Of(Vnics, Groups, Rules, Members));
+        SecurityGroup big = snapshot.Groups.Single(group => group.Members.Count > 0);
+        big.Rules.Remove(big.Rules.Single(rule => rule.GroupId == big.Id)); // none may name itself
+        var client = new SecurityGroupAgent.SecurityGroupAgentClient(daemon.Channel);
+        ApplyResponse loaded = await client.ApplySnapshotAsync(new ApplySnapshotRequest { Snapshot = snapshot });
+        if (loaded.Accepted is null)
+        {
+            throw new InvalidOperationException($"the host is refused: {loaded.Refused}");
+        }
+
+        var state = new FlowState(snapshot);
+        await FlowLoad.RunAsync(client, daemon.ProcessId, state, step, perSecond, Math.Max(10, perSecond)); // warms up
+        return await FlowLoad.RunAsync(client, daemon.ProcessId, state, step, perSecond, count);
+    }
+}

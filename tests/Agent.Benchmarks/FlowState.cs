@@ -1,0 +1,61 @@
+using System.Globalization;
+using Agent.V1;
+
+namespace Agent.Benchmarks;
+
+/// <summary>A controller's desired state, and the deltas that it makes of it.</summary>
+internal sealed class FlowState(Snapshot snapshot)
+{
+    private readonly SecurityGroup big = snapshot.Groups.MaxBy(group => group.Members.Count)!;
+    private int came;
+    private int went;
+    private int edits;
+
+    public ulong Revision { get; private set; } = snapshot.Revision;
+
+    /// <summary>One that was not there comes, or one that was there goes.</summary>
+    public Delta Member(int i)
+    {
+        var change = new MemberChange { GroupId = big.Id };
+        if (i % 2 == 0)
+        {
+            change.Add.Add(string.Create(
+                CultureInfo.InvariantCulture, $"10.{120 + came / 65_536}.{came / 256 % 256}.{came++ % 256}"));
+        }
+        else
+        {
+            change.Remove.Add(big.Members[went++]);
+        }
+
+        return Next(new Delta { Members = { change } });
+    }
+
+    /// <summary>A group with another port in one of its rules, as controllers send it: whole, without its members.</summary>
+    public Delta Rule(int i)
+    {
+        SecurityGroup group = snapshot.Groups[i % snapshot.Groups.Count];
+        Rule rule = group.Rules[++edits % group.Rules.Count];
+        int port = 30_000 + edits % 10_000;
+        rule.PortRange = string.Create(CultureInfo.InvariantCulture, $"{port}/{port}");
+        rule.Protocol = "tcp";
+        SecurityGroup sent = group == big ? new SecurityGroup(group) : group.Clone();
+        sent.Members.Clear();
+        return Next(new Delta { UpsertGroups = { sent } });
+    }
+
+    /// <summary>Eight members, a rule, and a vNIC that goes and comes back.</summary>
+    public Delta Mixed(int i) => (i % 20) switch
+    {
+        3 or 13 => Rule(i / 10),
+        8 => Next(new Delta { RemoveVnics = { snapshot.Vnics[i / 20 % snapshot.Vnics.Count].Id } }),
+        18 => Next(new Delta { UpsertVnics = { snapshot.Vnics[i / 20 % snapshot.Vnics.Count] } }),
+        _ => Member(i),
+    };
+
+    private Delta Next(Delta delta)
+    {
+        delta.BaseRevision = Revision;
+        delta.Revision = ++Revision;
+        return delta;
+    }
+}
