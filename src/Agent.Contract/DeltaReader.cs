@@ -31,7 +31,8 @@ public static class DeltaReader
                 "Count upwards.");
         }
 
-        PolicySnapshot next = new Application(held, delta, new ResourceReader(faults, limits), faults).Run();
+        PolicySnapshot next = new Application(
+            held, delta, new ResourceReader(faults, limits), new Fields(faults, limits), faults).Run();
         bool structure = delta.UpsertGroups.Count + delta.RemoveGroups.Count + delta.UpsertVnics.Count
             + delta.RemoveVnics.Count
             + delta.UpsertPrefixLists.Count + delta.RemovePrefixLists.Count + delta.UpsertPortLists.Count
@@ -45,14 +46,15 @@ public static class DeltaReader
         return faults.Result(next);
     }
 
-    private sealed class Application(PolicySnapshot held, V1.Delta delta, ResourceReader resources, FaultList faults)
+    private sealed class Application(
+        PolicySnapshot held, V1.Delta delta, ResourceReader resources, Fields fields, FaultList faults)
     {
         private readonly HashSet<string> replaced = new(delta.ReplaceMembersOf, StringComparer.Ordinal);
 
         public PolicySnapshot Run() => held with
         {
             Revision = delta.Revision,
-            IssuedAt = new Fields(faults).Moment("issued_at", delta.IssuedAt),
+            IssuedAt = fields.Moment("issued_at", delta.IssuedAt),
             PrefixLists = Change("prefix_lists", held.PrefixLists, delta.UpsertPrefixLists.Select(resources.PrefixList),
                 list => list.Id, delta.RemovePrefixLists),
             PortLists = Change("port_lists", held.PortLists, delta.UpsertPortLists.Select(resources.PortList),

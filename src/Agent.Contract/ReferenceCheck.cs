@@ -216,7 +216,7 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         if (!taken.TryAdd(key, vnic.Id) && taken[key] != vnic.Id)
         {
             faults.Add($"vnics[{Place(vnic.Id)}].{field}", Codes.Duplicate,
-                $"{Show(value)} belongs to vNIC {Place(taken[key])} already", "Give each vNIC its own.");
+                $"{Show($"{value}")} belongs to vNIC {Place(taken[key])} already", "Give each vNIC its own.");
         }
     }
 }
