@@ -171,7 +171,7 @@ internal sealed partial class Reconciler(
         {
             switch (request)
             {
-                case AgentRequest.ApplyDelta step: Serve(step); break;
+                case AgentRequest.ApplyDelta first: ServeTogether(first); break;
                 case AgentRequest.Apply step: step.Answer.SetResult(Answer(step)); break;
                 case AgentRequest.DiscardStaged ask: ask.Answer.SetResult(Unstage()); break;
                 case AgentRequest.Verify ask: ask.Answer.SetResult(Verify()); break;
@@ -191,7 +191,10 @@ internal sealed partial class Reconciler(
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Verify)?.Answer.TrySetException(e);
             (request as AgentRequest.DiscardStaged)?.Answer.TrySetException(e);
-            (request as AgentRequest.Apply)?.Answer.TrySetResult(Failed(e));
+            if (request is AgentRequest.Apply { Answer: { Task.IsCompleted: false } answer })
+            {
+                answer.SetResult(Failed(e));
+            }
         }
     }
 
