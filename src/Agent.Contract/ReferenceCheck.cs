@@ -116,7 +116,8 @@ internal sealed class ReferenceCheck(PolicySnapshot policy, PolicyLimits limits,
         else if (!policy.Groups.TryGetValue(id, out SecurityGroup? other))
         {
             faults.Add(
-                $"{path}.group_id", ingress ? Codes.SourceNotFound : Codes.DestNotFound, $"no group {Show(id)}",
+                $"{path}.group_id", ingress ? Codes.SourceNotFound : Codes.DestNotFound,
+                $"no group {Show(id)}",
                 "Send the group (its members are enough), or correct the id.");
         }
         else if (other.VpcId != group.VpcId)

@@ -19,7 +19,7 @@ public static class StateHash
 {
     private static readonly ConditionalWeakTable<SecurityGroup, byte[]> MemberSums = [];
 
-    /// <summary>What is hashed of a group before its members: most of a state, and most of it does not change.</summary>
+    /// <summary>What is hashed of a group before its members: most of a state, and it seldom changes.</summary>
     private static readonly ConditionalWeakTable<SecurityGroup, byte[]> Heads = [];
 
     [ThreadStatic]

@@ -11,7 +11,7 @@ public sealed partial class NftConnection
     /// <summary>Elements that a dump reads in the time that it takes to ask for one.</summary>
     private const int DumpedPerSingle = 64;
 
-    /// <summary>Elements of one set that are asked for singly, however small or large it is: at least, at most.</summary>
+    /// <summary>Elements of one set that are asked for singly, however small or large it is.</summary>
     private const int SingleElementsMin = 64;
     private const int SingleElementsMax = 1024;
 

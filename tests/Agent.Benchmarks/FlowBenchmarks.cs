@@ -12,18 +12,17 @@ namespace Agent.Benchmarks;
 /// </summary>
 internal static class FlowBenchmarks
 {
-    private const int Vnics = 500;
-    private const int Groups = 50;
-    private const int Rules = 200;
+    /// <summary>Its first group has the members, and each other one has a rule that names it.</summary>
+    private sealed record Host(string Name, int Vnics, int Groups, int Rules, int Members);
 
-    /// <summary>Room for those that come and go.</summary>
-    private const int Members = BenchmarkHost.Members - 1000;
+    /// <summary>A usual one, and one at its limits.</summary>
+    private static readonly Host[] Hosts =
+        [new("usual", 20, 5, 100, 2000), new("large", 500, 50, 200, BenchmarkHost.Members - 10)];
 
     private static readonly (string Name, int PerSecond, Func<FlowState, int, Delta> Step)[] Loads =
     [
         ("members", 10, (state, i) => state.Member(i)),
         ("members", 1000, (state, i) => state.Member(i)),
-        ("rules", 10, (state, i) => state.Rule(i)),
         ("rules", 1000, (state, i) => state.Rule(i)),
         ("mixed", 1000, (state, i) => state.Mixed(i)),
     ];
@@ -34,22 +33,24 @@ internal static class FlowBenchmarks
     public static async Task<string> RunAsync(string? only, int seconds)
     {
         var text = new StringBuilder();
-        text.AppendLine("| verify | deltas | a second | p50 | p99 | max | commits | deltas a commit | largest | processor |");
-        text.AppendLine("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
-        foreach (string verify in (string[])["enforce", "off"])
+        text.AppendLine(
+            "| host | verify | deltas | a second | p50 | p99 | max | commits | deltas a commit | largest | processor |");
+        text.AppendLine("|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+        foreach (Host host in Hosts)
         {
-            foreach ((string name, int perSecond, Func<FlowState, int, Delta> step) in Loads)
+            foreach (string verify in (string[])["enforce", "off"])
             {
-                string title = string.Create(CultureInfo.InvariantCulture, $"{verify} {name} {perSecond}");
-                if (only is not null && !title.Contains(only, StringComparison.Ordinal))
+                foreach ((string name, int perSecond, Func<FlowState, int, Delta> step) in Loads)
                 {
-                    continue;
+                    string title = string.Create(
+                        CultureInfo.InvariantCulture, $"| {host.Name} | {verify} | {name} | {perSecond:N0} |");
+                    if (only is null || title.Contains(only, StringComparison.Ordinal))
+                    {
+                        FlowResult result = await MeasureAsync(host, verify, perSecond, perSecond * seconds, step);
+                        Console.Error.WriteLine($"{title} {result} |");
+                        text.AppendLine(CultureInfo.InvariantCulture, $"{title} {result} |");
+                    }
                 }
-
-                FlowResult result = await MeasureAsync(verify, perSecond, perSecond * seconds, step);
-                string line = $"| {verify} | {name} | {perSecond:N0} | {result} |";
-                Console.Error.WriteLine(line);
-                text.AppendLine(line);
             }
         }
 
@@ -57,16 +58,17 @@ internal static class FlowBenchmarks
     }
 
     private static async Task<FlowResult> MeasureAsync(
-        string verify, int perSecond, int count, Func<FlowState, int, Delta> step)
+        Host host, string verify, int perSecond, int count, Func<FlowState, int, Delta> step)
     {
-        using NetNamespace host = NetNamespace.Create("flow");
-        await using DaemonProcess daemon = await DaemonProcess.StartAsync(host, new DaemonOptions
+        using NetNamespace space = NetNamespace.Create("flow");
+        await using DaemonProcess daemon = await DaemonProcess.StartAsync(space, new DaemonOptions
         {
             ManagedInterfaces = ["tap*"],
             Configure = config => config["verify"] = verify,
             ReadyTimeout = TimeSpan.FromMinutes(1),
         });
-        Snapshot snapshot = SnapshotWriter.Write(BenchmarkHost.Of(Vnics, Groups, Rules, Members));
+        Snapshot snapshot = SnapshotWriter.Write(
+            BenchmarkHost.Of(host.Vnics, host.Groups, host.Rules, host.Members));
         SecurityGroup big = snapshot.Groups.Single(group => group.Members.Count > 0);
         big.Rules.Remove(big.Rules.Single(rule => rule.GroupId == big.Id)); // none may name itself
         var client = new SecurityGroupAgent.SecurityGroupAgentClient(daemon.Channel);

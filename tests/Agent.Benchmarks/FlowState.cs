@@ -7,40 +7,42 @@ namespace Agent.Benchmarks;
 internal sealed class FlowState(Snapshot snapshot)
 {
     private readonly SecurityGroup big = snapshot.Groups.MaxBy(group => group.Members.Count)!;
+    private readonly SecurityGroup[] others = [.. snapshot.Groups.Where(group => group.Members.Count == 0)];
+    private readonly Queue<string> members = new(snapshot.Groups.MaxBy(group => group.Members.Count)!.Members);
     private int came;
-    private int went;
     private int edits;
 
     public ulong Revision { get; private set; } = snapshot.Revision;
 
-    /// <summary>One that was not there comes, or one that was there goes.</summary>
+    /// <summary>One that was not there comes, or the one that has been there for longest goes.</summary>
     public Delta Member(int i)
     {
         var change = new MemberChange { GroupId = big.Id };
         if (i % 2 == 0)
         {
-            change.Add.Add(string.Create(
-                CultureInfo.InvariantCulture, $"10.{120 + came / 65_536}.{came / 256 % 256}.{came++ % 256}"));
+            string member = string.Create(
+                CultureInfo.InvariantCulture, $"10.{120 + came / 65_536}.{came / 256 % 256}.{came % 256}");
+            came++;
+            members.Enqueue(member);
+            change.Add.Add(member);
         }
         else
         {
-            change.Remove.Add(big.Members[went++]);
+            change.Remove.Add(members.Dequeue());
         }
 
         return Next(new Delta { Members = { change } });
     }
 
-    /// <summary>A group with another port in one of its rules, as controllers send it: whole, without its members.</summary>
+    /// <summary>A group with another port in one of its rules.</summary>
     public Delta Rule(int i)
     {
-        SecurityGroup group = snapshot.Groups[i % snapshot.Groups.Count];
+        SecurityGroup group = others[i % others.Length];
         Rule rule = group.Rules[++edits % group.Rules.Count];
         int port = 30_000 + edits % 10_000;
         rule.PortRange = string.Create(CultureInfo.InvariantCulture, $"{port}/{port}");
         rule.Protocol = "tcp";
-        SecurityGroup sent = group == big ? new SecurityGroup(group) : group.Clone();
-        sent.Members.Clear();
-        return Next(new Delta { UpsertGroups = { sent } });
+        return Next(new Delta { UpsertGroups = { group.Clone() } });
     }
 
     /// <summary>Eight members, a rule, and a vNIC that goes and comes back.</summary>

@@ -16,7 +16,10 @@ internal sealed partial class Reconciler
     /// <summary>The first of a commit waits for the last, and memory for what is wrong with any of them.</summary>
     private const int MostFaults = 1000;
 
-    private static readonly TimeSpan ValidateLimit = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LeastValidating = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>How long the last commit took: to validate for as long at most doubles what the first waits.</summary>
+    private TimeSpan lastCommit;
 
     /// <summary>A tick found no place in the queue, or stood between deltas.</summary>
     private volatile bool auditPutOff;
@@ -39,9 +42,15 @@ internal sealed partial class Reconciler
     }
 
     /// <summary>Has the loop look at the kernel soon, however long its queue is.</summary>
-    public void AskForAudit() => auditPutOff |= !requests.Writer.TryWrite(new AgentRequest.AuditDue());
+    public void AskForAudit()
+    {
+        if (!requests.Writer.TryWrite(new AgentRequest.AuditDue()))
+        {
+            auditPutOff = true;
+        }
+    }
 
-    private void Serve(AgentRequest.ApplyDelta first)
+    private void ServeTogether(AgentRequest.ApplyDelta first)
     {
         var steps = new List<DeltaStep>();
         try
@@ -51,8 +60,7 @@ internal sealed partial class Reconciler
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            ApplyOutcome failed = Failed(e);
-            steps.ForEach(step => step.Request.Answer.TrySetResult(failed));
+            steps.ForEach(step => step.Request.Answer.TrySetResult(Failed(e)));
             throw;
         }
         finally
@@ -64,6 +72,7 @@ internal sealed partial class Reconciler
     private void Gather(AgentRequest.ApplyDelta first, List<DeltaStep> steps)
     {
         long began = clock.GetTimestamp();
+        TimeSpan most = lastCommit > LeastValidating ? lastCommit : LeastValidating;
         int faults = 0;
         PolicySnapshot policy = State.Desired;
         for (AgentRequest.ApplyDelta? next = first; next is not null;)
@@ -77,7 +86,7 @@ internal sealed partial class Reconciler
 
             policy = step.After ?? policy;
             faults += step.Read.Faults.Length;
-            next = steps.Count < QueueLength && faults < MostFaults && clock.GetElapsedTime(began) < ValidateLimit
+            next = steps.Count < QueueLength && faults < MostFaults && clock.GetElapsedTime(began) < most
                 ? NextDelta() : null;
         }
     }
@@ -188,8 +197,9 @@ internal sealed partial class Reconciler
             policy, StateHash.Of(policy), validate: default, warnings: [], epoch => Append(steps, policy, epoch),
             [.. steps.Select(step => step.After!)]);
         changed = enforcer.CleanupDue && steps[0].Span is { } span ? span.Context : default;
-        if (outcome is ApplyOutcome.Accepted { Report: not null })
+        if (outcome is ApplyOutcome.Accepted { Report: { } report })
         {
+            lastCommit = report.Compile + report.Prove + report.Commit;
             metrics.Committed(steps.Length);
         }
 

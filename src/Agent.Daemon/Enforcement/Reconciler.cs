@@ -175,7 +175,7 @@ internal sealed partial class Reconciler(
         {
             switch (request)
             {
-                case AgentRequest.ApplyDelta step: Serve(step); break;
+                case AgentRequest.ApplyDelta first: ServeTogether(first); break;
                 case AgentRequest.Apply step: step.Answer.SetResult(AnswerOwner(step)); break;
                 case AgentRequest.DiscardStaged ask: ask.Answer.SetResult(Discard(ask)); break;
                 case AgentRequest.Settle ask: ask.Answer.SetResult(State); break;
@@ -197,7 +197,10 @@ internal sealed partial class Reconciler(
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Verify)?.Answer.TrySetException(e);
             (request as AgentRequest.DiscardStaged)?.Answer.TrySetException(e);
-            (request as AgentRequest.Apply)?.Answer.TrySetResult(Failed(e));
+            if (request is AgentRequest.Apply { Answer: { Task.IsCompleted: false } answer })
+            {
+                answer.SetResult(Failed(e));
+            }
         }
     }
 

@@ -33,12 +33,11 @@ internal sealed class StateDamagedException(string message) : Exception(message)
 /// record  length u32 LE | kind u8 | epoch u32 LE | payload[length] | SHA-256 over all that precedes it in the record
 /// </code>
 /// A snapshot replaces the file (write aside, sync, rename, sync the directory). A delta is appended and synced before
-/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off. Deltas that are acknowledged
-/// together are one record: a power cut may leave any part of what was not synced, and a whole record behind a torn one
-/// is damage. Version 1 knew no such records: what would read them as a torn end must not find them. A step whose
-/// writing failed is cut off too; where even that fails, or a sync did, which leaves unknown what the disk holds, the
-/// next step replaces the file. Until then a restart may find the refused step, as it may find one whose answer was
-/// lost.
+/// it is acknowledged, so an incomplete last record was never acknowledged, and is cut off. Deltas that are
+/// acknowledged together are one record: a power cut may leave any part of what was not synced, and a whole record
+/// behind a torn one is damage. Version 1 knew no such records, and would read one as a torn end. A step whose writing
+/// failed is cut off too; where even that fails, or a sync did, which leaves unknown what the disk holds, the next step
+/// replaces the file. Until then a restart may find the refused step, as it may find one whose answer was lost.
 /// </remarks>
 internal sealed class StateFile(IStateDisk disk) : IDisposable
 {

@@ -32,16 +32,13 @@ internal static class Spans
         return span;
     }
 
-    /// <summary>What follows is part of one change; others that it does for are linked to it.</summary>
+    /// <summary>What follows is part of one change; others that it is done for are linked to it.</summary>
     public static void Carry(Activity? carrier, IEnumerable<Activity?> others)
     {
         Activity.Current = carrier;
-        foreach (Activity? other in others)
+        foreach (Activity? other in carrier is null ? [] : others)
         {
-            if (carrier is not null)
-            {
-                other?.AddLink(new ActivityLink(carrier.Context));
-            }
+            other?.AddLink(new ActivityLink(carrier!.Context));
         }
     }
 

@@ -126,8 +126,9 @@ public sealed class CoalescingTests : IAsyncDisposable
         Assert.Equal(commits, kernel.Committed.Count);
 
         Directory.Delete(Path.Combine(folder, "state.new"));
-        Assert.Equal(["9", "10"], (await AnswersAsync(
-            [.. await SendAsync([Member(Held + 1, add: "10.7.0.2"), Member(Held + 2, add: "10.7.0.3")])])).Select(Word));
+        answers = await AnswersAsync(
+            [.. await SendAsync([Member(Held + 1, add: "10.7.0.2"), Member(Held + 2, add: "10.7.0.3")])]);
+        Assert.Equal(["9", "10"], answers.Select(Word));
     }
 
     [Fact]

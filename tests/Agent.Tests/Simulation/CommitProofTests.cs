@@ -178,6 +178,20 @@ public sealed class CommitProofTests : IDisposable
         Assert.Equal(ProofOutcome.Proved, verifier.ProveNow(compiled, TimeSpan.FromMinutes(1)).Outcome);
     }
 
+    [Fact]
+    public async Task Where_a_proof_was_cut_off_the_next_change_does_not_wait_in_vain()
+    {
+        CompiledRuleset compiled = Compile(new CompileRequest(
+            First, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, 0x00010000));
+        var soon = TimeSpan.FromTicks(1);
+        Assert.Equal(ProofOutcome.Pending, verifier.ProveNow(compiled, soon).Outcome);
+        Assert.Equal((ProofOutcome.Pending, TimeSpan.Zero),
+            (verifier.ProveNow(compiled, soon).Outcome, verifier.ProveNow(compiled, soon).Took));
+        await verifier.ProveAtLeisureAsync(
+            compiled, compiled.Ruleset, only: null, TestContext.Current.CancellationToken);
+        Assert.Equal(ProofOutcome.Proved, verifier.ProveNow(compiled, TimeSpan.FromMinutes(1)).Outcome);
+    }
+
     private static PolicySnapshot Policy(ulong revision, int port, int? last = null) => new PolicyBuilder()
         .Basic("web", Verdict.Drop, $"in 1 accept tcp {port}/{last ?? port} 0.0.0.0/0")
         .Basic("data", Verdict.Drop, $"in 1 accept tcp {port}/{last ?? port} 0.0.0.0/0")
