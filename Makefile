@@ -8,6 +8,7 @@ RUNTIME = linux-x64
 TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4
 PROMETHEUS = .cache/prometheus
 ETCD = .cache/etcd
+SERVERS = $(PROMETHEUS)/usr/bin/prometheus $(ETCD)/usr/bin/etcd
 SG_AGENTD ?= $(CURDIR)/$(BIN)/Agent.Daemon/$(CONFIGURATION_DIR)/sg-agentd
 SGCTL ?= $(CURDIR)/$(BIN)/Agent.Cli/$(CONFIGURATION_DIR)/sgctl
 LAB = SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) $(BIN)/Agent.Lab/$(CONFIGURATION_DIR)/sg-lab
@@ -52,7 +53,7 @@ $(ETCD)/usr/bin/etcd:
 	    && dpkg-deb --fsys-tarfile etcd-server_*.deb | tar -x ./usr/bin
 	@touch $@
 
-test-kernel: build $(PROMETHEUS)/usr/bin/prometheus $(ETCD)/usr/bin/etcd ## real packets and the real kernel, in network namespaces (root)
+test-kernel: build $(SERVERS) ## real packets and the real kernel, in network namespaces (root)
 	PATH="$(CURDIR)/$(PROMETHEUS)/usr/bin:$$PATH" SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests
 

@@ -40,7 +40,7 @@ public sealed class DesiredState
     }
 
     /// <summary>The state that a delta leads to.</summary>
-    /// <exception cref="InvalidPolicyException">It builds on another revision, or what comes out has faults.</exception>
+    /// <exception cref="InvalidPolicyException">It builds on another revision, or leads to faults.</exception>
     public DesiredState After(Delta delta)
     {
         ArgumentNullException.ThrowIfNull(delta);
@@ -53,8 +53,8 @@ public sealed class DesiredState
 
     /// <summary>
     /// What a host with these vNICs needs of this state, at its revision: the groups that the vNICs are in, those that
-    /// rules of these name, and their lists. For controllers that keep one state for all hosts; what hosts have in common
-    /// is shared.
+    /// rules of these name, and their lists. For controllers that keep one state for all hosts; what hosts have in
+    /// common is shared.
     /// </summary>
     /// <exception cref="InvalidPolicyException">The vNICs have faults, or are in groups that are not here.</exception>
     public DesiredState For(IEnumerable<V1.Vnic> vnics)

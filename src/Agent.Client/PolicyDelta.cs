@@ -7,8 +7,8 @@ namespace Agent.Client;
 public static class PolicyDelta
 {
     /// <summary>
-    /// The smallest delta: resources that say something else, and of groups that stay only the members that come and go,
-    /// unless sending all of them is shorter. What has no order is compared without one.
+    /// The smallest delta: resources that say something else, and of groups that stay only the members that come and
+    /// go, unless sending all of them is shorter. What has no order is compared without one.
     /// </summary>
     public static Delta Between(DesiredState before, DesiredState after)
     {

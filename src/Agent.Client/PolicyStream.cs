@@ -9,9 +9,10 @@ namespace Agent.Client;
 /// Keeps one agent at the newest state that is wanted: one Sync stream, opened again whenever it ends.
 /// </summary>
 /// <remarks>
-/// After each connection the agent says what it holds. If that is a state which this stream has sent, or the wanted one,
-/// a delta follows, otherwise a snapshot in chunks. Then deltas go out without waiting for each answer, up to a window;
-/// what is wanted beyond that is replaced by what is wanted next. Memory is bounded by the window. Safe for many threads.
+/// After each connection the agent says what it holds. If that is a state which this stream has sent, or the wanted
+/// one, a delta follows, otherwise a snapshot in chunks. Then deltas go out without waiting for each answer, up to a
+/// window; what is wanted beyond that is replaced by what is wanted next. Memory is bounded by the window. Safe for
+/// many threads.
 /// </remarks>
 public sealed class PolicyStream : IAsyncDisposable
 {
@@ -55,7 +56,9 @@ public sealed class PolicyStream : IAsyncDisposable
     }
 
     /// <summary>Makes this the state that the agent is brought to, in place of any that is not sent yet.</summary>
-    /// <exception cref="ArgumentException">It is older than what is wanted, or differs under the same revision.</exception>
+    /// <exception cref="ArgumentException">
+    /// It is older than what is wanted, or differs under the same revision.
+    /// </exception>
     public void Want(DesiredState desired)
     {
         ArgumentNullException.ThrowIfNull(desired);
@@ -191,9 +194,10 @@ public sealed class PolicyStream : IAsyncDisposable
         {
             // A term, where controllers take turns, belongs into this message.
             var hello = new SyncHello { Controller = options.Controller };
-            await call.RequestStream.WriteAsync(new SyncRequest { Hello = hello }, either.Token).ConfigureAwait(false);
-            return await call.ResponseStream.MoveNext(either.Token).ConfigureAwait(false)
-                && call.ResponseStream.Current.Held is { } held
+            Task said = call.RequestStream.WriteAsync(new SyncRequest { Hello = hello }, either.Token);
+            bool answered = await call.ResponseStream.MoveNext(either.Token).ConfigureAwait(false); // or why not
+            await said.ConfigureAwait(false);
+            return answered && call.ResponseStream.Current.Held is { } held
                 ? held : throw new UnexpectedAnswerException("the agent did not say what it holds");
         }
         catch (OperationCanceledException) when (patience.IsCancellationRequested && !cancel.IsCancellationRequested)
@@ -244,7 +248,7 @@ public sealed class PolicyStream : IAsyncDisposable
         RefusalKind kind;
         lock (gate)
         {
-            // Before its end a snapshot is refused for want of room only, and each part that follows is refused as well.
+            // Before its end a snapshot is refused for want of room only, and each part that follows is refused, too.
             if (plan.AwaitsSnapshot && answer.Faults.Any(fault => fault.Path is "snapshot_begin" or "snapshot_chunk"))
             {
                 throw new UnexpectedAnswerException($"the agent takes no snapshot now: {answer.Faults[0].Message}");

@@ -6,10 +6,14 @@ public sealed record PolicyStreamOptions
     /// <summary>Names the controller in the agent's log and status.</summary>
     public required string Controller { get; init; }
 
-    /// <summary>Steps that may be unanswered at a time. What is wanted meanwhile waits, and only the newest of it.</summary>
+    /// <summary>
+    /// Steps that may be unanswered at a time. What is wanted meanwhile waits, and only the newest of it.
+    /// </summary>
     public int Window { get; init; } = 8;
 
-    /// <summary>A delta that is larger, in bytes, goes as a snapshot in chunks; agents take 64 MiB by default.</summary>
+    /// <summary>
+    /// A delta that is larger, in bytes, goes as a snapshot in chunks; agents take 64 MiB by default.
+    /// </summary>
     public int MaxDeltaBytes { get; init; } = 1 << 20;
 
     /// <summary>For connecting and the agent's first word. A step may take as long as it takes.</summary>

@@ -32,8 +32,8 @@ internal enum RefusalKind
 /// held -- delta --> target -- delta --> target ...   at most a window of unanswered steps
 ///                                          \-- then from the last of them to the newest that is wanted
 /// </code>
-/// What is wanted while the window is full, or while nobody listens, is replaced by what is wanted next. Not for several
-/// threads at once.
+/// What is wanted while the window is full, or while nobody listens, is replaced by what is wanted next. Not for
+/// several threads at once.
 /// </remarks>
 internal sealed class SyncPlan(int window)
 {
@@ -61,7 +61,9 @@ internal sealed class SyncPlan(int window)
     /// <summary>A snapshot is unanswered.</summary>
     public bool AwaitsSnapshot => unanswered.Any(step => step.IsSnapshot);
 
-    /// <exception cref="ArgumentException">It is older than what is wanted, or differs under the same revision.</exception>
+    /// <exception cref="ArgumentException">
+    /// It is older than what is wanted, or differs under the same revision.
+    /// </exception>
     public void Want(DesiredState desired)
     {
         if (Wanted is { } now && desired.Revision <= now.Revision && !desired.Is(now))

@@ -11,6 +11,9 @@ namespace Agent.Contract;
 /// </remarks>
 public static class DeltaWriter
 {
+    /// <summary>Of a member in a message: "::", its length, and the field's number.</summary>
+    private const int MemberBytesMin = 4;
+
     public static V1.Delta Between(PolicySnapshot before, PolicySnapshot after)
     {
         ArgumentNullException.ThrowIfNull(before);
@@ -45,23 +48,24 @@ public static class DeltaWriter
 
     private static void Change(V1.Delta delta, SecurityGroup before, SecurityGroup after)
     {
-        (List<string> added, List<string> removed) = Members(before.Members, after.Members);
-        bool sameHead = PolicyContent.AreSameButMembers(before, after);
-        V1.SecurityGroup? head = sameHead ? null : SnapshotWriter.GroupWithoutMembers(after);
-        if (after.Members.Count < added.Count + removed.Count)
+        V1.Delta single = OneByOne(before, after);
+        long bytes = single.CalculateSize();
+        if (bytes > (long)MemberBytesMin * after.Members.Count && !ReferenceEquals(before.Members, after.Members))
         {
-            V1.SecurityGroup whole = SnapshotWriter.Group(after);
-            var single = new V1.MemberChange { GroupId = after.Id, Add = { added }, Remove = { removed } };
-            if (whole.CalculateSize() + after.Id.Length < single.CalculateSize() + (head?.CalculateSize() ?? 0))
-            {
-                delta.UpsertGroups.Add(whole);
-                delta.ReplaceMembersOf.Add(after.Id);
-                return;
-            }
+            var whole = new V1.Delta { UpsertGroups = { SnapshotWriter.Group(after) }, ReplaceMembersOf = { after.Id } };
+            single = whole.CalculateSize() < bytes ? whole : single;
         }
 
-        if (head is not null)
+        delta.MergeFrom(single);
+    }
+
+    private static V1.Delta OneByOne(SecurityGroup before, SecurityGroup after)
+    {
+        var delta = new V1.Delta();
+        (List<string> added, List<string> removed) = Members(before.Members, after.Members);
+        if (!PolicyContent.AreSameButMembers(before, after))
         {
+            V1.SecurityGroup head = SnapshotWriter.GroupWithoutMembers(after);
             head.Members.AddRange(added); // an upserted group keeps its members and gets these
             added = [];
             delta.UpsertGroups.Add(head);
@@ -71,6 +75,8 @@ public static class DeltaWriter
         {
             delta.Members.Add(new V1.MemberChange { GroupId = after.Id, Add = { added }, Remove = { removed } });
         }
+
+        return delta;
     }
 
     /// <summary>Both are sorted: one walk, side by side.</summary>

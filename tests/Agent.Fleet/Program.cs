@@ -24,7 +24,8 @@ async Task MeasureAsync()
     var extent = new Extent();
     extent = extent with
     {
-        Sizes = options.TryGetValue("--agents", out string? sizes) ? [.. sizes.Split(',').Select(Number)] : extent.Sizes,
+        Sizes = options.TryGetValue("--agents", out string? sizes)
+            ? [.. sizes.Split(',').Select(Number)] : extent.Sizes,
         Real = Option("--real", extent.Real),
         Rounds = Option("--rounds", extent.Rounds),
         ChurnPerSecond = Option("--churn", extent.ChurnPerSecond),

@@ -10,9 +10,9 @@ namespace Agent.Fleet.Control;
 /// One replica of the reference controller. It keeps nothing: the store says what is wanted, the agents what they hold.
 /// </summary>
 /// <remarks>
-/// Whoever makes the leader's key leads as long as its lease lives; the others wait for the key to go. Revisions of states
-/// are the store's, so a leader that has been deposed without noticing is behind, and agents refuse what is behind. The
-/// key's create revision is the term, for agents that compare terms.
+/// Whoever makes the leader's key leads as long as its lease lives; the others wait for the key to go. Revisions of
+/// states are the store's, so a leader that has been deposed without noticing is behind, and agents refuse what is
+/// behind. The key's create revision is the term, for agents that compare terms.
 /// </remarks>
 /// <param name="store">etcd.</param>
 /// <param name="name">Of the replica.</param>
@@ -34,24 +34,28 @@ internal sealed class Controller(EtcdStore store, string name, Action<string> sa
         while (!cancel.IsCancellationRequested)
         {
             using var reign = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+            Task leading = Task.CompletedTask;
             try
             {
                 long lease = await store.GrantAsync(LeaseLife, cancel);
-                Task alive = store.KeepAliveAsync(lease, LeaseLife / 3, reign.Token);
+                Task alive = store.KeepAliveAsync(lease, LeaseLife, reign.Token);
                 long term = await ElectAsync(lease, alive, cancel);
                 say($"{name} leads, term {term}");
-                Task leading = LeadAsync(reign.Token);
+                leading = LeadAsync(reign.Token);
                 await await Task.WhenAny(alive, leading);
-                await reign.CancelAsync();
-                await leading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 say($"{name} leads no more");
             }
             catch (RpcException e) when (!cancel.IsCancellationRequested)
             {
-                await reign.CancelAsync();
                 say($"{name}: {e.Status.Detail}");
-                await Task.Delay(RetryDelay, cancel);
             }
+            finally
+            {
+                await reign.CancelAsync();
+                await leading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            await Task.Delay(RetryDelay, cancel);
         }
     }
 

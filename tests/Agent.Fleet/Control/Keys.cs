@@ -9,7 +9,8 @@ namespace Agent.Fleet.Control;
 /// /sg/hosts/HOST            the path of its agent's socket
 /// /leader                   who writes to agents; its create revision is the term
 /// </code>
-/// One change of a member is one small key, whatever the size of its group. Values are messages of the agents' contract.
+/// One change of a member is one small key, whatever the size of its group; members are written after their group and
+/// removed with it. Values are messages of the agents' contract.
 /// </remarks>
 internal static class Keys
 {
@@ -29,8 +30,10 @@ internal static class Keys
 
     public static string Host(string name) => Hosts + name;
 
-    /// <summary>"groups", "members", "vnics" or "hosts"; the id in it; and what comes behind, which may hold a slash.</summary>
-    public static (string Kind, string Id, string Rest) Parse(string key)
+    /// <summary>
+    /// "groups", "members", "vnics" or "hosts"; the id in it; and what comes behind, which may hold a slash.
+    /// </summary>
+    public static (string Kind, string Id, string Tail) Parse(string key)
     {
         string[] parts = key[Root.Length..].Split('/', 3);
         return (parts[0], parts.Length > 1 ? parts[1] : "", parts.Length > 2 ? parts[2] : "");

@@ -9,8 +9,8 @@ namespace Agent.Fleet.Control;
 /// A region's desired state as the store has it, and what each host is to hold of it. Not for several threads at once.
 /// </summary>
 /// <remarks>
-/// Groups are one <see cref="DesiredState"/> that moves on by deltas: what a batch of events touches is changed once, and
-/// shared by all hosts that need it.
+/// Groups are one <see cref="DesiredState"/> that moves on by deltas: what a batch of events touches is changed once,
+/// and shared by all hosts that need it.
 /// </remarks>
 internal sealed class Region
 {
@@ -55,7 +55,7 @@ internal sealed class Region
     }
 
     /// <summary>Takes a batch of changes.</summary>
-    /// <exception cref="InvalidPolicyException">They lead to no policy: load the region again when it changes.</exception>
+    /// <exception cref="InvalidPolicyException">They lead to no policy.</exception>
     public void Take(Batch batch)
     {
         var delta = new Delta { BaseRevision = groups.Revision, Revision = (ulong)batch.Revision };
@@ -95,11 +95,18 @@ internal sealed class Region
         }
     }
 
-    /// <summary>Hosts whose part has changed since the last call, with their sockets and what they are to hold.</summary>
+    /// <summary>
+    /// Hosts whose part has changed since the last call, with their sockets and what they are to hold.
+    /// </summary>
     public IEnumerable<(string Host, string Socket, DesiredState State)> TakeChanged()
     {
-        foreach ((string name, HostPart host) in hosts.Where(pair => pair.Value is { IsStale: true, Socket.Length: > 0 }))
+        foreach ((string name, HostPart host) in hosts)
         {
+            if (!host.IsStale || host.Socket.Length == 0)
+            {
+                continue;
+            }
+
             DesiredState state = groups.For(host.Vnics.Values);
             host.Groups = [.. state.Groups];
             host.IsStale = false;

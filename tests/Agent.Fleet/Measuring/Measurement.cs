@@ -60,7 +60,7 @@ internal sealed class Measurement(Extent extent, Action<string> say)
             await FleetUnderTest.StartAsync(areReal ? 0 : size, areReal ? size : 0, starting.Token);
         ControllerProcess first = fleet.StartController();
         await first.LeadsAsync(starting.Token);
-        using ControllerProcess second = fleet.StartController();
+        ControllerProcess second = fleet.StartController();
         Say("first change: every agent gets its snapshot");
         await fleet.ChangeAsync(starting.Token);
 
@@ -126,7 +126,7 @@ internal sealed class Measurement(Extent extent, Action<string> say)
         await Task.Delay(Control.Controller.LeaseLife + TimeSpan.FromSeconds(2), limit.Token); // nobody leads
         long revision = await fleet.Store.WriteAsync([RegionPlan.ForEverybody(0xffff)], limit.Token);
         long began = Stopwatch.GetTimestamp();
-        using ControllerProcess fresh = fleet.StartController();
+        _ = fleet.StartController();
         TimeSpan[] times = await fleet.EnforcedAsync(revision, began, limit.Token);
         Say($"resync after a restart: {Show(times[^1])} to the last agent");
         return times;

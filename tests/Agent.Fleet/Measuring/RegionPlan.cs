@@ -8,8 +8,8 @@ namespace Agent.Fleet.Measuring;
 
 /// <summary>What the measured region is like.</summary>
 /// <remarks>
-/// A group of everybody, and 50 tenants' groups of 100 listed members each, which let the group of everybody in. Each host
-/// has two vNICs: one in the group of everybody and a tenant's, one in another tenant's.
+/// A group of everybody, and 50 tenants' groups of 100 listed members each, which let the group of everybody in. Each
+/// host has two vNICs: one in the group of everybody and a tenant's, one in another tenant's.
 /// </remarks>
 internal static class RegionPlan
 {
@@ -23,13 +23,21 @@ internal static class RegionPlan
     {
         yield return Put(Keys.Group(Everybody), GroupOf(Everybody, new Rule
         {
-            Id = "web", Direction = Direction.Ingress, Protocol = "tcp", PortRange = "80/80", Cidr = "0.0.0.0/0",
+            Id = "web",
+            Direction = Direction.Ingress,
+            Protocol = "tcp",
+            PortRange = "80/80",
+            Cidr = "0.0.0.0/0",
         }));
         for (int tenant = 0; tenant < Tenants; tenant++)
         {
             yield return Put(Keys.Group(Tenant(tenant)), GroupOf(Tenant(tenant), new Rule
             {
-                Id = "db", Direction = Direction.Ingress, Protocol = "tcp", PortRange = "5432/5432", GroupId = Everybody,
+                Id = "db",
+                Direction = Direction.Ingress,
+                Protocol = "tcp",
+                PortRange = "5432/5432",
+                GroupId = Everybody,
             }));
             for (int member = 0; member < MembersPerTenant; member++)
             {

@@ -33,13 +33,13 @@ internal static class Report
             # A fleet under one controller
 
             Written by `make fleet` at commit {commit}, on {TimeProvider.System.GetUtcNow():yyyy-MM-dd}, with
-            {Environment.ProcessorCount} processors for everything: etcd, the controllers (two processes, one of which leads)
-            and all agents. The desired state of the region is in etcd; controllers keep nothing. Simulated agents are the
-            daemon's service, loop, compiler and state file, without a kernel and without proofs, in one process; real ones
-            are `sg-agentd` with proofs, each in a network namespace.
+            {Environment.ProcessorCount} processors for everything: etcd, the controllers (two processes, one of which
+            leads) and all agents. The desired state of the region is in etcd; controllers keep nothing. Simulated
+            agents are the daemon's service, loop, compiler and state file, without a kernel and without proofs, in one
+            process; real ones are `sg-agentd` with proofs, each in a network namespace.
 
-            Each host has two vNICs in three of 51 groups; a change is a member of the group that every host has. Times are
-            from before the write to etcd until the revision is enforced.
+            Each host has two vNICs in three of 51 groups; a change is a member of the group that every host has. Times
+            are from before the write to etcd until the revision is enforced.
 
             ## A single change
 
@@ -61,8 +61,8 @@ internal static class Report
 
             ## Under churn
 
-            Members of the other groups come and go for {extent.ChurnTime.TotalSeconds:0} s, ten in a transaction; meanwhile
-            single changes as above. Drained: from the last change until all agents have everything.
+            Members of the other groups come and go for {extent.ChurnTime.TotalSeconds:0} s, ten in a transaction;
+            meanwhile single changes as above. Drained: from the last change until all agents have everything.
 
             | agents | changes/s | half of them | last, median | last, worst | drained |
             |---|---|---|---|---|---|
@@ -81,10 +81,10 @@ internal static class Report
             ## The leader dies; all begins anew
 
             Failover: a change right after the leading process was killed. Its lease lives on for up to
-            {Control.Controller.LeaseLife.TotalSeconds:0} s; then the other loads the region and takes over, and each agent is
-            resumed or gets a snapshot. Resync: no controller was there for a while, something changed for every host, and a
-            new process starts, which knows nothing: each agent gets a snapshot. First connections are spread, and the
-            snapshots under way are bounded.
+            {Control.Controller.LeaseLife.TotalSeconds:0} s; then the other loads the region and takes over, and each
+            agent is resumed or gets a snapshot. Resync: no controller was there for a while, something changed for
+            every host, and a new process starts, which knows nothing: each agent gets a snapshot. First connections
+            are spread, and the snapshots under way are bounded.
 
             | agents | failover, half of them | failover, last | resync, half of them | resync, last |
             |---|---|---|---|---|

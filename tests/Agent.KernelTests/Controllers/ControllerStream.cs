@@ -3,7 +3,7 @@ using Agent.Client;
 using Agent.KernelTests.Daemon;
 using Agent.TestNet;
 
-namespace Agent.KernelTests.Client;
+namespace Agent.KernelTests.Controllers;
 
 /// <summary>A stream of the client library to a real agent, and everything that it said.</summary>
 internal sealed class ControllerStream : IAsyncDisposable

@@ -4,7 +4,7 @@ using Agent.TestNet;
 using Agent.V1;
 using Google.Protobuf;
 
-namespace Agent.KernelTests.Client;
+namespace Agent.KernelTests.Controllers;
 
 /// <summary>The controller that README shows, as it stands there, against the real agent.</summary>
 public sealed class ExampleTests
@@ -20,13 +20,13 @@ public sealed class ExampleTests
         Task<string> said = controller.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         try
         {
-            await AppliedAsync(1);
+            await AppliedAsync(rules: true);
             Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
             await lab.Daemon.KillAsync();
             state.Groups[1].Rules.Clear();
             Write(state);
             await lab.Daemon.LaunchAsync();
-            await AppliedAsync(0);
+            await AppliedAsync(rules: false);
             Assert.False(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: false));
             state.Vnics[0].Mac = "none";
             Write(state);
@@ -49,8 +49,9 @@ public sealed class ExampleTests
             File.Move(file + ".new", file, overwrite: true);
         }
 
-        Task AppliedAsync(int rules) => DaemonLab.UntilAsync($"{rules} rules or more", async () =>
-            await lab.StateAsync() is { Groups.Count: 3 } held && (held.Groups[1].Rules.Count > 0) == (rules > 0));
+        Task AppliedAsync(bool rules) => DaemonLab.UntilAsync(rules ? "rules" : "no rules", async () =>
+            await lab.StateAsync() is { Groups.Count: 3 } held && held.Groups[1].Rules.Count > 0 == rules
+            && (await lab.StatusAsync()).AppliedRevision == held.Revision);
     }
 
     private static Process Start(params string[] arguments)

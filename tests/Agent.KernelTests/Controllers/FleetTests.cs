@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using Agent.TestNet;
 
-namespace Agent.KernelTests.Client;
+namespace Agent.KernelTests.Controllers;
 
 /// <summary>`make fleet`, small: everything that it measures comes to an end, and nobody complains.</summary>
 public sealed class FleetTests(ITestOutputHelper output)

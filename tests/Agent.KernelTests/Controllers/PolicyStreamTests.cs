@@ -7,7 +7,7 @@ using Agent.KernelTests.Daemon;
 using Agent.TestNet;
 using Agent.V1;
 
-namespace Agent.KernelTests.Client;
+namespace Agent.KernelTests.Controllers;
 
 /// <summary>The client library against real agents: whatever happens between, the newest state gets in force.</summary>
 public sealed class PolicyStreamTests
@@ -46,9 +46,11 @@ public sealed class PolicyStreamTests
         });
         await another.AcceptedAsync(large);
         Assert.Equal((1, 2), Steps(lab));
-        await another.AcceptedAsync(State(4)); // removing the members would take more than it may
+        DesiredState next = State(4, state => state.Groups[0].Members.AddRange(
+            Enumerable.Range(0, 250).Select(i => $"10.70.0.{i}")));
+        await another.AcceptedAsync(next); // as a delta it would be longer than it may
         Assert.Equal((2, 2), Steps(lab));
-        Assert.Equal(State(4).Hash, (await lab.StatusAsync()).StateHash);
+        Assert.Equal(next.Hash, (await lab.StatusAsync()).StateHash);
     }
 
     [Fact]
@@ -218,7 +220,9 @@ public sealed class PolicyStreamTests
         shown = ours; // no restart
         await controller.AcceptedAsync(State(1));
         using AgentClient client = new(address);
-        Assert.Equal(1ul, (await client.Calls.GetStatusAsync(new GetStatusRequest())).AppliedRevision);
+        AgentStatus status = await client.Calls.GetStatusAsync(
+            new GetStatusRequest(), cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(1ul, status.AppliedRevision);
     }
 
     private static DesiredState State(ulong revision, Action<Snapshot>? change = null)

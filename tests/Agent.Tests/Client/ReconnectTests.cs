@@ -58,6 +58,7 @@ public sealed class ReconnectTests
             {
                 Controller = "test",
                 Clock = clock,
+                HelloTimeout = TimeSpan.FromDays(1), // more than is let pass here
                 Random = new Random(1),
                 OnState = states.Add,
             });
