@@ -7,6 +7,8 @@ AOT_DIR = artifacts/aot
 RUNTIME = linux-x64
 TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4
 PROMETHEUS = .cache/prometheus
+ETCD = .cache/etcd
+SERVERS = $(PROMETHEUS)/usr/bin/prometheus $(ETCD)/usr/bin/etcd
 SG_AGENTD ?= $(CURDIR)/$(BIN)/Agent.Daemon/$(CONFIGURATION_DIR)/sg-agentd
 SGCTL ?= $(CURDIR)/$(BIN)/Agent.Cli/$(CONFIGURATION_DIR)/sgctl
 LAB = SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) $(BIN)/Agent.Lab/$(CONFIGURATION_DIR)/sg-lab
@@ -16,7 +18,7 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden corpus \
-    fuzz run lab lab-down picture fmt lint aot check clean
+    fuzz fleet run lab lab-down picture fmt lint aot pack check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +46,14 @@ $(PROMETHEUS)/usr/bin/prometheus:
 	    && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin
 	@touch $@
 
-test-kernel: build $(PROMETHEUS)/usr/bin/prometheus ## real packets and the real kernel, in network namespaces (root)
+$(ETCD)/usr/bin/etcd:
+	apt-get update -q
+	@mkdir -p $(ETCD)
+	cd $(ETCD) && apt-get download -q etcd-server \
+	    && dpkg-deb --fsys-tarfile etcd-server_*.deb | tar -x ./usr/bin
+	@touch $@
+
+test-kernel: build $(SERVERS) ## real packets and the real kernel, in network namespaces (root)
 	PATH="$(CURDIR)/$(PROMETHEUS)/usr/bin:$$PATH" SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests
 
@@ -87,6 +96,12 @@ fuzz: build ## broken messages, for SECONDS=60 each: readers, state file, and th
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests \
 	    -method Agent.KernelTests.Access.HeavyMessageTests.Broken_\* -showliveoutput
 
+fleet: $(ETCD)/usr/bin/etcd ## controllers, etcd and up to 1,000 agents: writes tests/fleet (minutes; root)
+	dotnet build tests/Agent.Fleet -c Release -v quiet
+	dotnet build src/Agent.Daemon -c Release -v quiet
+	SG_AGENTD=$(CURDIR)/$(BIN)/Agent.Daemon/release/sg-agentd $(BIN)/Agent.Fleet/release/sg-fleet measure \
+	    --out tests/fleet/report.md --commit $$(git rev-parse --short HEAD)
+
 golden: build ## rewrite tests/Agent.Tests/golden from nft (root); the diff is the review
 	-SG_WRITE_GOLDEN=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
 	    -class Agent.Tests.Nftables.GoldenTests > /dev/null
@@ -122,6 +137,10 @@ aot: ## native daemon and sgctl for linux-x64; any IL warning fails
 	done
 	@for program in sg-agentd sgctl; do \
 	    stat -c '%n: %s bytes' $(AOT_DIR)/$$program; done
+
+pack: ## the client library as a NuGet package, in artifacts/package
+	dotnet pack src/Agent.Client -c Release -v quiet
+	@ls artifacts/package/release/*.nupkg
 
 check: lint build test test-vm ## what CI runs; test-vm makes the native programs, and boots them on two kernels
 

@@ -18,8 +18,18 @@ public static class SnapshotWriter
         return snapshot;
     }
 
-    private static V1.SecurityGroup Group(SecurityGroup group)
+    /// <summary>One group with its members.</summary>
+    public static V1.SecurityGroup Group(SecurityGroup group)
     {
+        V1.SecurityGroup message = GroupWithoutMembers(group);
+        message.Members.AddRange(group.Members.Select(member => member.ToString()));
+        return message;
+    }
+
+    /// <summary>One group as a delta has it that changes anything but who is in it.</summary>
+    public static V1.SecurityGroup GroupWithoutMembers(SecurityGroup group)
+    {
+        ArgumentNullException.ThrowIfNull(group);
         var message = new V1.SecurityGroup
         {
             Id = group.Id,
@@ -31,7 +41,6 @@ public static class SnapshotWriter
             Description = group.Description,
         };
         message.Rules.AddRange(group.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal).Select(Rule));
-        message.Members.AddRange(group.Members.Select(member => member.ToString()));
         message.Labels.Add(group.Labels);
         return message;
     }
@@ -71,8 +80,9 @@ public static class SnapshotWriter
         return message;
     }
 
-    private static V1.PrefixList PrefixList(PrefixList list)
+    public static V1.PrefixList PrefixList(PrefixList list)
     {
+        ArgumentNullException.ThrowIfNull(list);
         var message = new V1.PrefixList
         {
             Id = list.Id,
@@ -84,15 +94,17 @@ public static class SnapshotWriter
         return message;
     }
 
-    private static V1.PortList PortList(PortList list)
+    public static V1.PortList PortList(PortList list)
     {
+        ArgumentNullException.ThrowIfNull(list);
         var message = new V1.PortList { Id = list.Id, MaxEntries = (uint)list.MaxEntries, Name = list.Name };
         message.Entries.AddRange(list.Entries.Select(range => range.ToString()));
         return message;
     }
 
-    private static V1.Vnic Vnic(Vnic vnic)
+    public static V1.Vnic Vnic(Vnic vnic)
     {
+        ArgumentNullException.ThrowIfNull(vnic);
         var message = new V1.Vnic
         {
             Id = vnic.Id,
@@ -118,8 +130,9 @@ public static class SnapshotWriter
         return message;
     }
 
-    private static V1.Vpc Vpc(Vpc vpc)
+    public static V1.Vpc Vpc(Vpc vpc)
     {
+        ArgumentNullException.ThrowIfNull(vpc);
         var message = new V1.Vpc { Id = vpc.Id };
         message.UplinkInterfaces.AddRange(vpc.UplinkInterfaces);
         return message;

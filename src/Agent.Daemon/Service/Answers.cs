@@ -1,3 +1,4 @@
+using Agent.Contract;
 using Agent.Daemon.Enforcement;
 using Agent.Policy;
 using Agent.V1;
@@ -111,11 +112,16 @@ internal static class Answers
 
     private static Changes Changes(PolicySnapshot before, PolicySnapshot after)
     {
-        (uint groupsAdded, uint groupsChanged, uint groupsRemoved) = Count(before.Groups, after.Groups);
-        (uint vnicsAdded, uint vnicsChanged, uint vnicsRemoved) = Count(before.Vnics, after.Vnics);
-        (uint prefixAdded, uint prefixChanged, uint prefixRemoved) = Count(before.PrefixLists, after.PrefixLists);
-        (uint portAdded, uint portChanged, uint portRemoved) = Count(before.PortLists, after.PortLists);
-        (uint vpcsAdded, uint vpcsChanged, uint vpcsRemoved) = Count(before.Vpcs, after.Vpcs);
+        (uint groupsAdded, uint groupsChanged, uint groupsRemoved) =
+            Count(before.Groups, after.Groups, PolicyContent.AreSame);
+        (uint vnicsAdded, uint vnicsChanged, uint vnicsRemoved) =
+            Count(before.Vnics, after.Vnics, PolicyContent.AreSame);
+        (uint prefixAdded, uint prefixChanged, uint prefixRemoved) =
+            Count(before.PrefixLists, after.PrefixLists, PolicyContent.AreSame);
+        (uint portAdded, uint portChanged, uint portRemoved) =
+            Count(before.PortLists, after.PortLists, PolicyContent.AreSame);
+        (uint vpcsAdded, uint vpcsChanged, uint vpcsRemoved) =
+            Count(before.Vpcs, after.Vpcs, PolicyContent.AreSame);
         return new Changes
         {
             GroupsAdded = groupsAdded,
@@ -133,11 +139,11 @@ internal static class Answers
         };
     }
 
-    // An object that a delta did not touch is the same object, so most comparisons are of references. A snapshot makes
-    // all of them anew: what it says again counts as changed only if it says something else.
+    // A snapshot makes all objects anew: what it says again counts as changed only if it says something else.
     private static (uint Added, uint Changed, uint Removed) Count<T>(
         System.Collections.Immutable.ImmutableSortedDictionary<string, T> before,
-        System.Collections.Immutable.ImmutableSortedDictionary<string, T> after) where T : class
+        System.Collections.Immutable.ImmutableSortedDictionary<string, T> after, Func<T, T, bool> areSame)
+        where T : class
     {
         uint added = 0;
         uint changed = 0;
@@ -147,7 +153,7 @@ internal static class Answers
             {
                 added++;
             }
-            else if (!ReferenceEquals(old, item) && !SameContent(old, item))
+            else if (!areSame(old, item))
             {
                 changed++;
             }
@@ -155,30 +161,4 @@ internal static class Answers
 
         return (added, changed, (uint)before.Keys.Count(id => !after.ContainsKey(id)));
     }
-
-    private static bool SameMembers(
-        System.Collections.Immutable.ImmutableSortedSet<Policy.IpPrefix> left,
-        System.Collections.Immutable.ImmutableSortedSet<Policy.IpPrefix> right) =>
-        ReferenceEquals(left, right) || (left.Count == right.Count && left.SequenceEqual(right));
-
-    // Where order has no meaning (StateHash sorts the same collections), another order is no change.
-    private static bool SameContent(object left, object right) => (left, right) switch
-    {
-        (Policy.SecurityGroup a, Policy.SecurityGroup b) => SameMembers(a.Members, b.Members)
-            && a.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal)
-                .SequenceEqual(b.Rules.OrderBy(rule => rule.Id, StringComparer.Ordinal))
-            && a.Labels.SequenceEqual(b.Labels)
-            && a with { Members = b.Members, Rules = b.Rules, Labels = b.Labels } == b,
-        (Policy.PrefixList a, Policy.PrefixList b) => a.Entries.SetEquals(b.Entries)
-            && a with { Entries = b.Entries } == b,
-        (Policy.PortList a, Policy.PortList b) => a.Entries.OrderBy(range => (range.First, range.Last))
-            .SequenceEqual(b.Entries.OrderBy(range => (range.First, range.Last)))
-            && a with { Entries = b.Entries } == b,
-        (Policy.Vnic a, Policy.Vnic b) => a.Addresses.SequenceEqual(b.Addresses)
-            && a.DelegatedPrefixes.Order().SequenceEqual(b.DelegatedPrefixes.Order())
-            && a.GroupIds.Order(StringComparer.Ordinal).SequenceEqual(b.GroupIds.Order(StringComparer.Ordinal))
-            && a with { Addresses = b.Addresses, DelegatedPrefixes = b.DelegatedPrefixes, GroupIds = b.GroupIds } == b,
-        (Policy.Vpc a, Policy.Vpc b) => a.UplinkInterfaces.SetEquals(b.UplinkInterfaces),
-        _ => false,
-    };
 }

@@ -8,7 +8,7 @@ using Agent.V1;
 using Grpc.Core;
 using Grpc.Net.Client;
 using static Agent.KernelTests.Access.RawCalls;
-using Client = Agent.V1.SecurityGroupAgent.SecurityGroupAgentClient;
+using Rpc = Agent.V1.SecurityGroupAgent.SecurityGroupAgentClient;
 
 namespace Agent.KernelTests.Access;
 
@@ -22,7 +22,7 @@ public sealed class AbuseTests(ITestOutputHelper output)
     public async Task A_message_that_is_too_large_is_refused_before_it_arrives()
     {
         await using AccessLab access = await AccessLab.StartAsync(grpc => grpc["max_message_bytes"] = 1_000_000);
-        Client client = access.Lab.Client;
+        Rpc client = access.Lab.Client;
         Snapshot large = DaemonLab.OneWayIn();
         large.Groups[0].Description = new string('x', 1_100_000);
         await TooLargeAsync(async () => await client.ApplySnapshotAsync(
@@ -238,7 +238,7 @@ public sealed class AbuseTests(ITestOutputHelper output)
         await using AccessLab access = await AccessLab.StartAsync();
         using X509Certificate2 honest = access.Authority.Issue("ctl.example");
         using GrpcChannel early = access.Connect(honest);
-        await new Client(early).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
+        await new Rpc(early).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
         long before = access.ResidentBytes();
         List<Stream> flood = [];
         try
@@ -289,7 +289,7 @@ public sealed class AbuseTests(ITestOutputHelper output)
             for (int i = 0; i < 5; i++)
             {
                 channels.Add(access.Connect(greedy));
-                await new Client(channels[^1]).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
+                await new Rpc(channels[^1]).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
             }
 
             RpcException refused = await access.RefusedAsync(greedy, async client =>
@@ -320,7 +320,7 @@ public sealed class AbuseTests(ITestOutputHelper output)
         {
             while (answered < 100)
             {
-                await new Client(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
+                await new Rpc(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
                 answered++;
             }
         });
@@ -335,7 +335,7 @@ public sealed class AbuseTests(ITestOutputHelper output)
             await Task.Delay(200, Cancel);
             try
             {
-                await new Client(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
+                await new Rpc(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
                 return true;
             }
             catch (RpcException e) when (e.StatusCode == StatusCode.ResourceExhausted)
@@ -374,7 +374,7 @@ public sealed class AbuseTests(ITestOutputHelper output)
             for (int i = 0; ; i++)
             {
                 AsyncServerStreamingCall<AgentStatus> call =
-                    new Client(channel).WatchStatus(new GetStatusRequest(), cancellationToken: Cancel);
+                    new Rpc(channel).WatchStatus(new GetStatusRequest(), cancellationToken: Cancel);
                 open.Add(call);
                 try
                 {

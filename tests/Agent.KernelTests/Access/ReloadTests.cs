@@ -3,7 +3,7 @@ using Agent.KernelTests.Daemon;
 using Agent.V1;
 using Grpc.Core;
 using Grpc.Net.Client;
-using Client = Agent.V1.SecurityGroupAgent.SecurityGroupAgentClient;
+using Rpc = Agent.V1.SecurityGroupAgent.SecurityGroupAgentClient;
 
 namespace Agent.KernelTests.Access;
 
@@ -19,7 +19,7 @@ public sealed class ReloadTests
         using X509Certificate2 honest = access.Authority.Issue("ctl.example");
         using GrpcChannel stays = access.Connect(honest);
         using AsyncServerStreamingCall<AgentStatus> watch =
-            new Client(stays).WatchStatus(new GetStatusRequest(), cancellationToken: Cancel);
+            new Rpc(stays).WatchStatus(new GetStatusRequest(), cancellationToken: Cancel);
         Assert.True(await watch.ResponseStream.MoveNext(Cancel));
         string before = await ShownAsync(access, honest);
         double expiry = await ExpiryAsync(access);
@@ -68,7 +68,7 @@ public sealed class ReloadTests
         await using AccessLab access = await AccessLab.StartAsync();
         using X509Certificate2 anybody = access.Authority.Issue("anybody");
         using GrpcChannel channel = access.Connect(anybody);
-        await new Client(channel).ApplySnapshotAsync(
+        await new Rpc(channel).ApplySnapshotAsync(
             new ApplySnapshotRequest { Snapshot = DaemonLab.OneWayIn(), NextRevision = true },
             cancellationToken: Cancel);
         AgentStatus status = await access.Lab.StatusAsync();
@@ -82,7 +82,7 @@ public sealed class ReloadTests
     {
         string serial = "";
         using GrpcChannel channel = access.Connect(honest, theirs => serial = theirs.SerialNumber);
-        await new Client(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
+        await new Rpc(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
         return serial;
     }
 
@@ -91,7 +91,7 @@ public sealed class ReloadTests
         using GrpcChannel channel = access.Connect(certificate);
         try
         {
-            await new Client(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
+            await new Rpc(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel);
             return true;
         }
         catch (RpcException e) when (AccessLab.NoSession.Contains(e.StatusCode))

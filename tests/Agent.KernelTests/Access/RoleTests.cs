@@ -6,7 +6,7 @@ using Agent.V1;
 using Grpc.Core;
 using Grpc.Health.V1;
 using Grpc.Net.Client;
-using Client = Agent.V1.SecurityGroupAgent.SecurityGroupAgentClient;
+using Rpc = Agent.V1.SecurityGroupAgent.SecurityGroupAgentClient;
 
 namespace Agent.KernelTests.Access;
 
@@ -49,7 +49,7 @@ public sealed class RoleTests(NamedClients named) : IClassFixture<NamedClients>
 
     private readonly AccessLab access = named.Access;
 
-    private static readonly (string Name, bool Reads, Func<Client, CancellationToken, Task> Call)[] Calls =
+    private static readonly (string Name, bool Reads, Func<Rpc, CancellationToken, Task> Call)[] Calls =
     [
         ("GetState", true, async (c, t) => await c.GetStateAsync(new GetStateRequest(), cancellationToken: t)),
         ("GetStatus", true, async (c, t) => await c.GetStatusAsync(new GetStatusRequest(), cancellationToken: t)),
@@ -87,16 +87,16 @@ public sealed class RoleTests(NamedClients named) : IClassFixture<NamedClients>
         {
             using X509Certificate2 certificate = access.Authority.Issue(who);
             using GrpcChannel channel = access.Connect(certificate);
-            foreach ((string name, bool reads, Func<Client, CancellationToken, Task> call) in Calls)
+            foreach ((string name, bool reads, Func<Rpc, CancellationToken, Task> call) in Calls)
             {
                 if (reads || controls)
                 {
-                    await call(new Client(channel), Cancel);
+                    await call(new Rpc(channel), Cancel);
                     continue;
                 }
 
                 double before = await access.RefusalsAsync("tcp", "role");
-                RpcException refused = await Assert.ThrowsAsync<RpcException>(() => call(new Client(channel), Cancel));
+                RpcException refused = await Assert.ThrowsAsync<RpcException>(() => call(new Rpc(channel), Cancel));
                 Assert.Equal(StatusCode.PermissionDenied, refused.StatusCode);
                 Assert.Equal(
                     $"{who.Dns ?? who.Email} has the role observer; /agent.v1.SecurityGroupAgent/{name} needs"
@@ -127,7 +127,7 @@ public sealed class RoleTests(NamedClients named) : IClassFixture<NamedClients>
             using X509Certificate2 certificate = access.Authority.Issue(who);
             using GrpcChannel channel = access.Connect(certificate);
             RpcException refused = await Assert.ThrowsAsync<RpcException>(async () =>
-                await new Client(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel));
+                await new Rpc(channel).GetStatusAsync(new GetStatusRequest(), cancellationToken: Cancel));
             Assert.Equal(code, refused.StatusCode);
             Assert.Contains("grpc.tls.observers", refused.Status.Detail, StringComparison.Ordinal);
             refused = await Assert.ThrowsAsync<RpcException>(async () => await new Health.HealthClient(channel)
@@ -247,7 +247,7 @@ public sealed class RoleTests(NamedClients named) : IClassFixture<NamedClients>
         }
     }
 
-    private static async Task SyncAsync(Client client, CancellationToken cancel)
+    private static async Task SyncAsync(Rpc client, CancellationToken cancel)
     {
         using AsyncDuplexStreamingCall<SyncRequest, SyncResponse> call = client.Sync(cancellationToken: cancel);
         try
