@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Agent.Contract;
+using Agent.Daemon.Ownership;
 using Agent.Daemon.State;
 using Agent.Daemon.Tracing;
 using Agent.Policy;

@@ -7,6 +7,7 @@ using Agent.Daemon.Tracing;
 using Agent.Evaluator;
 using Agent.Evaluator.Explaining;
 using Agent.Evaluator.Health;
+using Agent.Policy;
 using Agent.V1;
 using Grpc.Core;
 
