@@ -14,7 +14,7 @@ namespace Agent.Daemon.Service;
 internal sealed class WeighedMethods(ServiceBinderBase methods) : ServiceBinderBase
 {
     /// <summary>Named by <see cref="AgentService"/>'s attribute.</summary>
-    public static void Bind(ServiceBinderBase methods, AgentService? service) =>
+    public static void Bind(ServiceBinderBase methods, SecurityGroupAgent.SecurityGroupAgentBase? service) =>
         SecurityGroupAgent.BindService(new WeighedMethods(methods), service);
 
     public override void AddMethod<TRequest, TResponse>(
