@@ -125,7 +125,7 @@ public sealed class FlowTests(ITestOutputHelper output)
         }, Cancel);
         await DaemonLab.UntilAsync("a pause", async () => await lab.MetricAsync("sg_agent_sync_pauses_total") > 0);
         int last = await AtRestAsync(() => Volatile.Read(ref sent));
-        Assert.InRange(await lab.MetricAsync("sg_agent_sync_unanswered_messages"), 1, 1024);
+        Assert.InRange(await lab.MetricAsync("sg_agent_sync_unanswered_messages"), 1, 4096);
         long grown = access.ResidentBytes() - before;
         output.WriteLine($"{last} sent, {grown >> 20} MiB more");
         Assert.InRange(grown, long.MinValue, 300L << 20);
@@ -139,7 +139,7 @@ public sealed class FlowTests(ITestOutputHelper output)
         // Each answer says how far the sender is ahead, and what is taken makes room.
         await end.CancelAsync();
         Assert.True(await call.ResponseStream.MoveNext(Cancel));
-        Assert.InRange(call.ResponseStream.Current.Unanswered, 1u, 1024u);
+        Assert.InRange(call.ResponseStream.Current.Unanswered, 1u, 4096u);
         Assert.Equal(1001, call.ResponseStream.Current.Refused.Faults.Count);
         for (int answered = 1; answered < last; answered++)
         {
@@ -192,7 +192,7 @@ public sealed class FlowTests(ITestOutputHelper output)
         }
 
         Assert.Equal(52, answers.Count);
-        Assert.Equal((held, 1024u, 4u << 20),
+        Assert.Equal((held, 4096u, 8u << 20),
             (answers[0].Held.Revision, answers[0].Held.MaxUnanswered, (uint)answers[0].Held.MaxUnansweredBytes));
         Assert.Equal(held + 50, answers[^1].Held.Revision); // in its turn
         Assert.Equal(0u, answers[^1].Unanswered);

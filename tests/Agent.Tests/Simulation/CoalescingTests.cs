@@ -193,7 +193,7 @@ public sealed class CoalescingTests : IAsyncDisposable
     public async Task However_many_there_are_the_kernel_is_looked_at()
     {
         IReadOnlyList<Task<ApplyOutcome>> asked = await SendAsync(
-            Enumerable.Range(0, 1024).Select(i => Member(Held + (ulong)i, add: $"10.7.{i / 200}.{i % 200}")));
+            Enumerable.Range(0, 4096).Select(i => Member(Held + (ulong)i, add: $"10.7.{i / 200}.{i % 200}")));
         kernel.Foreign(new NftOp.FlushChain(NftFamily.Inet, "sg_agent", "sg_forward"));
         loop.AskForAudit(); // finds no place in the queue
         await AnswersAsync([.. asked]);
