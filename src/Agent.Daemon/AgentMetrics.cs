@@ -70,7 +70,7 @@ internal sealed class AgentMetrics
         commitBytes = make.CreateHistogram("sg_agent_commit_bytes", "Netlink bytes of a change, all steps.",
             new HistogramConfiguration { Buckets = Histogram.ExponentialBuckets(256, 4, 10) });
         commitDeltas = make.CreateHistogram("sg_agent_commit_deltas", "Deltas that were committed together.",
-            new HistogramConfiguration { Buckets = Histogram.ExponentialBuckets(1, 2, 11) });
+            new HistogramConfiguration { Buckets = Histogram.ExponentialBuckets(1, 2, 13) });
         deltaWait = Duration(make, "sg_agent_delta_wait_duration_seconds",
             "Time that a delta waited, from when it was read from its stream, for what was before it.");
         desiredSince = make.CreateGauge("sg_agent_desired_timestamp_seconds",

@@ -20,6 +20,12 @@ internal sealed class Listeners
     /// <summary>Readers of metrics at a time: two servers, a person, and some that hang.</summary>
     private const int MetricsConnections = 64;
 
+    /// <summary>
+    /// What a stream may send unread. A connection's is a megabyte, granted anew by halves: with more, a stream that is
+    /// held up would hold up all others of its connection.
+    /// </summary>
+    private const int StreamWindowBytes = 256 << 10;
+
     private readonly DaemonConfig config;
     private readonly AccessMetrics metrics;
     private readonly Callers callers;
@@ -69,6 +75,7 @@ internal sealed class Listeners
     {
         kestrel.Limits.RequestHeadersTimeout = config.Grpc.HandshakeTimeout;
         kestrel.Limits.Http2.MaxStreamsPerConnection = config.Grpc.MaxStreamsPerConnection;
+        kestrel.Limits.Http2.InitialStreamWindowSize = StreamWindowBytes;
         kestrel.Limits.Http2.KeepAlivePingDelay = config.Grpc.KeepAlive;
         kestrel.Limits.Http2.KeepAlivePingTimeout = config.Grpc.KeepAlive;
         ListenGrpc(kestrel, config.Grpc);

@@ -139,10 +139,10 @@ internal sealed record GrpcConfig
     public TimeSpan SnapshotTimeout { get; init; } = TimeSpan.FromMinutes(2);
 
     /// <summary>Messages that a Sync stream may have sent and not have answered; then it is read no further.</summary>
-    public int MaxUnanswered { get; init; } = 1024;
+    public int MaxUnanswered { get; init; } = 4096;
 
     /// <summary>Of these together, and as many of their answers.</summary>
-    public int MaxUnansweredBytes { get; init; } = 4 << 20;
+    public int MaxUnansweredBytes { get; init; } = 8 << 20;
 
     /// <summary>How long a client may leave an answer, or a part of one, unread.</summary>
     public TimeSpan AnswerTimeout { get; init; } = TimeSpan.FromMinutes(1);

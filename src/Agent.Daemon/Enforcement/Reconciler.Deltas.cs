@@ -173,7 +173,8 @@ internal sealed partial class Reconciler
             ApplyOutcome outcome = whole switch
             {
                 // What did not come to be held is nothing that another one may be judged by.
-                ApplyOutcome.Refused lost => RefuseAll(step.Request.Delta.Revision, lost.Faults),
+                ApplyOutcome.Refused lost => ReferenceEquals(step, valid[0])
+                    ? lost : RefuseAll(step.Request.Delta.Revision, lost.Faults),
                 _ when step.IsHeld => Hold(step),
                 ApplyOutcome.Accepted done when step.After is PolicySnapshot after => done with
                 {

@@ -18,7 +18,7 @@ namespace Agent.Daemon.Enforcement;
 internal sealed partial class Reconciler(
     Enforcer enforcer, StateFile stateFile, DaemonConfig config, TimeProvider clock, ILogger log, AgentMetrics metrics)
 {
-    private const int QueueLength = 1024;
+    private const int QueueLength = 4096;
 
     /// <summary>Between a switch and its cleaning up: longer than any packet takes through a chain.</summary>
     private static readonly TimeSpan CleanupDelay = TimeSpan.FromMilliseconds(3);

@@ -31,6 +31,7 @@ internal sealed class SyncStream(
     private readonly SnapshotAssembler assembler = new(config.Limits, snapshots);
     private readonly Unanswered unanswered = new(
         config.Grpc.MaxUnanswered, config.Grpc.MaxUnansweredBytes, metrics);
+    private Task lastAnswer = Task.CompletedTask;
 
     /// <summary>Serves the call until its client ends it.</summary>
     /// <exception cref="TimeoutException">A snapshot that was begun has not ended in time.</exception>
@@ -160,13 +161,15 @@ internal sealed class SyncStream(
         long began = clock.GetTimestamp();
         (Snapshot? snapshot, SnapshotResult read) = assembler.End(request.SnapshotEnd);
         TimeSpan took = clock.GetElapsedTime(began);
+
+        // It is as much as may wait: what comes behind it is not read before it is answered.
+        int bytes = config.Grpc.MaxUnansweredBytes;
         if (snapshot is null)
         {
-            Refuse(read.Faults);
+            Refuse(read.Faults, bytes);
             return;
         }
 
-        // It is as much as may wait: what comes behind it is not read before it is answered.
         await StepAsync(
             answer => new AgentRequest.ApplySnapshot(snapshot, DryRun: false, NextRevision: false, answer)
             {
@@ -174,7 +177,7 @@ internal sealed class SyncStream(
                 ConfirmsMassChange = request.SnapshotEnd.ConfirmMassChange,
                 Origin = OriginOf(request),
                 Claim = controller.Claim,
-            }, began, config.Grpc.MaxUnansweredBytes, cancel).ConfigureAwait(false);
+            }, began, bytes, cancel).ConfigureAwait(false);
     }
 
     private Task DeltaAsync(SyncRequest request, CancellationToken cancel)
@@ -196,32 +199,37 @@ internal sealed class SyncStream(
         Func<TaskCompletionSource<ApplyOutcome>, AgentRequest> step, long readAt, int bytes, CancellationToken cancel)
     {
         Task<ApplyOutcome> outcome = await reconciler.SendAsync(step, cancel).ConfigureAwait(false);
-        Task<SyncResponse> answer = AnswerAsync(outcome);
+        Task<SyncResponse> answer = AnswerAsync(outcome, lastAnswer);
+        lastAnswer = answer;
         unanswered.Add(new Unanswered.Question(readAt, bytes, () => answer));
     }
 
-    // As soon as it is known: what it was made of is not kept until its turn.
-    private async Task<SyncResponse> AnswerAsync(Task<ApplyOutcome> outcome) =>
-        unanswered.Keep(await outcome.ConfigureAwait(false) switch
+    // As soon as it is known: what it was made of is not kept until its turn. In order: the first are kept whole.
+    private async Task<SyncResponse> AnswerAsync(Task<ApplyOutcome> outcome, Task before)
+    {
+        await before.ConfigureAwait(false);
+        return unanswered.Keep(await outcome.ConfigureAwait(false) switch
         {
             ApplyOutcome.Accepted accepted => new SyncResponse { Accepted = Answers.Accepted(accepted) },
             ApplyOutcome.Refused refused => new SyncResponse { Refused = Answers.Refused(refused) },
             ApplyOutcome.Held held => new SyncResponse { MassChange = MassChangeMessages.Of(held.State, held.Change) },
             _ => throw new UnreachableException(),
         });
+    }
 
-    private void Refuse(ImmutableArray<PolicyFault> faults)
+    private void Refuse(ImmutableArray<PolicyFault> faults, int bytes = 0)
     {
         if (!faults.IsEmpty)
         {
-            AnswerInTurn(() => new SyncResponse
-            {
-                Refused = Answers.Refused(new ApplyOutcome.Refused(reconciler.State, faults)),
-            });
+            AnswerInTurn(
+                () => new SyncResponse
+                {
+                    Refused = Answers.Refused(new ApplyOutcome.Refused(reconciler.State, faults)),
+                }, bytes);
         }
     }
 
     // It says what is held when all before it is done.
-    private void AnswerInTurn(Func<SyncResponse> answer) => unanswered.Add(new Unanswered.Question(
-        clock.GetTimestamp(), 0, () => Task.FromResult(unanswered.Keep(answer()))));
+    private void AnswerInTurn(Func<SyncResponse> answer, int bytes = 0) => unanswered.Add(new Unanswered.Question(
+        clock.GetTimestamp(), bytes, () => Task.FromResult(unanswered.Keep(answer()))));
 }

@@ -117,58 +117,58 @@ public sealed class FlowTests(ITestOutputHelper output)
         using CancellationTokenSource end = new();
         Task flood = Task.Run(async () =>
         {
-            // All of them wrong in a thousand ways, and right where order is concerned.
-            SyncRequest wrong = new()
-            {
-                Delta = new Delta
-                {
-                    BaseRevision = held,
-                    Revision = held + 1,
-                    Members = { new MemberChange { GroupId = "sg-a", Add = { Enumerable.Repeat("x", 1000) } } },
-                },
-            };
             while (!end.IsCancellationRequested)
             {
-                await call.RequestStream.WriteAsync(wrong);
+                await call.RequestStream.WriteAsync(Wrong(held));
                 Interlocked.Increment(ref sent);
             }
         }, Cancel);
-
-        // It comes to rest: nothing is read any more.
         await DaemonLab.UntilAsync("a pause", async () => await lab.MetricAsync("sg_agent_sync_pauses_total") > 0);
-        int last = -1;
-        await DaemonLab.UntilAsync("rest", async () =>
-        {
-            int was = last;
-            last = Volatile.Read(ref sent);
-            await Task.Delay(500, Cancel);
-            return was == last && last == Volatile.Read(ref sent);
-        });
-        Assert.InRange(await lab.MetricAsync("sg_agent_sync_unanswered_messages"), 1, 1024);
+        int last = await AtRestAsync(() => Volatile.Read(ref sent));
+        Assert.InRange(await lab.MetricAsync("sg_agent_sync_unanswered_messages"), 1, 4096);
         long grown = access.ResidentBytes() - before;
         output.WriteLine($"{last} sent, {grown >> 20} MiB more");
         Assert.InRange(grown, long.MinValue, 300L << 20);
 
-        // Others ask, and change things.
+        // Others ask, and change things, over the same connection.
         await AccessLab.AnswersPromptlyAsync(lab.Daemon.Channel);
         await using SyncClient other = SyncClient.Open(lab);
         Assert.Equal(held, (await other.HelloAsync()).Revision);
-        Accepted step = (await other.AskAsync(Member(held, "10.9.0.1"))).Accepted;
-        Assert.Equal(held + 1, step.CommitRevision);
+        Assert.Equal(held + 1, (await other.AskAsync(Member(held, "10.9.0.1"))).Accepted.CommitRevision);
 
         // Each answer says how far the sender is ahead, and what is taken makes room.
         await end.CancelAsync();
         Assert.True(await call.ResponseStream.MoveNext(Cancel));
-        Assert.InRange(call.ResponseStream.Current.Unanswered, 1u, 1024u);
+        Assert.InRange(call.ResponseStream.Current.Unanswered, 1u, 4096u);
         Assert.Equal(1001, call.ResponseStream.Current.Refused.Faults.Count);
-        int answered = 1;
-        for (; answered < last; answered++)
+        for (int answered = 1; answered < last; answered++)
         {
             Assert.True(await call.ResponseStream.MoveNext(Cancel));
             Assert.NotNull(call.ResponseStream.Current.Refused);
         }
 
         await flood;
+    }
+
+    // Wrong in a thousand ways, and right where order is concerned.
+    private static SyncRequest Wrong(ulong at)
+    {
+        SyncRequest request = Member(at, "x");
+        request.Delta.Members[0].Add.AddRange(Enumerable.Repeat("x", 999));
+        return request;
+    }
+
+    private static async Task<int> AtRestAsync(Func<int> count)
+    {
+        int last = -1;
+        await DaemonLab.UntilAsync("rest", async () =>
+        {
+            int was = last;
+            last = count();
+            await Task.Delay(500, Cancel);
+            return was == last && last == count();
+        });
+        return last;
     }
 
     [Fact]
@@ -192,7 +192,7 @@ public sealed class FlowTests(ITestOutputHelper output)
         }
 
         Assert.Equal(52, answers.Count);
-        Assert.Equal((held, 1024u, 4u << 20),
+        Assert.Equal((held, 4096u, 8u << 20),
             (answers[0].Held.Revision, answers[0].Held.MaxUnanswered, (uint)answers[0].Held.MaxUnansweredBytes));
         Assert.Equal(held + 50, answers[^1].Held.Revision); // in its turn
         Assert.Equal(0u, answers[^1].Unanswered);

@@ -26,6 +26,7 @@ public sealed class CoalescingTests : IAsyncDisposable
     private readonly SimulatedFirewall kernel = new();
     private readonly CancellationTokenSource stop = new();
     private readonly AgentMetrics metrics = new(Prometheus.Metrics.NewCustomRegistry(), "test", "simulated");
+    private readonly Clock clock = new();
     private readonly StateFile file;
     private readonly Reconciler loop;
     private Task running = Task.CompletedTask;
@@ -39,9 +40,8 @@ public sealed class CoalescingTests : IAsyncDisposable
 
         file = new StateFile(folder);
         loop = new Reconciler(
-            new Enforcer(
-                kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance),
-            file, new DaemonConfig(), TimeProvider.System, NullLogger.Instance, metrics);
+            new Enforcer(kernel, CompilerSettings.Default, PolicySettings.Default, clock, NullLogger.Instance),
+            file, new DaemonConfig(), clock, NullLogger.Instance, metrics);
         loop.Start(HostLinks.None, "test", "simulated");
     }
 
@@ -178,10 +178,22 @@ public sealed class CoalescingTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Where_they_are_validated_slowly_the_first_does_not_wait_for_all()
+    {
+        clock.PerLook = TimeSpan.FromMilliseconds(60);
+        ApplyOutcome[] answers = await AnswersAsync([.. await SendAsync(
+            Enumerable.Range(0, 100).Select(i => Member(Held + (ulong)i, add: $"10.7.0.{i}")))]);
+        Assert.Equal(1, Assert.IsType<ApplyOutcome.Accepted>(answers[0]).Deltas);
+        int most = answers.Cast<ApplyOutcome.Accepted>().Max(one => one.Deltas); // in the time that a commit takes
+        Assert.InRange(most, 2, 20);
+        Assert.Equal(Held + 100, loop.State.AppliedRevision);
+    }
+
+    [Fact]
     public async Task However_many_there_are_the_kernel_is_looked_at()
     {
         IReadOnlyList<Task<ApplyOutcome>> asked = await SendAsync(
-            Enumerable.Range(0, 1024).Select(i => Member(Held + (ulong)i, add: $"10.7.{i / 200}.{i % 200}")));
+            Enumerable.Range(0, 4096).Select(i => Member(Held + (ulong)i, add: $"10.7.{i / 200}.{i % 200}")));
         kernel.Foreign(new NftOp.FlushChain(NftFamily.Inet, "sg_agent", "sg_forward"));
         loop.AskForAudit(); // finds no place in the queue
         await AnswersAsync([.. asked]);
@@ -248,6 +260,18 @@ public sealed class CoalescingTests : IAsyncDisposable
                 return [.. ended.Where(span => span.TraceId.ToHexString() == trace)];
             }
         }
+    }
+
+    /// <summary>Time passes only where it is looked at.</summary>
+    private sealed class Clock : TimeProvider
+    {
+        private long now;
+
+        public TimeSpan PerLook { get; set; }
+
+        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+        public override long GetTimestamp() => Interlocked.Add(ref now, PerLook.Ticks);
     }
 
     /// <summary>Puts them into the queue.</summary>
