@@ -40,6 +40,16 @@ internal static class Report
 
             Each host has two vNICs in three of 51 groups; a change is a member of the group that every host has. Times
             are from before the write to etcd until the revision is enforced.
+            """);
+        AddSingle(page, extent, all);
+        AddChurn(page, extent, all);
+        AddLosses(page, all);
+        return page.ToString();
+    }
+
+    private static void AddSingle(StringBuilder page, Extent extent, IReadOnlyList<Figures> all)
+    {
+        page.AppendLine(CultureInfo.InvariantCulture, $"""
 
             ## A single change
 
@@ -55,9 +65,12 @@ internal static class Report
                 Median(one.Rounds, round => round[^1]), Numbers.Show(one.Rounds.Max(round => round[^1])));
         }
 
-        page.AppendLine(CultureInfo.InvariantCulture, $"""
+        page.AppendLine().AppendLine("![](propagation.svg)");
+    }
 
-            ![](propagation.svg)
+    private static void AddChurn(StringBuilder page, Extent extent, IReadOnlyList<Figures> all)
+    {
+        page.AppendLine(CultureInfo.InvariantCulture, $"""
 
             ## Under churn
 
@@ -74,9 +87,12 @@ internal static class Report
                 Numbers.Show(one.UnderChurn.Max(round => round[^1])), Numbers.Show(one.Drained));
         }
 
-        page.AppendLine(CultureInfo.InvariantCulture, $"""
+        page.AppendLine().AppendLine("![](churn.svg)");
+    }
 
-            ![](churn.svg)
+    private static void AddLosses(StringBuilder page, IReadOnlyList<Figures> all)
+    {
+        page.AppendLine(CultureInfo.InvariantCulture, $"""
 
             ## The leader dies; all begins anew
 
@@ -96,7 +112,6 @@ internal static class Report
         }
 
         page.AppendLine().AppendLine("![](failover.svg)").AppendLine().AppendLine("![](resync.svg)");
-        return page.ToString();
     }
 
     private static void Row(StringBuilder page, Figures one, params string[] cells) =>
