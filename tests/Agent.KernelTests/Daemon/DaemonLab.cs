@@ -80,13 +80,14 @@ internal sealed class DaemonLab : IAsyncDisposable
         States.Nic("e2", "sg-b"),
         States.Nic("e3", "sg-c")).State.Clone();
 
-    public async Task<Accepted> ApplyAsync(Snapshot state, bool confirms = false)
+    /// <summary>Whatever was before, also if that is a mass change.</summary>
+    public async Task<Accepted> ApplyAsync(Snapshot state)
     {
         ApplyResponse answer = await Client.ApplySnapshotAsync(new ApplySnapshotRequest
         {
             Snapshot = state,
             NextRevision = true,
-            ConfirmMassChange = confirms,
+            ConfirmMassChange = true,
         });
         Assert.True(answer.Accepted is not null, $"not accepted: {answer}");
         return answer.Accepted;

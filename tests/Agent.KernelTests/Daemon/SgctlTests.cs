@@ -84,12 +84,12 @@ public sealed class SgctlTests
     {
         await using DaemonLab lab = await DaemonLab.StartAsync();
         Assert.Equal(0, Run(lab, Policy, "apply", "-").ExitCode);
-        Snapshot held = await lab.StateAsync();
+        Snapshot held = await UntimedAsync();
         foreach (string[] form in (string[][])[["get"], ["get", "--json"], ["get", "--yaml"]])
         {
             CommandOutcome again = Run(lab, Run(lab, null, form).Output, "apply", "-");
             Assert.Equal("unchanged: the agent held this already; now revision 1", again.Output.Split('\n')[0]);
-            Assert.Equal(held, await lab.StateAsync());
+            Assert.Equal(held, await UntimedAsync());
         }
 
         string edited = Run(lab, null, "get", "--yaml").Output.Replace("sg-b\n", "sg-bb\n", StringComparison.Ordinal);
@@ -105,6 +105,15 @@ public sealed class SgctlTests
             "\n  groups    1 changed\n  commit",
             Run(lab, less, "apply", "--next-revision", "-").Output,
             StringComparison.Ordinal);
+
+        // When it was made is no part of it, and is when it was applied.
+        async Task<Snapshot> UntimedAsync()
+        {
+            Snapshot state = await lab.StateAsync();
+            Assert.NotNull(state.IssuedAt);
+            state.IssuedAt = null;
+            return state;
+        }
     }
 
     [Fact]

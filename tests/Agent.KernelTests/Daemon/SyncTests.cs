@@ -18,7 +18,7 @@ public sealed class SyncTests(SharedLab shared) : IClassFixture<SharedLab>
         snapshot.Revision = held.Revision + 1;
         snapshot.Groups[0].Members.AddRange(
             Enumerable.Range(0, 25_000).Select(i => $"10.{64 + (i >> 16)}.{i >> 8 & 255}.{i & 255}"));
-        SyncResponse answer = await sync.SnapshotAsync(snapshot);
+        SyncResponse answer = await sync.SnapshotAsync(snapshot, end => end.ConfirmMassChange = true);
 
         Assert.True(answer.Accepted is not null, $"{answer}");
         Assert.Equal(snapshot.Revision, answer.Accepted.Revision);

@@ -176,7 +176,7 @@ public sealed class VnicLifeTests(SharedLab shared) : IClassFixture<SharedLab>
         Assert.True(await fresh.Probe.EchoReturnsAsync(x1, x1.V6, x2.V6, Probe.PassWait));
         for (int i = 0; i < 5; i++)
         {
-            await fresh.ApplyAsync(i % 2 == 0 ? new Snapshot() : DaemonLab.OneWayIn(), confirms: true);
+            await fresh.ApplyAsync(i % 2 == 0 ? new Snapshot() : DaemonLab.OneWayIn());
         }
 
         await DaemonLab.UntilAsync("a flood", () => untouched.Backward.Received > 500);

@@ -68,7 +68,7 @@ public class ScenarioHost : IAsyncLifetime
     {
         SecurityGroupAgent.SecurityGroupAgentClient client = new(Daemon.Channel);
         ApplyResponse answer = await client.ApplySnapshotAsync(
-            new ApplySnapshotRequest { Snapshot = state, NextRevision = true });
+            new ApplySnapshotRequest { Snapshot = state, NextRevision = true, ConfirmMassChange = true });
         Assert.True(answer.Accepted is not null, $"refused: {answer.Refused}");
         Assert.Empty(answer.Accepted.FailedVnics);
     }

@@ -90,7 +90,7 @@ public abstract class SessionModelContract(SessionLab lab)
             place => place, place => place.IsGuest ? network.Guests[place.Name] : network.Outsider)])
         {
             NextState = random => TalkStates.Of(random, Places, times),
-            ApplyAsync = state => lab.Lab.ApplyAsync(state, confirms: true),
+            ApplyAsync = lab.Lab.ApplyAsync,
         };
     }
 }

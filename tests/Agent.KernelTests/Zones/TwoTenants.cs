@@ -94,7 +94,7 @@ internal sealed class TwoTenants : IAsyncDisposable
     public async Task<Accepted> ApplyAsync(Snapshot state)
     {
         ApplyResponse answer = await Client.ApplySnapshotAsync(
-            new ApplySnapshotRequest { Snapshot = state, NextRevision = true });
+            new ApplySnapshotRequest { Snapshot = state, NextRevision = true, ConfirmMassChange = true });
         Assert.True(answer.Accepted is not null, $"refused: {answer.Refused}");
         Assert.Empty(answer.Accepted.FailedVnics);
         return answer.Accepted;

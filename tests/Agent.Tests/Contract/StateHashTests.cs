@@ -1,6 +1,7 @@
 using Agent.Contract;
 using Agent.V1;
 using Google.Protobuf.Reflection;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Tests.Contract;
 
@@ -99,7 +100,7 @@ public class StateHashTests
     {
         var fields = new List<string>();
         var waiting = new Queue<MessageDescriptor>([Snapshot.Descriptor]);
-        var seen = new HashSet<string>();
+        HashSet<string> seen = [Timestamp.Descriptor.FullName]; // issued_at: when it was made is no part of the state
         while (waiting.TryDequeue(out MessageDescriptor? message))
         {
             if (!seen.Add(message.FullName) || message.FullName.EndsWith("Entry", StringComparison.Ordinal))
