@@ -22,7 +22,7 @@ public static class MessageWeight
     /// <summary>Deeper than any message of the contract.</summary>
     private const int DepthMax = 16;
 
-    /// <summary>Walks over the bytes and makes nothing of them. Ends at what is malformed: so will the parser.</summary>
+    /// <summary>Walks over the bytes, makes nothing of them. Ends at what is malformed, as a parser will.</summary>
     public static long Of(ReadOnlySequence<byte> wire, MessageDescriptor type)
     {
         var walk = new Walk(wire);

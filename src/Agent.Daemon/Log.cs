@@ -3,9 +3,9 @@ namespace Agent.Daemon;
 /// <summary>The catalogue of events: every line that the daemon logs, with its number.</summary>
 /// <remarks>
 /// packaging/journal/sg-agent.catalog says what each means and what to do; a test holds the two together. A number is
-/// never used for another event: journals keep it for years. 1xx: the daemon. 2xx: changes. 300 to 309: what others do
-/// in the kernel. 310 to 319: what cannot be kept. 350 to 399: packets. 4xx: the loop, the log, traces. 5xx: debug. An argument has the same name in
-/// every event, because the journal finds by it.
+/// never used for another event: journals keep it for years. 1xx: the daemon. 2xx: changes. 300 to 349: what others
+/// do in the kernel, and 310 to 319 what cannot be kept. 350 to 399: packets. 4xx: the loop, the log, traces. 5xx:
+/// debug. An argument has the same name in every event, because the journal finds by it.
 /// </remarks>
 internal static partial class Log
 {

@@ -44,6 +44,6 @@ public sealed record PolicyLimits
 
     public int PortListEntries { get; init; } = 2000;
 
-    /// <summary>Names and descriptions may hold line separators and marks of text direction, as they once could.</summary>
+    /// <summary>Texts may hold line separators and marks of text direction, as they once could.</summary>
     public bool TakesHiddenText { get; init; }
 }

@@ -34,19 +34,15 @@ public partial class LimitTests
                 s.Vnics[0].GroupIds.AddRange(more.Select(group => group.Id));
             }),
         new("limits.weighted_rules_per_vnic", nameof(PolicyLimits.WeightedRulesPerVnic), [1000, 7],
-            "vnics[v].group_ids", Codes.RulesPerVnic, (s, n) => s.Groups[0].Rules.AddRange(Numbers(n).Select(Tcp)))
-        {
-            With = ["limits.rules_per_group_warning=100000"],
-        },
+            "vnics[v].group_ids", Codes.RulesPerVnic, (s, n) => s.Groups[0].Rules.AddRange(Numbers(n).Select(Tcp)),
+            "limits.rules_per_group_warning=100000"),
         new("limits.weighted_rules_per_vnic", nameof(PolicyLimits.WeightedRulesPerVnic), [12, 200],
             "vnics[v].group_ids", Codes.RulesPerVnic, (s, n) =>
             {
                 s.PrefixLists.Add(new V1.PrefixList { Id = "l", Family = V1.IpFamily.Ipv4, MaxEntries = (uint)n });
                 s.Groups[0].Rules.Add(new Rule(Tcp(1)) { PrefixListId = "l" });
-            })
-        {
-            With = ["limits.prefix_list_entries=100000"],
-        },
+            },
+            "limits.prefix_list_entries=100000"),
         new("limits.weighted_rules_per_vnic", nameof(PolicyLimits.WeightedRulesPerVnic), [1000],
             "vnics[v].group_ids", Codes.RulesPerVnic, (s, n) =>
             {
@@ -287,10 +283,8 @@ public partial class LimitTests
     /// <param name="Path">Where one more is told.</param>
     /// <param name="Code">As what; null: a warning.</param>
     /// <param name="Make">Puts so many into the small snapshot.</param>
+    /// <param name="With">Other settings, which would be in the way.</param>
     private sealed record Limit(
-        string? Setting, string Name, int[] Values, string Path, string? Code, Action<Snapshot, int> Make)
-    {
-        /// <summary>Other settings, which would be in the way.</summary>
-        public string[] With { get; init; } = [];
-    }
+        string? Setting, string Name, int[] Values, string Path, string? Code, Action<Snapshot, int> Make,
+        params string[] With);
 }
