@@ -34,7 +34,7 @@ internal static class FlowBenchmarks
     {
         var text = new StringBuilder();
         text.AppendLine(
-            "| host | verify | deltas | a second | p50 | p99 | max | commits | deltas a commit | largest | processor |");
+            "| host | verify | deltas | a second | p50 | p99 | max | commits | a commit | largest | processor |");
         text.AppendLine("|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
         foreach (Host host in Hosts)
         {

@@ -59,7 +59,7 @@ internal sealed class Unanswered(int most, long mostBytes, SyncMetrics metrics)
     /// <summary>The questions as they came.</summary>
     public IAsyncEnumerable<Question> AllAsync(CancellationToken cancel) => queue.Reader.ReadAllAsync(cancel);
 
-    /// <summary>Keeps an answer until it is its turn. One that is too large, with all that wait, is cut short.</summary>
+    /// <summary>Keeps an answer until it is its turn. One too large, with all that wait, is cut short.</summary>
     public SyncResponse Keep(SyncResponse answer)
     {
         int size = answer.CalculateSize();

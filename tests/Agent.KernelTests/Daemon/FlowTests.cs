@@ -140,7 +140,7 @@ public sealed class FlowTests(ITestOutputHelper output)
         await end.CancelAsync();
         Assert.True(await call.ResponseStream.MoveNext(Cancel));
         Assert.InRange(call.ResponseStream.Current.Unanswered, 1u, 4096u);
-        Assert.Equal(1001, call.ResponseStream.Current.Refused.Faults.Count);
+        Assert.Equal(1000, call.ResponseStream.Current.Refused.Faults.Count);
         for (int answered = 1; answered < last; answered++)
         {
             Assert.True(await call.ResponseStream.MoveNext(Cancel));

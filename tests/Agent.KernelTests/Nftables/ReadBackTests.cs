@@ -89,7 +89,7 @@ public class ReadBackTests
             for (int host = first; host < first + count; host++)
             {
                 Span<byte> row = rows.Add();
-                (row[0], row[2], row[3]) = (10, (byte)(host >> 8), (byte)host);
+                (row[0], row[2], row[3]) = (10, (byte)(host >> 8), (byte)(host & 255));
                 row[4] = 1;
             }
 
