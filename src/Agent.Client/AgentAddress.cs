@@ -104,7 +104,6 @@ public abstract record AgentAddress
             DisposeHttpClient = true,
             MaxReceiveMessageSize = null, // a state of a host comes as one message, and the agent is trusted
             MaxSendMessageSize = null,
-            ThrowOperationCanceledOnCancellation = true,
         });
     }
 
