@@ -33,8 +33,17 @@ public abstract record AgentAddress
         private protected override async ValueTask<Stream> DialAsync(CancellationToken cancel)
         {
             var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            return await ConnectAsync(
-                socket, () => socket.ConnectAsync(new UnixDomainSocketEndPoint(Path), cancel)).ConfigureAwait(false);
+            try
+            {
+                return await ConnectAsync(
+                    socket, () => socket.ConnectAsync(new UnixDomainSocketEndPoint(Path), cancel))
+                    .ConfigureAwait(false);
+            }
+            catch (SocketException e) when (!File.Exists(Path))
+            {
+                // The runtime's own word for it is about an address that cannot be assigned.
+                throw new IOException($"there is no socket {Path}", e);
+            }
         }
     }
 
@@ -104,7 +113,6 @@ public abstract record AgentAddress
             DisposeHttpClient = true,
             MaxReceiveMessageSize = null, // a state of a host comes as one message, and the agent is trusted
             MaxSendMessageSize = null,
-            ThrowOperationCanceledOnCancellation = true,
         });
     }
 

@@ -166,7 +166,7 @@ public sealed class PolicyStream : IAsyncDisposable
 
             return "the agent ended the stream";
         }
-        catch (Exception e) when (e is not OutOfMemoryException && !cancel.IsCancellationRequested)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
             // The edge of the stream: whatever it is, the other agents' streams go on, and this one says why it waits.
             await EndAsync().ConfigureAwait(false);
@@ -200,7 +200,8 @@ public sealed class PolicyStream : IAsyncDisposable
             return answered && call.ResponseStream.Current.Held is { } held
                 ? held : throw new UnexpectedAnswerException("the agent did not say what it holds");
         }
-        catch (OperationCanceledException) when (patience.IsCancellationRequested && !cancel.IsCancellationRequested)
+        catch (Exception e) when (e is OperationCanceledException or RpcException
+            && patience.IsCancellationRequested && !cancel.IsCancellationRequested)
         {
             throw new TimeoutException($"the agent has said nothing for {options.HelloTimeout.TotalSeconds:0} s");
         }

@@ -52,7 +52,11 @@ public static class DeltaWriter
         long bytes = single.CalculateSize();
         if (bytes > (long)MemberBytesMin * after.Members.Count && !ReferenceEquals(before.Members, after.Members))
         {
-            var whole = new V1.Delta { UpsertGroups = { SnapshotWriter.Group(after) }, ReplaceMembersOf = { after.Id } };
+            var whole = new V1.Delta
+            {
+                UpsertGroups = { SnapshotWriter.Group(after) },
+                ReplaceMembersOf = { after.Id },
+            };
             single = whole.CalculateSize() < bytes ? whole : single;
         }
 

@@ -67,7 +67,7 @@ public sealed class ReconnectTests
                 Assert.IsType<StreamState.Connecting>(Next());
                 StreamState.Waiting wait = Assert.IsType<StreamState.Waiting>(Next());
                 Assert.InRange(wait.Delay, TimeSpan.Zero, Most);
-                Assert.Contains("No such file", wait.Reason, StringComparison.Ordinal);
+                Assert.Contains($"there is no socket {path}", wait.Reason, StringComparison.Ordinal);
                 Assert.StartsWith("waiting ", wait.ToString(), StringComparison.Ordinal);
                 await ElapseAsync(clock, wait.Delay, () => states.Count > 0);
             }
