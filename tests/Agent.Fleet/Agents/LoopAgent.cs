@@ -3,10 +3,12 @@ using Agent.Daemon;
 using Agent.Daemon.Access;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Ownership;
 using Agent.Daemon.Service;
 using Agent.Daemon.State;
 using Agent.Policy;
 using Microsoft.Extensions.Logging.Abstractions;
+using Prometheus;
 
 namespace Agent.Fleet.Agents;
 
@@ -30,14 +32,19 @@ internal sealed class LoopAgent : IFleetAgent, IAsyncDisposable
         var enforcer = new Enforcer(
             new ObedientKernel(), CompilerSettings.Default, PolicySettings.Default, TimeProvider.System,
             NullLogger.Instance);
-        loop = new Reconciler(enforcer, file, Config, TimeProvider.System, NullLogger.Instance, metrics);
+        CollectorRegistry own = Metrics.NewCustomRegistry();
+        var controllers = Controllers.Of(Config with { StateDirectory = folder }, own, NullLogger.Instance);
+        loop = new Reconciler(enforcer, file, Config, TimeProvider.System, NullLogger.Instance, metrics)
+        {
+            Keeper = controllers.Keeper,
+        };
         loop.Start(HostLinks.None, "fleet", "none");
         running = loop.RunAsync(stop.Token);
 
         // Sync asks none of the desks: they read a kernel, and there is none.
         Service = new AgentService(
             loop, reporter: null!, sessions: null!, proofs: null!, staged: null!, rules: null!, drops: null!,
-            top: null!, logs: null!, Config, TimeProvider.System, refusals, stop.Token);
+            top: null!, logs: null!, controllers, Config, TimeProvider.System, new SyncMetrics(own), refusals, stop.Token);
     }
 
     public string Socket { get; }
