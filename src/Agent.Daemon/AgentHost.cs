@@ -48,7 +48,7 @@ internal static class AgentHost
         CounterBook book = BookOf(counts, Current, config, log);
         AgentMetrics metrics = MetricsOf(version, features.KernelRelease, book, Current, events);
         Enforcer enforcer = EnforcerOf(
-            new CountingFirewall(firewall, book), features, config, verifier, log, metrics.Proved,
+            new CountingFirewall(firewall, book), features, config, verifier, log, metrics.Proofs.Proved,
             compiler ?? RulesetCompiler.Compile);
         var controllers = Controllers.Of(config, metrics.Registry, log);
         reconciler = ReconcilerOf(enforcer, stateFile, config, log, metrics, controllers);

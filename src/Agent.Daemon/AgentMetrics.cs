@@ -14,9 +14,6 @@ internal sealed class AgentMetrics
     private readonly Histogram commit;
     private readonly Histogram verify;
     private readonly Counter verifications;
-    private readonly Histogram prove;
-    private readonly Counter proofs;
-    private readonly Gauge unproved;
     private readonly Counter messages;
     private readonly Counter bytes;
     private readonly Counter transactions;
@@ -49,16 +46,7 @@ internal sealed class AgentMetrics
         verifications = make.CreateCounter("sg_agent_verifications_total",
             "Readings of the ruleset, by whether it was what had been committed.",
             new CounterConfiguration { LabelNames = ["result"] });
-        prove = Duration(make, "sg_agent_proof_duration_seconds", "Time to prove a ruleset, as far as it got.");
-        proofs = make.CreateCounter("sg_agent_proofs_total",
-            "Proofs that a ruleset does with every packet what the policy says, by what they showed.",
-            new CounterConfiguration { LabelNames = ["result"] });
-        foreach (ProofOutcome outcome in Enum.GetValues<ProofOutcome>())
-        {
-            proofs.WithLabels(Word(outcome)).Inc(0); // the first one is an increase only of something that is there
-        }
-
-        unproved = make.CreateGauge("sg_agent_unproved_vnics", "vNICs that the last proof did not prove.");
+        Proofs = new ProofMetrics(make);
         messages = make.CreateCounter("sg_agent_netlink_messages_total", "Messages in committed transactions.");
         bytes = make.CreateCounter("sg_agent_netlink_bytes_total", "Bytes in committed transactions.");
         transactions = make.CreateCounter("sg_agent_transactions_total", "Transactions that the kernel committed.");
@@ -104,6 +92,8 @@ internal sealed class AgentMetrics
         DriftRepairs = make.CreateCounter(
             "sg_agent_drift_repairs_total", "Times that somebody else's change to our tables was undone.");
     }
+
+    public ProofMetrics Proofs { get; }
 
     public MassChangeMetrics MassChanges { get; }
 
@@ -165,13 +155,6 @@ internal sealed class AgentMetrics
 
     public void Waited(TimeSpan wait) => deltaWait.Observe(wait.TotalSeconds);
 
-    public void Proved(ProofResult result)
-    {
-        prove.Observe(result.Took.TotalSeconds);
-        proofs.WithLabels(Word(result.Outcome)).Inc();
-        unproved.Set(result.IsPending ? result.Of.Request.Policy.Vnics.Count : result.Faults.Count());
-    }
-
     /// <param name="policy">What is staged; null: nothing.</param>
     public void Staged(StagedPolicy? policy)
     {
@@ -212,8 +195,8 @@ internal sealed class AgentMetrics
 
     private static double Seconds(DateTimeOffset? time) => (time?.ToUnixTimeMilliseconds() ?? 0) / 1000.0;
 
-    private static string Word(Enum outcome) => outcome.ToString().ToLowerInvariant();
+    internal static string Word(Enum outcome) => outcome.ToString().ToLowerInvariant();
 
-    private static Histogram Duration(MetricFactory make, string name, string help) =>
+    internal static Histogram Duration(MetricFactory make, string name, string help) =>
         make.CreateHistogram(name, help, new HistogramConfiguration { Buckets = DurationBuckets });
 }

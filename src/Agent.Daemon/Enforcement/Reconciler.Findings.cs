@@ -35,7 +35,7 @@ internal sealed partial class Reconciler
 
         enforcer.Know(result);
         Publish(State with { Proof = result, Realisation = realisation.Proved(State.Realisation, result) });
-        metrics.Proved(result);
+        metrics.Proofs.Proved(result);
         string[] faults = [.. result.Condemned.Select(fault => fault.VnicId).Except(State.Failed.Keys)];
         if (config.Verify == VerifyMode.Enforce && faults.Length > 0)
         {

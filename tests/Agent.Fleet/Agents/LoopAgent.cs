@@ -44,7 +44,8 @@ internal sealed class LoopAgent : IFleetAgent, IAsyncDisposable
         // Sync asks none of the desks: they read a kernel, and there is none.
         Service = new AgentService(
             loop, reporter: null!, sessions: null!, proofs: null!, staged: null!, rules: null!, drops: null!,
-            top: null!, logs: null!, controllers, Config, TimeProvider.System, new SyncMetrics(own), refusals, stop.Token);
+            top: null!, logs: null!, controllers, Config, TimeProvider.System, new SyncMetrics(own), refusals,
+            stop.Token);
     }
 
     public string Socket { get; }
