@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using Agent.Contract;
 using Agent.V1;
+using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
 
 namespace Agent.Client;
@@ -16,6 +17,9 @@ namespace Agent.Client;
 /// </remarks>
 public sealed class PolicyStream : IAsyncDisposable
 {
+    /// <summary>A heartbeat may be late, and one may be lost in a pause of its sender.</summary>
+    private const int Misses = 3;
+
     private readonly PolicyStreamOptions options;
     private readonly AgentClient client;
     private readonly Backoff backoff;
@@ -31,6 +35,7 @@ public sealed class PolicyStream : IAsyncDisposable
     private readonly Task running;
     private volatile StreamState state = new StreamState.Connecting();
     private int overtaken;
+    private ulong term;
 
     private PolicyStream(AgentAddress address, PolicyStreamOptions options)
     {
@@ -103,6 +108,34 @@ public sealed class PolicyStream : IAsyncDisposable
         }
     }
 
+    /// <summary>Enforces what the agent holds back (<see cref="StreamState.HeldBack"/>).</summary>
+    /// <param name="revision">What was held back.</param>
+    /// <param name="cancel">Gives up waiting; it may be enforced nevertheless.</param>
+    /// <returns>The agent's answer. Refused: it holds nothing back any more, or something else.</returns>
+    /// <exception cref="RpcException">The agent cannot be reached.</exception>
+    public async Task<ApplyResponse> ConfirmAsync(ulong revision, CancellationToken cancel = default)
+    {
+        ApplyResponse answer = await client.Calls.CommitStagedAsync(
+            new CommitStagedRequest
+            {
+                Revision = revision,
+                Writer = new Writer { Controller = options.Controller, Term = Locked(() => term) },
+            },
+            cancellationToken: cancel).ConfigureAwait(false);
+        if (answer.Accepted is { } accepted)
+        {
+            lock (gate)
+            {
+                plan.Confirmed(revision);
+            }
+
+            ReportIfSynced(accepted);
+            bell.Writer.TryWrite(true);
+        }
+
+        return answer;
+    }
+
     /// <summary>Ends the stream. The agent goes on enforcing what it holds.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -159,7 +192,7 @@ public sealed class PolicyStream : IAsyncDisposable
                 client.Calls.Sync(cancellationToken: ending.Token);
             Greeted(await GreetAsync(call, ending.Token).ConfigureAwait(false));
             writing = WriteAsync(call.RequestStream, ending);
-            while (await call.ResponseStream.MoveNext(ending.Token).ConfigureAwait(false))
+            while (await HearAsync(call.ResponseStream, ending.Token).ConfigureAwait(false))
             {
                 Take(call.ResponseStream.Current);
             }
@@ -192,13 +225,20 @@ public sealed class PolicyStream : IAsyncDisposable
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancel);
         try
         {
-            // A term, where controllers take turns, belongs into this message.
-            var hello = new SyncHello { Controller = options.Controller };
+            var hello = new SyncHello
+            {
+                Controller = options.Controller,
+                Term = options.Term,
+                Acquire = options.Acquire,
+                Heartbeat = options.Heartbeat > TimeSpan.Zero ? Duration.FromTimeSpan(options.Heartbeat) : null,
+            };
             Task said = call.RequestStream.WriteAsync(new SyncRequest { Hello = hello }, either.Token);
             bool answered = await call.ResponseStream.MoveNext(either.Token).ConfigureAwait(false); // or why not
             await said.ConfigureAwait(false);
-            return answered && call.ResponseStream.Current.Held is { } held
-                ? held : throw new UnexpectedAnswerException("the agent did not say what it holds");
+            return answered && call.ResponseStream.Current is { } answer && answer.Held is { } held
+                ? held : throw new UnexpectedAnswerException(
+                    answered && call.ResponseStream.Current.Refused is { Faults: [var fault, ..] }
+                        ? $"{fault.Message} ({fault.Code})" : "the agent did not say what it holds");
         }
         catch (Exception e) when (e is OperationCanceledException or RpcException
             && patience.IsCancellationRequested && !cancel.IsCancellationRequested)
@@ -212,6 +252,7 @@ public sealed class PolicyStream : IAsyncDisposable
         StreamState now;
         lock (gate)
         {
+            term = answer.Term;
             plan.Connected(answer.Revision, answer.StateHash);
             now = new StreamState.Connected(answer.Revision, plan.KnowsHeld);
         }
@@ -226,8 +267,11 @@ public sealed class PolicyStream : IAsyncDisposable
         {
             case SyncResponse.MessageOneofCase.Accepted: TakeAccepted(response.Accepted); break;
             case SyncResponse.MessageOneofCase.Refused: TakeRefused(response.Refused); break;
-            // An agent's heartbeat, or a step that it holds until somebody confirms it, would be cases here. What a
-            // newer agent says beyond this contract is passed over.
+            case SyncResponse.MessageOneofCase.MassChange: TakeHeldBack(response.MassChange); break;
+            case SyncResponse.MessageOneofCase.LeaseLost:
+                throw new UnexpectedAnswerException(
+                    $"{response.LeaseLost.Controller} has taken over with term {response.LeaseLost.Term}");
+            // A heartbeat has done its work by coming. What a newer agent says beyond this contract is passed over.
             default: break;
         }
     }
@@ -277,6 +321,54 @@ public sealed class PolicyStream : IAsyncDisposable
         bell.Writer.TryWrite(true);
     }
 
+    private void TakeHeldBack(MassChange answer)
+    {
+        Step step = Locked(plan.HoldBack);
+        Report(new StreamState.HeldBack(step.Target.Revision, answer));
+        var outcome = new StepOutcome.HeldBack(step.Target.Revision, answer);
+        Complete(step.Target.Revision, done => done.TrySetResult(outcome));
+        bell.Writer.TryWrite(true);
+    }
+
+    /// <summary>The next answer. Whoever announced heartbeats and is silent is dead.</summary>
+    private async Task<bool> HearAsync(IAsyncStreamReader<SyncResponse> answers, CancellationToken cancel)
+    {
+        using var silence = new CancellationTokenSource(
+            options.Heartbeat > TimeSpan.Zero ? Misses * options.Heartbeat : Timeout.InfiniteTimeSpan, options.Clock);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, cancel);
+        try
+        {
+            return await answers.MoveNext(either.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is OperationCanceledException or RpcException
+            && silence.IsCancellationRequested && !cancel.IsCancellationRequested)
+        {
+            throw new TimeoutException(
+                $"the agent has said nothing for {(Misses * options.Heartbeat).TotalSeconds:0.#} s");
+        }
+    }
+
+    /// <summary>Waits for something to send, and shows meanwhile that this side is there.</summary>
+    private async Task WaitForBellAsync(IClientStreamWriter<SyncRequest> requests, CancellationToken cancel)
+    {
+        Task<bool> rung = bell.Reader.ReadAsync(cancel).AsTask();
+        while (options.Heartbeat > TimeSpan.Zero)
+        {
+            try
+            {
+                await rung.WaitAsync(options.Heartbeat, options.Clock, cancel).ConfigureAwait(false);
+                return;
+            }
+            catch (TimeoutException)
+            {
+                await requests.WriteAsync(new SyncRequest { Heartbeat = new Heartbeat() }, cancel)
+                    .ConfigureAwait(false);
+            }
+        }
+
+        await rung.ConfigureAwait(false);
+    }
+
     private void ReportIfSynced(Accepted? answer)
     {
         ulong revision;
@@ -310,7 +402,7 @@ public sealed class PolicyStream : IAsyncDisposable
                 (DesiredState? from, DesiredState? to) = Locked(plan.Next);
                 if (to is null)
                 {
-                    await bell.Reader.ReadAsync(ending.Token).ConfigureAwait(false);
+                    await WaitForBellAsync(requests, ending.Token).ConfigureAwait(false);
                 }
                 else if (from is not null && DeltaWriter.Between(from.Policy, to.Policy) is var delta
                     && delta.CalculateSize() <= options.MaxDeltaBytes)
@@ -362,7 +454,7 @@ public sealed class PolicyStream : IAsyncDisposable
 
             while (Locked(() => plan.AwaitsSnapshot))
             {
-                await bell.Reader.ReadAsync(cancel).ConfigureAwait(false);
+                await WaitForBellAsync(requests, cancel).ConfigureAwait(false);
             }
         }
         finally

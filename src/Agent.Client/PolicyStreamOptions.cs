@@ -7,6 +7,21 @@ public sealed record PolicyStreamOptions
     public required string Controller { get; init; }
 
     /// <summary>
+    /// What the controllers' own election counts, such as an etcd revision: the agent takes the highest, and nobody
+    /// else's steps. 0: there is no election.
+    /// </summary>
+    public ulong Term { get; init; }
+
+    /// <summary>Without an election: asks the agent for its lease. Not together with a term.</summary>
+    public bool Acquire { get; init; }
+
+    /// <summary>
+    /// How often each side says that it is there; a side that is silent for three of these is taken for dead, and the
+    /// stream begins anew. Zero: never.
+    /// </summary>
+    public TimeSpan Heartbeat { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
     /// Steps that may be unanswered at a time. What is wanted meanwhile waits, and only the newest of it.
     /// </summary>
     public int Window { get; init; } = 8;

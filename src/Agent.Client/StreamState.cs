@@ -43,6 +43,17 @@ public abstract record StreamState
             + string.Join("; ", Answer.Faults.Select(fault => $"{fault.Path}: {fault.Message} ({fault.Code})"));
     }
 
+    /// <summary>
+    /// A revision would remove so much that the agent holds it back until somebody confirms it
+    /// (<see cref="PolicyStream.ConfirmAsync"/>). It is not sent again: confirm it, or want another state.
+    /// </summary>
+    /// <param name="Revision">What is held back.</param>
+    /// <param name="Answer">What it would remove.</param>
+    public sealed record HeldBack(ulong Revision, V1.MassChange Answer) : StreamState
+    {
+        public override string ToString() => $"revision {Revision} is held back: it {Answer.Message}";
+    }
+
     /// <summary>Not connected; it is tried again by itself.</summary>
     public sealed record Waiting(TimeSpan Delay, string Reason) : StreamState
     {
@@ -71,4 +82,8 @@ public abstract record StepOutcome
     /// <param name="Revision">The one that was refused: the state's, or a newer one that came while it waited.</param>
     /// <param name="Answer">Every fault, and what is held.</param>
     public sealed record Refused(ulong Revision, V1.Refused Answer) : StepOutcome;
+
+    /// <param name="Revision">The one that is held back: the state's, or a newer one that came while it waited.</param>
+    /// <param name="Answer">What it would remove.</param>
+    public sealed record HeldBack(ulong Revision, V1.MassChange Answer) : StepOutcome;
 }

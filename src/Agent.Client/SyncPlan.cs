@@ -38,7 +38,12 @@ internal enum RefusalKind
 internal sealed class SyncPlan(int window)
 {
     private const string StaleBase = "StaleBaseRevision";
-    private static readonly HashSet<string> PassingCodes = ["NotPersisted", "InternalError"];
+    private const string HeldBack = "MassChangeHeld";
+
+    /// <summary>That of a lease among them: who is refused for it learns at the next hello whether he is let in.
+    /// </summary>
+    private static readonly HashSet<string> PassingCodes =
+        ["NotPersisted", "InternalError", "StaleTerm", "LeaseHeld", "LeaseUnknown"];
 
     private readonly Queue<Step> unanswered = new();
 
@@ -117,8 +122,10 @@ internal sealed class SyncPlan(int window)
     /// <exception cref="UnexpectedAnswerException">That step was not asked for, or led elsewhere.</exception>
     public void Accept(Accepted answer)
     {
+        // Steps that the agent committed together are answered with the hash of the last one.
+        bool isLast = answer.CommitDeltas <= 1 || answer.CommitRevision == answer.Revision;
         if (!unanswered.TryDequeue(out Step? step) || step.Target.Revision != answer.Revision
-            || !step.Target.Hash.Equals(answer.StateHash))
+            || (isLast && !step.Target.Hash.Equals(answer.StateHash)))
         {
             throw new UnexpectedAnswerException(
                 $"the agent accepted revision {answer.Revision} of another state than was sent");
@@ -151,8 +158,33 @@ internal sealed class SyncPlan(int window)
         return (step, kind);
     }
 
+    /// <summary>The agent holds the step back until somebody confirms it, and whatever builds on it.</summary>
+    /// <exception cref="UnexpectedAnswerException">No step was asked for.</exception>
+    public Step HoldBack()
+    {
+        if (!unanswered.TryDequeue(out Step? step))
+        {
+            throw new UnexpectedAnswerException("the agent holds a step back that was not sent");
+        }
+
+        refused = step.Target;
+        isDraining = unanswered.Count > 0;
+        last = isDraining ? last : held;
+        return step;
+    }
+
+    /// <summary>What the agent held back is in force.</summary>
+    public void Confirmed(ulong revision)
+    {
+        if (refused?.Revision == revision && unanswered.Count == 0)
+        {
+            (held, last, refused) = (refused, refused, null);
+        }
+    }
+
     private RefusalKind KindOf(Refused answer) =>
         answer.Faults.Any(fault => PassingCodes.Contains(fault.Code)) ? RefusalKind.Passing
+        : answer.Faults.Count == 1 && answer.Faults[0].Code == HeldBack && isDraining ? RefusalKind.Consequence
         : answer.Faults.Count != 1 || answer.Faults[0].Code != StaleBase ? RefusalKind.Final
         : isDraining ? RefusalKind.Consequence : RefusalKind.Overtaken;
 

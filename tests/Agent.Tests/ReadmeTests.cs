@@ -25,6 +25,11 @@ public sealed partial class ReadmeTests
     private static readonly string Readme = File.ReadAllText(Path.Combine(Root(), "README.md"));
 
     [Fact]
+    public void The_controller_is_the_example() => Assert.Equal(
+        File.ReadAllText(Path.Combine(Root(), "tests/Agent.Examples/Program.cs")),
+        Readme.Split("```csharp\n")[1].Split("```")[0]);
+
+    [Fact]
     public void Every_setting_is_in_the_table_with_its_default()
     {
         (string Key, string Default)[] rows = [.. Rows("Configuration").Select(row => (row[0], row[1]))];

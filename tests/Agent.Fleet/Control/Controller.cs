@@ -41,7 +41,7 @@ internal sealed class Controller(EtcdStore store, string name, Action<string> sa
                 Task alive = store.KeepAliveAsync(lease, LeaseLife, reign.Token);
                 long term = await ElectAsync(lease, alive, cancel);
                 say($"{name} leads, term {term}");
-                leading = LeadAsync(reign.Token);
+                leading = LeadAsync((ulong)term, reign.Token);
                 await await Task.WhenAny(alive, leading);
                 say($"{name} leads no more");
             }
@@ -92,7 +92,7 @@ internal sealed class Controller(EtcdStore store, string name, Action<string> sa
         }
     }
 
-    private async Task LeadAsync(CancellationToken cancel)
+    private async Task LeadAsync(ulong term, CancellationToken cancel)
     {
         (IReadOnlyList<KeyValue> keys, long revision) = await store.ListAsync(Keys.Root, cancel);
         using var slots = new SemaphoreSlim(SnapshotsAtATime);
@@ -104,6 +104,7 @@ internal sealed class Controller(EtcdStore store, string name, Action<string> sa
             var options = new PolicyStreamOptions
             {
                 Controller = name,
+                Term = term,
                 SnapshotSlots = slots,
                 StartWithin = hosts * StartPerAgent,
                 MaxDelay = TimeSpan.FromSeconds(5),

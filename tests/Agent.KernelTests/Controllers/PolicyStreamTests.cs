@@ -225,6 +225,52 @@ public sealed class PolicyStreamTests
         Assert.Equal(1ul, status.AppliedRevision);
     }
 
+    [Fact]
+    public async Task A_newer_term_takes_over_and_the_old_leader_learns_it()
+    {
+        await using DaemonLab lab = await DaemonLab.StartAsync();
+        await using ControllerStream old = ControllerStream.Open(lab, one => one with { Controller = "a", Term = 3 });
+        await old.AcceptedAsync(State(1));
+        await using ControllerStream leader =
+            ControllerStream.Open(lab, one => one with { Controller = "b", Term = 7 });
+        await leader.AcceptedAsync(State(2));
+        await old.ComesAsync<StreamState.Waiting>(
+            0, one => one.Reason.Contains("b has taken over with term 7", StringComparison.Ordinal));
+        old.Stream.Want(State(3));
+        await old.ComesAsync<StreamState.Waiting>(
+            0, one => one.Reason.Contains("StaleTerm", StringComparison.Ordinal));
+        await leader.AcceptedAsync(State(4));
+        Assert.Equal(4ul, (await lab.StatusAsync()).AppliedRevision);
+        Assert.DoesNotContain(old.States, one => one is StreamState.Synced { Revision: 3 });
+    }
+
+    [Fact]
+    public async Task What_removes_too_much_is_held_back_until_it_is_confirmed()
+    {
+        await using DaemonLab lab = await DaemonLab.StartAsync(
+            config => config["mass_change"] = new JsonObject { ["floor"] = 1 });
+        await using ControllerStream controller = ControllerStream.Open(
+            lab, one => one with { Acquire = true, Heartbeat = TimeSpan.FromMilliseconds(200) });
+        await controller.AcceptedAsync(State(1));
+        StepOutcome.HeldBack held =
+            Assert.IsType<StepOutcome.HeldBack>(await controller.ApplyAsync(State(2, KeepOneVnic)));
+        Assert.Contains(held.Answer.Removals, one => one is { Kind: "vnics", IsReason: true });
+        Assert.Equal(1ul, (await lab.StatusAsync()).AppliedRevision);
+        Assert.NotNull((await controller.Stream.ConfirmAsync(2, TestContext.Current.CancellationToken)).Accepted);
+        Assert.Equal(2ul, (await lab.StatusAsync()).AppliedRevision);
+        await controller.ComesAsync<StreamState.Synced>(0, one => one.Revision == 2);
+        await controller.AcceptedAsync(State(3, KeepOneVnic));
+        Assert.DoesNotContain(controller.States, one => one is StreamState.Waiting);
+
+        static void KeepOneVnic(Snapshot state)
+        {
+            while (state.Vnics.Count > 1)
+            {
+                state.Vnics.RemoveAt(1);
+            }
+        }
+    }
+
     private static DesiredState State(ulong revision, Action<Snapshot>? change = null)
     {
         Snapshot state = DaemonLab.OneWayIn();
