@@ -47,7 +47,8 @@ public sealed class PolicyStreamTests
         await another.AcceptedAsync(large);
         Assert.Equal((1, 2), Steps(lab));
         DesiredState next = State(4, state => state.Groups[0].Members.AddRange(
-            Enumerable.Range(0, 250).Select(i => $"10.70.0.{i}")));
+            Enumerable.Range(0, 60_000).Select(i => $"10.{64 + (i >> 16)}.{i >> 8 & 255}.{i & 255}")
+                .Concat(Enumerable.Range(0, 250).Select(i => $"10.70.0.{i}"))));
         await another.AcceptedAsync(next); // as a delta it would be longer than it may
         Assert.Equal((2, 2), Steps(lab));
         Assert.Equal(next.Hash, (await lab.StatusAsync()).StateHash);
@@ -254,7 +255,7 @@ public sealed class PolicyStreamTests
         await controller.AcceptedAsync(State(1));
         StepOutcome.HeldBack held =
             Assert.IsType<StepOutcome.HeldBack>(await controller.ApplyAsync(State(2, KeepOneVnic)));
-        Assert.Contains(held.Answer.Removals, one => one is { Kind: "vnics", IsReason: true });
+        Assert.Contains(held.Answer.Removals, one => one is { Kind: "vNICs", IsReason: true });
         Assert.Equal(1ul, (await lab.StatusAsync()).AppliedRevision);
         Assert.NotNull((await controller.Stream.ConfirmAsync(2, TestContext.Current.CancellationToken)).Accepted);
         Assert.Equal(2ul, (await lab.StatusAsync()).AppliedRevision);
