@@ -79,7 +79,8 @@ public sealed partial class NftConnection
         {
             var objects = new List<NftObject>();
             error = ReadObjects(table.Family, table.Name, objects);
-            read = table.Objects.All(objects.Contains) ? read : read with { Objects = objects.ToValueArray() };
+            var held = objects.ToHashSet(); // thousands: each interface has a counter for each reason
+            read = table.Objects.All(held.Contains) ? read : read with { Objects = objects.ToValueArray() };
         }
 
         return error is null ? read : null;

@@ -153,7 +153,13 @@ public class CompiledRulesetTests
             JsonElement listed = sets.Single(one => Text(one, "name") == set.Name);
             Assert.Equal(string.Join(" . ", set.Key.Select(TypeName)), TypeOf(listed.GetProperty("type")));
             Assert.Equal(
-                set.Kind switch { NftSetKind.MarkMap => "mark", NftSetKind.VerdictMap => "verdict", _ => null },
+                set.Kind switch
+                {
+                    NftSetKind.MarkMap => "mark",
+                    NftSetKind.VerdictMap => "verdict",
+                    NftSetKind.CounterMap => "counter",
+                    _ => null,
+                },
                 listed.TryGetProperty("map", out JsonElement data) ? data.GetString() : null);
             Assert.Equal(set.Interval, listed.TryGetProperty("flags", out JsonElement flags)
                 && flags.EnumerateArray().Any(flag => flag.GetString() == "interval"));
@@ -179,6 +185,7 @@ public class CompiledRulesetTests
             {
                 NftSetKind.MarkMap => $"{key} : {BitConverter.ToUInt32(row.AsSpan()[^4..])}",
                 NftSetKind.VerdictMap => $"{key} : {NftElements.GetVerdict(row.AsSpan(set.KeyBytes)).Chain}",
+                NftSetKind.CounterMap => $"{key} : {NftElements.GetName(row.AsSpan(set.KeyBytes))}",
                 _ => key,
             };
         }
@@ -190,6 +197,7 @@ public class CompiledRulesetTests
         string key = ElementText.Key(set, map ? element[0] : element);
         return !map ? key
             : set.Kind == NftSetKind.MarkMap ? $"{key} : {element[1].GetUInt32()}"
+            : set.Kind == NftSetKind.CounterMap ? $"{key} : {element[1].GetString()}"
             : $"{key} : {Text(element[1].GetProperty("goto"), "target")}";
     }
 
