@@ -218,12 +218,9 @@ public sealed class PolicyStream : IAsyncDisposable
         }
     }
 
-    private async Task<Held> GreetAsync(
-        AsyncDuplexStreamingCall<SyncRequest, SyncResponse> call, CancellationToken cancel)
-    {
-        using var patience = new CancellationTokenSource(options.HelloTimeout, options.Clock);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancel);
-        try
+    private Task<Held> GreetAsync(
+        AsyncDuplexStreamingCall<SyncRequest, SyncResponse> call, CancellationToken cancel) => InTimeAsync(
+        options.HelloTimeout, async either =>
         {
             var hello = new SyncHello
             {
@@ -232,20 +229,13 @@ public sealed class PolicyStream : IAsyncDisposable
                 Acquire = options.Acquire,
                 Heartbeat = options.Heartbeat > TimeSpan.Zero ? Duration.FromTimeSpan(options.Heartbeat) : null,
             };
-            Task said = call.RequestStream.WriteAsync(new SyncRequest { Hello = hello }, either.Token);
-            bool answered = await call.ResponseStream.MoveNext(either.Token).ConfigureAwait(false); // or why not
+            Task said = call.RequestStream.WriteAsync(new SyncRequest { Hello = hello }, either);
+            bool answered = await call.ResponseStream.MoveNext(either).ConfigureAwait(false); // or why not
             await said.ConfigureAwait(false);
-            return answered && call.ResponseStream.Current is { } answer && answer.Held is { } held
-                ? held : throw new UnexpectedAnswerException(
-                    answered && call.ResponseStream.Current.Refused is { Faults: [var fault, ..] }
-                        ? $"{fault.Message} ({fault.Code})" : "the agent did not say what it holds");
-        }
-        catch (Exception e) when (e is OperationCanceledException or RpcException
-            && patience.IsCancellationRequested && !cancel.IsCancellationRequested)
-        {
-            throw new TimeoutException($"the agent has said nothing for {options.HelloTimeout.TotalSeconds:0} s");
-        }
-    }
+            SyncResponse? answer = answered ? call.ResponseStream.Current : null;
+            return answer?.Held ?? throw new UnexpectedAnswerException(answer?.Refused is { Faults: [var fault, ..] }
+                ? $"{fault.Message} ({fault.Code})" : "the agent did not say what it holds");
+        }, cancel);
 
     private void Greeted(Held answer)
     {
@@ -331,20 +321,23 @@ public sealed class PolicyStream : IAsyncDisposable
     }
 
     /// <summary>The next answer. Whoever announced heartbeats and is silent is dead.</summary>
-    private async Task<bool> HearAsync(IAsyncStreamReader<SyncResponse> answers, CancellationToken cancel)
+    private Task<bool> HearAsync(IAsyncStreamReader<SyncResponse> answers, CancellationToken cancel) => InTimeAsync(
+        options.Heartbeat > TimeSpan.Zero ? Misses * options.Heartbeat : Timeout.InfiniteTimeSpan,
+        answers.MoveNext, cancel);
+
+    private async Task<T> InTimeAsync<T>(
+        TimeSpan patience, Func<CancellationToken, Task<T>> listen, CancellationToken cancel)
     {
-        using var silence = new CancellationTokenSource(
-            options.Heartbeat > TimeSpan.Zero ? Misses * options.Heartbeat : Timeout.InfiniteTimeSpan, options.Clock);
+        using var silence = new CancellationTokenSource(patience, options.Clock);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, cancel);
         try
         {
-            return await answers.MoveNext(either.Token).ConfigureAwait(false);
+            return await listen(either.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (e is OperationCanceledException or RpcException
             && silence.IsCancellationRequested && !cancel.IsCancellationRequested)
         {
-            throw new TimeoutException(
-                $"the agent has said nothing for {(Misses * options.Heartbeat).TotalSeconds:0.#} s");
+            throw new TimeoutException($"the agent has said nothing for {patience.TotalSeconds:0.#} s");
         }
     }
 

@@ -141,11 +141,7 @@ internal sealed class SyncPlan(int window)
     /// <exception cref="UnexpectedAnswerException">No step was asked for.</exception>
     public (Step Step, RefusalKind Kind) Refuse(Refused answer)
     {
-        if (!unanswered.TryDequeue(out Step? step))
-        {
-            throw new UnexpectedAnswerException("the agent refused a step that was not sent");
-        }
-
+        Step step = Answered("refused");
         RefusalKind kind = KindOf(answer);
         if (kind == RefusalKind.Final)
         {
@@ -153,8 +149,7 @@ internal sealed class SyncPlan(int window)
         }
 
         held = Find(answer.HeldRevision, answer.HeldStateHash);
-        isDraining = unanswered.Count > 0;
-        last = isDraining ? last : held;
+        Drain();
         return (step, kind);
     }
 
@@ -162,14 +157,9 @@ internal sealed class SyncPlan(int window)
     /// <exception cref="UnexpectedAnswerException">No step was asked for.</exception>
     public Step HoldBack()
     {
-        if (!unanswered.TryDequeue(out Step? step))
-        {
-            throw new UnexpectedAnswerException("the agent holds a step back that was not sent");
-        }
-
+        Step step = Answered("holds back");
         refused = step.Target;
-        isDraining = unanswered.Count > 0;
-        last = isDraining ? last : held;
+        Drain();
         return step;
     }
 
@@ -180,6 +170,16 @@ internal sealed class SyncPlan(int window)
         {
             (held, last, refused) = (refused, refused, null);
         }
+    }
+
+    private Step Answered(string how) => unanswered.TryDequeue(out Step? step)
+        ? step : throw new UnexpectedAnswerException($"the agent {how} a step that was not sent");
+
+    // What is under way builds on what the agent did not take.
+    private void Drain()
+    {
+        isDraining = unanswered.Count > 0;
+        last = isDraining ? last : held;
     }
 
     private RefusalKind KindOf(Refused answer) =>

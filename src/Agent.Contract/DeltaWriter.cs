@@ -66,7 +66,9 @@ public static class DeltaWriter
     private static V1.Delta OneByOne(SecurityGroup before, SecurityGroup after)
     {
         var delta = new V1.Delta();
-        (List<string> added, List<string> removed) = Members(before.Members, after.Members);
+        ILookup<bool, string> members = PolicyContent.Difference(before.Members, after.Members)
+            .ToLookup(one => one.IsAdded, one => one.Member.ToString());
+        IEnumerable<string> added = members[true];
         if (!PolicyContent.AreSameButMembers(before, after))
         {
             V1.SecurityGroup head = SnapshotWriter.GroupWithoutMembers(after);
@@ -75,46 +77,13 @@ public static class DeltaWriter
             delta.UpsertGroups.Add(head);
         }
 
-        if (added.Count + removed.Count > 0)
+        if (added.Any() || members.Contains(false))
         {
-            delta.Members.Add(new V1.MemberChange { GroupId = after.Id, Add = { added }, Remove = { removed } });
+            delta.Members.Add(
+                new V1.MemberChange { GroupId = after.Id, Add = { added }, Remove = { members[false] } });
         }
 
         return delta;
-    }
-
-    /// <summary>Both are sorted: one walk, side by side.</summary>
-    private static (List<string> Added, List<string> Removed) Members(
-        ImmutableSortedSet<IpPrefix> before, ImmutableSortedSet<IpPrefix> after)
-    {
-        List<string> added = [];
-        List<string> removed = [];
-        if (ReferenceEquals(before, after))
-        {
-            return (added, removed);
-        }
-
-        using ImmutableSortedSet<IpPrefix>.Enumerator old = before.GetEnumerator();
-        using ImmutableSortedSet<IpPrefix>.Enumerator fresh = after.GetEnumerator();
-        bool hasOld = old.MoveNext();
-        bool hasFresh = fresh.MoveNext();
-        while (hasOld || hasFresh)
-        {
-            int order = !hasOld ? 1 : !hasFresh ? -1 : old.Current.CompareTo(fresh.Current);
-            if (order < 0)
-            {
-                removed.Add(old.Current.ToString());
-            }
-            else if (order > 0)
-            {
-                added.Add(fresh.Current.ToString());
-            }
-
-            hasOld = order <= 0 ? old.MoveNext() : hasOld;
-            hasFresh = order >= 0 ? fresh.MoveNext() : hasFresh;
-        }
-
-        return (added, removed);
     }
 
     private static void Change<T, TMessage>(

@@ -3,8 +3,8 @@ using Agent.Policy;
 
 namespace Agent.Contract;
 
-/// <summary>Whether two resources say the same. Where order has no meaning for <see cref="StateHash"/>, it has none
-/// here.</summary>
+/// <summary>Whether two resources say the same, and in which members groups differ. Where order has no meaning for
+/// <see cref="StateHash"/>, it has none here.</summary>
 /// <remarks>
 /// What a delta did not touch is the same object, so most comparisons are of references.
 /// </remarks>
@@ -44,6 +44,32 @@ public static class PolicyContent
 
     public static bool AreSame(Vpc left, Vpc right) =>
         ReferenceEquals(left, right) || left.UplinkInterfaces.SetEquals(right.UplinkInterfaces);
+
+    /// <summary>Members that are in one and not in the other, in order: one walk, side by side.</summary>
+    public static IEnumerable<(IpPrefix Member, bool IsAdded)> Difference(
+        ImmutableSortedSet<IpPrefix> before, ImmutableSortedSet<IpPrefix> after)
+    {
+        if (ReferenceEquals(before, after))
+        {
+            yield break;
+        }
+
+        using ImmutableSortedSet<IpPrefix>.Enumerator old = before.GetEnumerator();
+        using ImmutableSortedSet<IpPrefix>.Enumerator fresh = after.GetEnumerator();
+        bool hasOld = old.MoveNext();
+        bool hasFresh = fresh.MoveNext();
+        while (hasOld || hasFresh)
+        {
+            int order = !hasOld ? 1 : !hasFresh ? -1 : old.Current.CompareTo(fresh.Current);
+            if (order != 0)
+            {
+                yield return (order < 0 ? old.Current : fresh.Current, IsAdded: order > 0);
+            }
+
+            hasOld = order <= 0 ? old.MoveNext() : hasOld;
+            hasFresh = order >= 0 ? fresh.MoveNext() : hasFresh;
+        }
+    }
 
     private static bool SameMembers(ImmutableSortedSet<IpPrefix> left, ImmutableSortedSet<IpPrefix> right) =>
         ReferenceEquals(left, right) || (left.Count == right.Count && left.SequenceEqual(right));

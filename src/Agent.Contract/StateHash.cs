@@ -72,15 +72,6 @@ public static class StateHash
         return hash.Finish();
     }
 
-    /// <summary>Of one group: equal for equal groups.</summary>
-    public static byte[] Of(SecurityGroup group)
-    {
-        ArgumentNullException.ThrowIfNull(group);
-        using var hash = new Stream();
-        Put(hash, group);
-        return hash.Finish();
-    }
-
     /// <summary>
     /// Carries the sum of members from a group to the same group with some members added and removed.
     /// </summary>

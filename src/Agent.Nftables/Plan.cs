@@ -103,24 +103,30 @@ public sealed class Plan
         private readonly Dictionary<string, NftChain> oldChains =
             before.Chains.ToDictionary(chain => chain.Name, StringComparer.Ordinal);
 
+        /// <summary>Thousands, and mostly the same: each interface has a counter for each reason.</summary>
+        private readonly bool sameObjects = before.Objects == after.Objects;
+
         private HashSet<uint>? producedMarks;
 
         public void Fill(List<NftOp> prepare, List<NftOp> @switch)
         {
-            AddObjects(prepare);
+            if (!sameObjects)
+            {
+                AddObjects(prepare);
+            }
+
             AddSets(prepare);
             AddChains(prepare, @switch);
             EditSets(@switch);
             Remove();
+            if (!sameObjects)
+            {
+                RemoveObjects();
+            }
         }
 
         private void AddObjects(List<NftOp> prepare)
         {
-            if (before.Objects == after.Objects) // thousands, and mostly the same
-            {
-                return;
-            }
-
             HashSet<string> known = [.. before.Objects.Select(item => item.Name)];
             foreach (NftObject item in after.Objects)
             {
@@ -290,10 +296,12 @@ public sealed class Plan
             {
                 plan.cleanup.Add(new NftOp.DeleteChain(family, table, chain.Name));
             }
+        }
 
-            HashSet<string> objects =
-                [.. before.Objects == after.Objects ? [] : after.Objects.Select(item => item.Name)];
-            foreach (NftObject item in before.Objects == after.Objects ? [] : before.Objects)
+        private void RemoveObjects()
+        {
+            HashSet<string> objects = [.. after.Objects.Select(item => item.Name)];
+            foreach (NftObject item in before.Objects)
             {
                 if (!objects.Contains(item.Name))
                 {

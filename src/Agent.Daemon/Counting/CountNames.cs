@@ -9,7 +9,6 @@ namespace Agent.Daemon.Counting;
 /// <summary>Reads names of interfaces, sets, counters and packet marks in the policy's terms.</summary>
 internal sealed class CountNames
 {
-    private readonly Dictionary<string, string> vnicOf = new(StringComparer.Ordinal);
     private readonly Dictionary<string, CountKey> objects = new(StringComparer.Ordinal);
     private readonly Dictionary<(string Device, bool From, uint Mark), CountKey> rules = [];
     private readonly Dictionary<CountKey, EffectiveRule> known = [];
@@ -27,7 +26,6 @@ internal sealed class CountNames
 
         foreach (Vnic vnic in vnics.Values)
         {
-            vnicOf[vnic.InterfaceName] = vnic.Id;
             foreach (string kind in SpoofKind.All)
             {
                 objects[VnicGuard.CounterName(vnic, kind)] =
@@ -73,8 +71,6 @@ internal sealed class CountNames
     /// <summary>All reasons in a direction, in the order in which they are looked at.</summary>
     public static IEnumerable<string> Reasons(Direction direction) => direction == Direction.Egress
         ? SpoofKind.All.Select(SpoofReason).Concat(DropReason.From) : DropReason.To;
-
-    public string? VnicOf(string device) => vnicOf.GetValueOrDefault(device);
 
     /// <returns>Null: not a counter of ours, or of a vNIC that is gone.</returns>
     public CountKey? OfObject(string name) => objects.TryGetValue(name, out CountKey key) ? key : null;

@@ -1,5 +1,6 @@
 using Agent.Compiler;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.State;
 using Agent.Netlink;
 using Agent.Netlink.Route;
 using Agent.Nftables;
@@ -281,7 +282,7 @@ internal sealed class CounterBook(
         {
             file.Save(ledger);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (DiskFault.Is(e))
         {
             log.CountersUnsaved(e.Message); // shown all the same: they fall back only if the kernel's end too
         }

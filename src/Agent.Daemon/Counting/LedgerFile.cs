@@ -49,7 +49,7 @@ internal sealed class LedgerFile(string directory)
             ledger.Saved();
             return ledger;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (DiskFault.Is(e))
         {
             damage = $"{path}: {e.Message}: counters begin again at what the kernel holds";
             return new CounterLedger();

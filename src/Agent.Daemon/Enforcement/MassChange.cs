@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Policy;
 using Delta = Agent.V1.Delta;
@@ -85,34 +86,10 @@ internal sealed record MassChange(ulong Revision, ImmutableArray<Removal> Remova
     private static long Members(PolicySnapshot policy) =>
         policy.Groups.Values.Sum(group => (long)group.Members.Count);
 
-    // A group that a delta did not touch is the same object. The sets are sorted alike: one walk through both.
-    private static long MembersRemoved(SecurityGroup before, PolicySnapshot after)
-    {
-        if (!after.Groups.TryGetValue(before.Id, out SecurityGroup? kept))
-        {
-            return before.Members.Count;
-        }
-
-        if (ReferenceEquals(kept.Members, before.Members))
-        {
-            return 0;
-        }
-
-        long removed = 0;
-        using ImmutableSortedSet<IpPrefix>.Enumerator next = kept.Members.GetEnumerator();
-        bool more = next.MoveNext();
-        foreach (IpPrefix member in before.Members)
-        {
-            while (more && next.Current.CompareTo(member) < 0)
-            {
-                more = next.MoveNext();
-            }
-
-            removed += more && next.Current.CompareTo(member) == 0 ? 0 : 1;
-        }
-
-        return removed;
-    }
+    private static long MembersRemoved(SecurityGroup before, PolicySnapshot after) =>
+        after.Groups.TryGetValue(before.Id, out SecurityGroup? kept)
+            ? PolicyContent.Difference(before.Members, kept.Members).LongCount(one => !one.IsAdded)
+            : before.Members.Count;
 
     private static bool IsEmpty(PolicySnapshot policy) => policy.Vnics.IsEmpty && policy.Groups.IsEmpty;
 }

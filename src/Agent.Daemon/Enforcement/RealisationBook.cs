@@ -136,17 +136,14 @@ internal sealed class RealisationBook(TimeProvider clock, RealisationMetrics met
     private static TimeSpan Since(DateTimeOffset issued, DateTimeOffset now) =>
         now > issued ? now - issued : TimeSpan.Zero;
 
-    // A group that a delta did not touch is the same object, and one that it did is not worth hashing a thousand times
-    // a second; a snapshot makes all of them anew.
+    // A group that a delta did not touch is the same object, and one that it did is not worth comparing a thousand
+    // times a second; a snapshot makes all of them anew.
     private static ImmutableDictionary<string, ulong> Changed(
         ImmutableDictionary<string, ulong> changes, PolicySnapshot last, PolicySnapshot next, bool isDelta) =>
         ReferenceEquals(last.Groups, next.Groups) ? changes : changes
             .RemoveRange(last.Groups.Keys.Where(id => !next.Groups.ContainsKey(id)))
             .SetItems(next.Groups.Values
                 .Where(group => !last.Groups.TryGetValue(group.Id, out SecurityGroup? old)
-                    || !(ReferenceEquals(old, group) || (!isDelta && IsSame(old, group))))
+                    || !(ReferenceEquals(old, group) || (!isDelta && PolicyContent.AreSame(old, group))))
                 .Select(group => KeyValuePair.Create(group.Id, next.Revision)));
-
-    private static bool IsSame(SecurityGroup last, SecurityGroup next) =>
-        StateHash.Of(last).AsSpan().SequenceEqual(StateHash.Of(next));
 }

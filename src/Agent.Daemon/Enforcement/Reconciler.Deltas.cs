@@ -1,6 +1,6 @@
+using System.Collections.Immutable;
 using System.Diagnostics;
 using Agent.Contract;
-using Agent.Daemon.Ownership;
 using Agent.Daemon.State;
 using Agent.Daemon.Tracing;
 using Agent.Policy;
@@ -148,10 +148,10 @@ internal sealed partial class Reconciler
     // Who may write is asked when the step is taken, not when it came.
     private SnapshotResult Read(AgentRequest.ApplyDelta request, PolicySnapshot held)
     {
-        LeaseAnswer? right = Keeper?.Admit(request.Claim);
-        if (right is LeaseAnswer.Refused refused)
+        (PolicyFault? objection, ImmutableArray<string> warnings) = Admit(request.Claim);
+        if (objection is not null)
         {
-            return new SnapshotResult(null, [refused.Fault], []);
+            return new SnapshotResult(null, [objection], []);
         }
 
         if (IsHeld(request.Delta.BaseRevision))
@@ -160,8 +160,7 @@ internal sealed partial class Reconciler
         }
 
         SnapshotResult read = DeltaReader.Apply(held, request.Delta, config.Limits);
-        return right is LeaseAnswer.Granted { IsOverride: true } over
-            ? read with { Warnings = read.Warnings.Add(WarningOf(over.Lease)) } : read;
+        return read with { Warnings = read.Warnings.AddRange(warnings) };
     }
 
     private void Answer(List<DeltaStep> steps)

@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using Agent.Daemon.Ownership;
+using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
 
@@ -18,21 +20,30 @@ internal sealed partial class Reconciler
 
     private ApplyOutcome AnswerOwner(AgentRequest.Apply step)
     {
-        if (Keeper is null || step is AgentRequest.ApplySnapshot { DryRun: true })
+        if (step is AgentRequest.ApplySnapshot { DryRun: true })
         {
             return Answer(step);
         }
 
-        LeaseAnswer right = Keeper.Admit(step.Claim);
-        if (right is LeaseAnswer.Refused refused)
+        (PolicyFault? objection, ImmutableArray<string> warnings) = Admit(step.Claim);
+        if (objection is not null)
         {
-            return RefuseAll(0, [refused.Fault]);
+            return RefuseAll(0, [objection]);
         }
 
         ApplyOutcome outcome = Answer(step);
-        return outcome is ApplyOutcome.Accepted accepted && right is LeaseAnswer.Granted { IsOverride: true } over
-            ? accepted with { Warnings = accepted.Warnings.Add(WarningOf(over.Lease)) } : outcome;
+        return outcome is ApplyOutcome.Accepted accepted
+            ? accepted with { Warnings = accepted.Warnings.AddRange(warnings) } : outcome;
     }
+
+    /// <summary>May this claim write now?</summary>
+    /// <returns>Why not; or null, and what its sender should know.</returns>
+    private (PolicyFault? Objection, ImmutableArray<string> Warnings) Admit(Claim claim) => Keeper?.Admit(claim) switch
+    {
+        LeaseAnswer.Refused refused => (refused.Fault, []),
+        LeaseAnswer.Granted { IsOverride: true } over => (null, [WarningOf(over.Lease)]),
+        _ => (null, []),
+    };
 
     private static string WarningOf(Lease lease) => lease.Damage is not null
         ? "nobody knows who holds the lease: a controller may take this back"

@@ -27,7 +27,7 @@ internal sealed partial class Reconciler
     }
 
     private (StagedPolicy? Gone, PolicyFault? Objection) Discard(AgentRequest.DiscardStaged ask) =>
-        Keeper?.Admit(ask.Claim) is LeaseAnswer.Refused refused ? (null, refused.Fault) : (Unstage(), null);
+        Admit(ask.Claim).Objection is { } objection ? (null, objection) : (Unstage(), null);
 
     private ApplyOutcome Stage(AgentRequest.Stage step)
     {

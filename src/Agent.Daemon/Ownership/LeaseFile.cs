@@ -33,7 +33,7 @@ internal sealed class LeaseFile(string directory)
         {
             return Lease.None;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (DiskFault.Is(e))
         {
             return Lease.None with { Damage = $"{path} cannot be read: {e.Message}" };
         }

@@ -1,3 +1,4 @@
+using Agent.Daemon.State;
 using Agent.Policy;
 
 namespace Agent.Daemon.Ownership;
@@ -109,7 +110,7 @@ internal sealed class LeaseKeeper
             savedTerm = lease.Term;
             return granted;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (DiskFault.Is(e))
         {
             return new LeaseAnswer.Refused(LeaseRefusal.Unsaved, new PolicyFault("term", "NotPersisted",
                 $"term {lease.Term} cannot be written down, and a restart would forget it: {e.Message}",

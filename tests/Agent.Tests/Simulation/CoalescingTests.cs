@@ -1,15 +1,12 @@
 using System.Diagnostics;
-using Agent.Compiler;
 using Agent.Contract;
 using Agent.Daemon;
-using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.State;
 using Agent.Daemon.Tracing;
 using Agent.Nftables;
 using Agent.Policy;
 using Agent.Tests.Contract;
-using Microsoft.Extensions.Logging.Abstractions;
 using Delta = Agent.V1.Delta;
 using MemberChange = Agent.V1.MemberChange;
 
@@ -24,12 +21,10 @@ public sealed class CoalescingTests : IAsyncDisposable
 
     private readonly string folder = Directory.CreateTempSubdirectory("sg-flow").FullName;
     private readonly SimulatedFirewall kernel = new();
-    private readonly CancellationTokenSource stop = new();
-    private readonly AgentMetrics metrics = new(Prometheus.Metrics.NewCustomRegistry(), "test", "simulated");
     private readonly Clock clock = new();
-    private readonly StateFile file;
+    private readonly RunningLoop here;
+    private readonly AgentMetrics metrics;
     private readonly Reconciler loop;
-    private Task running = Task.CompletedTask;
 
     public CoalescingTests()
     {
@@ -38,21 +33,16 @@ public sealed class CoalescingTests : IAsyncDisposable
             before.WriteSnapshot(0, Google.Protobuf.MessageExtensions.ToByteArray(Messages.Valid()));
         }
 
-        file = new StateFile(folder);
-        loop = new Reconciler(
-            new Enforcer(kernel, CompilerSettings.Default, PolicySettings.Default, clock, NullLogger.Instance),
-            file, new DaemonConfig(), clock, NullLogger.Instance, metrics);
-        loop.Start(HostLinks.None, "test", "simulated");
+        here = new RunningLoop(new StateFile(folder), kernel, clock);
+        (metrics, loop) = (here.Metrics, here.Loop);
+        here.Open();
     }
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     public async ValueTask DisposeAsync()
     {
-        await stop.CancelAsync();
-        await running;
-        stop.Dispose();
-        file.Dispose();
+        await here.DisposeAsync();
         Directory.Delete(folder, recursive: true);
     }
 
@@ -289,7 +279,7 @@ public sealed class CoalescingTests : IAsyncDisposable
     /// <summary>Lets the loop run, if it does not yet.</summary>
     private async Task<ApplyOutcome[]> AnswersAsync(Task<ApplyOutcome>[] asked)
     {
-        running = running.IsCompleted ? loop.RunAsync(stop.Token) : running;
+        here.Run();
         return await Task.WhenAll(asked).WaitAsync(Cancel);
     }
 

@@ -1,6 +1,3 @@
-using Agent.Compiler;
-using Agent.Daemon;
-using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Ownership;
 using Agent.Daemon.State;
@@ -8,7 +5,6 @@ using Agent.Policy;
 using Agent.Tests.Contract;
 using Agent.V1;
 using Microsoft.Extensions.Logging.Abstractions;
-using Prometheus;
 
 namespace Agent.Tests.Simulation;
 
@@ -19,37 +15,24 @@ public sealed class FencingTests : IAsyncDisposable
     private static readonly Claim New = new("new", 6);
 
     private readonly string folder = Directory.CreateTempSubdirectory("sg-fence").FullName;
-    private readonly CancellationTokenSource stop = new();
-    private readonly AgentMetrics metrics = new(Metrics.NewCustomRegistry(), "test", "simulated");
-    private readonly StateFile file;
+    private readonly RunningLoop here;
     private readonly LeaseKeeper keeper;
     private readonly Reconciler loop;
-    private Task run = Task.CompletedTask;
 
     public FencingTests()
     {
-        file = new StateFile(folder);
-        keeper = new LeaseKeeper(
+        here = new RunningLoop(new StateFile(folder), keeper: metrics => new LeaseKeeper(
             new LeaseFile(folder), TimeSpan.FromSeconds(30), TimeProvider.System, NullLogger.Instance,
-            new OwnershipMetrics(metrics.Registry));
-        var enforcer = new Enforcer(
-            new SimulatedFirewall(), CompilerSettings.Default, PolicySettings.Default, TimeProvider.System,
-            NullLogger.Instance);
-        loop = new Reconciler(enforcer, file, new DaemonConfig(), TimeProvider.System, NullLogger.Instance, metrics)
-        {
-            Keeper = keeper,
-        };
-        loop.Start(HostLinks.None, "test", "simulated");
+            new OwnershipMetrics(metrics.Registry)));
+        (loop, keeper) = (here.Loop, here.Loop.Keeper!);
+        here.Open();
     }
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     public async ValueTask DisposeAsync()
     {
-        await stop.CancelAsync();
-        await run;
-        stop.Dispose();
-        file.Dispose();
+        await here.DisposeAsync();
         Directory.Delete(folder, recursive: true);
     }
 
@@ -65,7 +48,7 @@ public sealed class FencingTests : IAsyncDisposable
         keeper.Admit(New, opensStream: true); // the loop has not taken anything yet
         Task<AgentState> settled = loop.SettledAsync(Cancel);
         Task<ApplyOutcome> next = SnapshotAsync(9, New);
-        run = loop.RunAsync(stop.Token);
+        here.Run();
         foreach (Task<ApplyOutcome> step in steps)
         {
             PolicyFault fault = Assert.Single(Assert.IsType<ApplyOutcome.Refused>(await step).Faults);
@@ -81,7 +64,7 @@ public sealed class FencingTests : IAsyncDisposable
     [Fact]
     public async Task A_new_holder_is_told_what_is_held_when_nothing_of_the_old_one_can_come_any_more()
     {
-        run = loop.RunAsync(stop.Token);
+        here.Run();
         keeper.Admit(Old, opensStream: true);
         Assert.IsType<ApplyOutcome.Accepted>(await SnapshotAsync(7, Old));
         ulong told = 0;
@@ -102,7 +85,7 @@ public sealed class FencingTests : IAsyncDisposable
     [Fact]
     public async Task People_are_kept_out_while_a_lease_is_held_unless_they_say_so_and_reading_needs_none()
     {
-        run = loop.RunAsync(stop.Token);
+        here.Run();
         Assert.IsType<ApplyOutcome.Accepted>(await SnapshotAsync(7, Claim.None)); // nobody ever came
         keeper.Admit(Old, opensStream: true);
         Snapshot next = Messages.Valid();

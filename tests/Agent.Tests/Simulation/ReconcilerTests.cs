@@ -1,13 +1,10 @@
 using Agent.Compiler;
 using Agent.Contract;
-using Agent.Daemon;
-using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.State;
 using Agent.Nftables;
 using Agent.Policy;
 using Agent.Tests.Contract;
-using Microsoft.Extensions.Logging.Abstractions;
 using Delta = Agent.V1.Delta;
 using MemberChange = Agent.V1.MemberChange;
 using Snapshot = Agent.V1.Snapshot;
@@ -19,9 +16,9 @@ public sealed class ReconcilerTests : IAsyncDisposable
 {
     private readonly string folder = Directory.CreateTempSubdirectory("sg-loop").FullName;
     private readonly SimulatedFirewall kernel = new();
-    private Process? running;
+    private RunningLoop? running;
 
-    private Process Now => running ?? throw new InvalidOperationException("not started");
+    private RunningLoop Now => running ?? throw new InvalidOperationException("not started");
 
     public async ValueTask DisposeAsync()
     {
@@ -377,9 +374,8 @@ public sealed class ReconcilerTests : IAsyncDisposable
 
     private void Start()
     {
-        running = new Process(folder, kernel);
-        running.Loop.Start(HostLinks.None, "test", "simulated");
-        running.Begin();
+        running = new RunningLoop(new StateFile(folder), kernel);
+        running.Start();
     }
 
     private async Task StopAsync()
@@ -432,37 +428,5 @@ public sealed class ReconcilerTests : IAsyncDisposable
         }).Ruleset;
         Assert.Equal(NftText.Print(expected), NftText.Print(kernel.Ruleset));
         Assert.Equal(expected, kernel.Ruleset);
-    }
-
-    /// <summary>One life of the daemon's loop.</summary>
-    private sealed class Process : IAsyncDisposable
-    {
-        private readonly CancellationTokenSource stop = new();
-        private readonly StateFile file;
-        private Task run = Task.CompletedTask;
-
-        public Process(string folder, SimulatedFirewall kernel)
-        {
-            file = new StateFile(folder);
-            Metrics = new AgentMetrics(Prometheus.Metrics.NewCustomRegistry(), "test", "simulated");
-            var enforcer = new Enforcer(
-                kernel, CompilerSettings.Default, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
-            Loop = new Reconciler(
-                enforcer, file, new DaemonConfig(), TimeProvider.System, NullLogger.Instance, Metrics);
-        }
-
-        public Reconciler Loop { get; }
-
-        public AgentMetrics Metrics { get; }
-
-        public void Begin() => run = Loop.RunAsync(stop.Token);
-
-        public async ValueTask DisposeAsync()
-        {
-            await stop.CancelAsync();
-            await run;
-            stop.Dispose();
-            file.Dispose();
-        }
     }
 }

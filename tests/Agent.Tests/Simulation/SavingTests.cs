@@ -1,15 +1,11 @@
 using System.Text;
-using Agent.Compiler;
 using Agent.Contract;
-using Agent.Daemon;
-using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.State;
 using Agent.Nftables;
 using Agent.Policy;
 using Agent.Tests.Contract;
 using Agent.Tests.State;
-using Microsoft.Extensions.Logging.Abstractions;
 using Delta = Agent.V1.Delta;
 using MemberChange = Agent.V1.MemberChange;
 using Snapshot = Agent.V1.Snapshot;
@@ -24,13 +20,13 @@ public sealed class SavingTests : IAsyncDisposable
     private readonly SimulatedFirewall kernel = new();
     private readonly TornDisk disk = new();
     private readonly JumpingClock clock = new(TimeProvider.System);
-    private readonly List<Life> lives = [];
+    private readonly List<RunningLoop> lives = [];
 
-    private Life Now => lives[^1];
+    private RunningLoop Now => lives[^1];
 
     public async ValueTask DisposeAsync()
     {
-        foreach (Life life in lives)
+        foreach (RunningLoop life in lives)
         {
             await life.DisposeAsync();
         }
@@ -187,7 +183,11 @@ public sealed class SavingTests : IAsyncDisposable
         Assert.InRange(await MetricAsync("sg_agent_desired_age_seconds"), 9 * 3600, 9.5 * 3600);
     }
 
-    private void Begin(IStateDisk? other = null) => lives.Add(new Life(other ?? disk, kernel, clock));
+    private void Begin(IStateDisk? other = null)
+    {
+        lives.Add(new RunningLoop(new StateFile(other ?? disk), kernel, clock));
+        Now.Start();
+    }
 
     private void Fail(params string[] calls) =>
         disk.Before = (call, _) => _ = calls.Contains(call) ? throw new IOException($"no {call}") : 0;
@@ -233,42 +233,5 @@ public sealed class SavingTests : IAsyncDisposable
         string line = Encoding.UTF8.GetString(page.ToArray()).Split('\n')
             .Single(one => one.StartsWith($"{name} ", StringComparison.Ordinal));
         return double.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
-    }
-
-    /// <summary>From a start to a stop.</summary>
-    private sealed class Life : IAsyncDisposable
-    {
-        private readonly CancellationTokenSource stop = new();
-        private readonly StateFile file;
-        private readonly Task run;
-        private bool isOver;
-
-        public Life(IStateDisk disk, SimulatedFirewall kernel, TimeProvider clock)
-        {
-            file = new StateFile(disk);
-            var enforcer = new Enforcer(
-                kernel, CompilerSettings.Default, PolicySettings.Default, clock, NullLogger.Instance);
-            Loop = new Reconciler(enforcer, file, new DaemonConfig(), clock, NullLogger.Instance, Metrics);
-            Metrics.DesiredAge = () => Loop.State.DesiredAt?.Age(clock);
-            Loop.Start(HostLinks.None, "test", "simulated");
-            run = Loop.RunAsync(stop.Token);
-        }
-
-        public Reconciler Loop { get; }
-
-        public AgentMetrics Metrics { get; } =
-            new(Prometheus.Metrics.NewCustomRegistry(), "test", "simulated");
-
-        public async ValueTask DisposeAsync()
-        {
-            if (!isOver)
-            {
-                isOver = true;
-                await stop.CancelAsync();
-                await run;
-                stop.Dispose();
-                file.Dispose();
-            }
-        }
     }
 }
