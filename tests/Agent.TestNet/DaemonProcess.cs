@@ -43,6 +43,7 @@ public sealed class DaemonProcess : IAsyncDisposable
     private readonly DaemonOptions options;
     private readonly string binary;
     private readonly HttpClient metrics;
+    private bool servesMetrics;
     private Process? process;
 
     private DaemonProcess(NetNamespace host, DaemonOptions options)
@@ -80,7 +81,7 @@ public sealed class DaemonProcess : IAsyncDisposable
 
     public bool IsRunning => process is { HasExited: false };
 
-    /// <summary>Writes the configuration, starts the daemon, and returns when its socket accepts.</summary>
+    /// <summary>Writes the configuration, starts the daemon, and returns when its socket and metrics accept.</summary>
     public static async Task<DaemonProcess> StartAsync(NetNamespace host, DaemonOptions? options = null)
     {
         DaemonProcess daemon = new(host, options ?? new DaemonOptions());
@@ -220,9 +221,11 @@ public sealed class DaemonProcess : IAsyncDisposable
             ["managed_interfaces"] = new JsonArray([.. options.ManagedInterfaces.Select(i => JsonValue.Create(i))]),
         };
         options.Configure?.Invoke(configuration);
+        servesMetrics = (string?)configuration["metrics"]?["listen"] == $"127.0.0.1:{options.MetricsPort}";
         File.WriteAllText(ConfigurationPath, configuration.ToJsonString(Indented));
     }
 
+    // The socket is bound first, so a page that is asked for at once might come too early.
     private async Task WaitUntilReadyAsync()
     {
         Stopwatch waited = Stopwatch.StartNew();
@@ -237,6 +240,11 @@ public sealed class DaemonProcess : IAsyncDisposable
             {
                 using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
                 await socket.ConnectAsync(new UnixDomainSocketEndPoint(SocketPath));
+                if (servesMetrics)
+                {
+                    await using Stream page = await host.ConnectAsync(options.MetricsPort);
+                }
+
                 return;
             }
             catch (SocketException) when (waited.Elapsed < options.ReadyTimeout)
@@ -245,7 +253,7 @@ public sealed class DaemonProcess : IAsyncDisposable
             }
             catch (SocketException)
             {
-                throw new TimeoutException($"sg-agentd opened no socket in {options.ReadyTimeout}:\n{Log}");
+                throw new TimeoutException($"sg-agentd opened not all of its sockets in {options.ReadyTimeout}:\n{Log}");
             }
         }
     }
