@@ -253,7 +253,8 @@ public sealed class DaemonProcess : IAsyncDisposable
             }
             catch (SocketException)
             {
-                throw new TimeoutException($"sg-agentd opened not all of its sockets in {options.ReadyTimeout}:\n{Log}");
+                throw new TimeoutException(
+                    $"sg-agentd opened not all of its sockets in {options.ReadyTimeout}:\n{Log}");
             }
         }
     }
