@@ -3,6 +3,7 @@ using Agent.Contract;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Client;
 
@@ -60,7 +61,13 @@ public sealed class DesiredState
     public DesiredState For(IEnumerable<V1.Vnic> vnics)
     {
         ArgumentNullException.ThrowIfNull(vnics);
-        var delta = new Delta { BaseRevision = Revision, Revision = Revision + 1, UpsertVnics = { vnics } };
+        var delta = new Delta
+        {
+            BaseRevision = Revision,
+            Revision = Revision + 1,
+            IssuedAt = Policy.IssuedAt?.ToTimestamp(),
+            UpsertVnics = { vnics },
+        };
         PolicySnapshot part = Part(delta.UpsertVnics.SelectMany(vnic => vnic.GroupIds));
         return Of(DeltaReader.Apply(part, delta, PolicyLimits.Unlimited)).At(Revision);
     }

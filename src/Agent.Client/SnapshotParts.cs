@@ -1,6 +1,7 @@
 using Agent.Contract;
 using Agent.Policy;
 using Agent.V1;
+using Google.Protobuf.WellKnownTypes;
 using SecurityGroup = Agent.Policy.SecurityGroup;
 
 namespace Agent.Client;
@@ -18,7 +19,14 @@ internal static class SnapshotParts
     public static IEnumerable<SyncRequest> Of(DesiredState state)
     {
         PolicySnapshot policy = state.Policy;
-        yield return new SyncRequest { SnapshotBegin = new SnapshotBegin { Revision = policy.Revision } };
+        yield return new SyncRequest
+        {
+            SnapshotBegin = new SnapshotBegin
+            {
+                Revision = policy.Revision,
+                IssuedAt = policy.IssuedAt?.ToTimestamp(),
+            },
+        };
         var chunk = new SnapshotChunk();
         int bytes = 0;
         foreach (SnapshotChunk piece in Pieces(policy))

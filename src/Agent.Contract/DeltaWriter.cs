@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Agent.Policy;
 using Google.Protobuf.Collections;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Contract;
 
@@ -18,7 +19,12 @@ public static class DeltaWriter
     {
         ArgumentNullException.ThrowIfNull(before);
         ArgumentNullException.ThrowIfNull(after);
-        var delta = new V1.Delta { BaseRevision = before.Revision, Revision = after.Revision };
+        var delta = new V1.Delta
+        {
+            BaseRevision = before.Revision,
+            Revision = after.Revision,
+            IssuedAt = after.IssuedAt?.ToTimestamp(),
+        };
         foreach ((string id, SecurityGroup group) in after.Groups)
         {
             if (!before.Groups.TryGetValue(id, out SecurityGroup? held))

@@ -1,5 +1,6 @@
 using Agent.Client;
 using Agent.V1;
+using Google.Protobuf.WellKnownTypes;
 
 // sg-controller POLICY.json SOCKET...: keeps agents at what a file says, until it is interrupted.
 PolicyStream[] hosts = [.. args[1..].Select(socket => PolicyStream.Open(
@@ -15,7 +16,8 @@ while (true)
         try
         {
             Snapshot policy = Snapshot.Parser.ParseJson(File.ReadAllText(args[0]));
-            policy.Revision = (ulong)written.ToUnixTimeMilliseconds();
+            (policy.Revision, policy.IssuedAt) =
+                ((ulong)written.ToUnixTimeMilliseconds(), Timestamp.FromDateTimeOffset(written));
             DesiredState desired = DesiredState.Of(policy);
             Array.ForEach(hosts, host => host.Want(desired));
         }

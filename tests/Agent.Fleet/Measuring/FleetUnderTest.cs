@@ -97,7 +97,8 @@ internal sealed class FleetUnderTest : IAsyncDisposable
         var open = new Queue<Task<long>>();
         while (clock.Elapsed < time)
         {
-            while (written < clock.Elapsed.TotalSeconds * perSecond)
+            // A store that is slower than that is no reason to go on for longer.
+            while (clock.Elapsed < time && written < clock.Elapsed.TotalSeconds * perSecond)
             {
                 // A key may stand once in a transaction.
                 IEnumerable<Write> writes = Enumerable.Range(0, Together).Select(_ => RegionPlan.Churn(random))

@@ -23,11 +23,13 @@ public sealed class PolicyStreamTests
         DesiredState first = State(1);
         StepOutcome.Accepted outcome = await controller.AcceptedAsync(first);
         Assert.Equal((1ul, first.Hash), (outcome.Revision, outcome.Answer!.StateHash));
+        Assert.Equal(first.ToSnapshot().IssuedAt, (await lab.StatusAsync()).IssuedAt);
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
 
         DesiredState closed = State(2, state => state.Groups[1].Rules.Clear());
         Assert.Equal(2ul, (await controller.AcceptedAsync(closed)).Revision);
         Assert.False(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: false));
+        Assert.Equal(closed.ToSnapshot().IssuedAt, (await lab.StatusAsync()).IssuedAt);
         Assert.Null((await controller.AcceptedAsync(closed)).Answer); // it is there already
         Assert.Equal((1, 1), Steps(lab));
         Assert.Equal(
@@ -276,6 +278,7 @@ public sealed class PolicyStreamTests
     {
         Snapshot state = DaemonLab.OneWayIn();
         state.Revision = revision;
+        state.IssuedAt = new() { Seconds = 1_796_000_000 + (long)revision };
         state.Groups[2].Name = revision.ToString(CultureInfo.InvariantCulture);
         change?.Invoke(state);
         return DesiredState.Of(state);

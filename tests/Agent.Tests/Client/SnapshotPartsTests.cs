@@ -35,8 +35,10 @@ public sealed class SnapshotPartsTests
         var random = new Random(1);
         for (int i = 0; i < 100; i++)
         {
-            SnapshotResult read = Assemble(SnapshotParts.Of(DesiredState.Of(RandomStates.Next(random, 1))));
+            Snapshot state = RandomStates.Next(random, 1);
+            SnapshotResult read = Assemble(SnapshotParts.Of(DesiredState.Of(state)));
             Assert.True(read.Policy is not null, string.Join('\n', read.Faults));
+            Assert.Equal(state.IssuedAt.ToDateTimeOffset(), read.Policy.IssuedAt);
         }
     }
 
