@@ -159,6 +159,25 @@ public sealed class PolicyFormTests
         }
     }
 
+    /// <summary>Corners drawn one by one: of large forms there are too many to list.</summary>
+    internal static Func<Random, PacketTuple> AnyCorner(PolicyForm form)
+    {
+        UInt128[] remotes = [.. Ends(form.Remote, form.Family)];
+        UInt128[] owns = [.. Ends(form.Own, form.Family)];
+        return random =>
+        {
+            UInt128 remote = remotes[random.Next(remotes.Length)];
+            UInt128 own = owns[random.Next(owns.Length)];
+            PacketBox[] boxes = [.. form.Diagrams.Boxes(
+                form.Deciders(form.Remote.AtomOf(remote), form.Own.AtomOf(own)))];
+            PacketTuple[] corners =
+                [.. Corners(boxes[random.Next(boxes.Length)], form.Family, remote, own)];
+            PacketTuple corner = corners[random.Next(corners.Length)];
+            return form.Direction == Direction.Ingress
+                ? corner : corner with { Source = corner.Destination, Destination = corner.Source };
+        };
+    }
+
     private static IEnumerable<PacketTuple> Corners(PacketBox box, IpFamily family, UInt128 remote, UInt128 own)
     {
         foreach (ushort protocol in (ushort[])[box.Protocol.First, box.Protocol.Last])

@@ -28,7 +28,7 @@ internal sealed record Filter(
 /// </remarks>
 internal static class ClassBench
 {
-    /// <summary>The most addresses that a vNIC gets for each direction.</summary>
+    /// <summary>The most addresses that a vNIC gets, or one or two more.</summary>
     private const int OwnAddresses = 5;
 
     /// <exception cref="FormatException">A line is no filter.</exception>
@@ -36,8 +36,9 @@ internal static class ClassBench
         [.. lines.Where(line => line.Trim().Length > 0).Select(Read)];
 
     /// <summary>
-    /// A vNIC with two groups, which judge the set's traffic as it enters and as it leaves. Its addresses are some of
-    /// the set's. A set is a list that says nothing of verdicts: priorities follow its order, every third rule drops.
+    /// Two vNICs, whose groups judge the set's traffic as it enters one and as it leaves the other: each may have as many
+    /// rules as a set has. Their addresses are some of the set's. A set is a list that says nothing of verdicts:
+    /// priorities follow its order, every third rule drops.
     /// </summary>
     public static CompileRequest Request(IReadOnlyList<Filter> filters) =>
         CompilerAgainstOracleTests.Request(new PolicySnapshot
@@ -45,7 +46,8 @@ internal static class ClassBench
             Revision = 1,
             Groups = new[] { Group("in", Direction.Ingress, filters), Group("out", Direction.Egress, filters) }
                 .ToImmutableSortedDictionary(group => group.Id, group => group, StringComparer.Ordinal),
-            Vnics = new PolicyBuilder().Nic("one", string.Join(' ', Own(filters)), "in out").Build().Vnics,
+            Vnics = new PolicyBuilder().Nic("one", string.Join(' ', Own(filters, atSource: false)), "in")
+                .Nic("two", string.Join(' ', Own(filters, atSource: true)), "out").Build().Vnics,
         });
 
     private static Filter Read(string line)
@@ -99,9 +101,9 @@ internal static class ClassBench
     };
 
     // Far apart in the set, so that they are of different rules.
-    private static IEnumerable<string> Own(IReadOnlyList<Filter> filters) =>
+    private static IEnumerable<string> Own(IReadOnlyList<Filter> filters, bool atSource) =>
         filters.Where((_, at) => at % Math.Max(1, filters.Count / OwnAddresses) == 0)
-            .SelectMany(filter => new[] { filter.Destination, filter.Source })
+            .Select(filter => atSource ? filter.Source : filter.Destination)
             .Where(prefix => prefix.Bits != 0)
             .Select(prefix => new IpPrefix(prefix.Family, prefix.Bits, 32).ToString())
             .Distinct(StringComparer.Ordinal);

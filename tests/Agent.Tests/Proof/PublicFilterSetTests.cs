@@ -52,10 +52,12 @@ public sealed class PublicFilterSetTests
             long began = TimeProvider.System.GetTimestamp();
             ProverTests.Proved(request, file);
             TimeSpan took = TimeProvider.System.GetElapsedTime(began);
+            string closed = string.Join(", ", RulesetCompiler.Compile(request).Failed
+                .Select(failed => $"{failed.Key} {failed.Value}"));
             MutationTests.Tally tally = MutationTests.Seed(request, new Random(files.Length), faults: 5);
             TestContext.Current.SendDiagnosticMessage(
                 $"{file}: {request.Policy.Groups["in"].Rules.Length} filters proved in {took.TotalSeconds:0.0} s,"
-                + $" faults: {tally}");
+                + $" faults: {tally}{(closed.Length > 0 ? $"; closed: {closed}" : "")}");
         }
     }
 }
