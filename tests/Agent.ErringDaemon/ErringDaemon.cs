@@ -8,8 +8,8 @@ namespace Agent.ErringDaemon;
 
 /// <summary>
 /// The real daemon with a fault in its compiler: whoever is in the group <c>sg-erring</c> would get all that is sent
-/// to it. A proof that fails is nothing that anybody could bring about from outside. Likewise a loop that is stuck: with
-/// somebody in <c>sg-hanging</c>, the compiler does not come back.
+/// to it. A proof that fails is nothing that anybody could bring about from outside. Likewise a loop that is stuck:
+/// with somebody in <c>sg-hanging</c>, the compiler does not come back.
 /// </summary>
 internal static class ErringDaemon
 {
@@ -21,7 +21,8 @@ internal static class ErringDaemon
         CommandLine command = CommandLine.Parse(args);
         ConfigResult read = command.ReadConfig();
         return read.Config is not null
-            ? await AgentHost.RunAsync(read, command.ReadConfig, "erring", request => ErringCompiler.Compile(request, Err))
+            ? await AgentHost.RunAsync(
+                read, command.ReadConfig, "erring", request => ErringCompiler.Compile(request, Err))
             : CommandLine.ConfigFaulty;
     }
 

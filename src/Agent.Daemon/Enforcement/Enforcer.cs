@@ -249,7 +249,7 @@ internal sealed partial class Enforcer(
         }
 
         bool revalidate = drifted || SealMark.IsOn(observed, settings) || (TakesAway(enforced, next, KeepsSessions)
-            && !(enforced is null && Restart.KeepsVerdicts(observed, next.Ruleset)));
+            && !(enforced?.Request.Settings != settings && Restart.KeepsVerdicts(observed, next.Ruleset)));
         CompiledRuleset final = revalidate ? next.WithEpoch(Advance()) : next;
         if (Withholds(next, final, tally))
         {

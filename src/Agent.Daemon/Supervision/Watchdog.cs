@@ -7,8 +7,8 @@ namespace Agent.Daemon.Supervision;
 /// </summary>
 /// <remarks>
 /// A step is a compilation, a proof, a transaction, a reading, a write to the disk. The largest host's take seconds
-/// each, so one that takes <see cref="StepTimes"/> times the manager's time (3 minutes with WatchdogSec=30s) hangs. While the
-/// daemon starts or stops the same progress extends the time for that.
+/// each, so one that takes <see cref="StepTimes"/> times the manager's time (3 minutes with WatchdogSec=30s) hangs.
+/// While the daemon starts or stops the same progress extends the time for that.
 /// </remarks>
 /// <param name="manager">Who is told.</param>
 /// <param name="progress">What the loop leaves.</param>

@@ -46,7 +46,9 @@ internal static class UnitFile
             #include <sys/socket.h>
             #include <sys/syscall.h>
             #include <unistd.h>
-            static const int calls[] = { {{string.Concat(calls)}} };
+            static const int calls[] = {
+            {{string.Concat(calls)}}
+            };
             static const int families[] = { {{families}} };
             static struct sock_filter code[4000];
             static int n;

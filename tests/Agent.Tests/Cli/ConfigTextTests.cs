@@ -17,7 +17,8 @@ public sealed class ConfigTextTests
                 new Setting { Key = "log.level", Value = "info", Source = SettingSource.Default },
                 new Setting
                 {
-                    Key = "table", Value = "sg_agent", Source = SettingSource.File, Origin = "/etc/sg-agent/config.json",
+                    Key = "table", Value = "sg_agent", Source = SettingSource.File,
+                    Origin = "/etc/sg-agent/config.json",
                     RestartNeeded = true, PendingValue = "other",
                 },
                 new Setting

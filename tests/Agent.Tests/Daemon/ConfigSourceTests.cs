@@ -53,18 +53,18 @@ public sealed class ConfigSourceTests
         ConfigResult read = Read(
             """{ "state_directory": "rel", "nonsense": 1, "verify": "maybe" }""",
             [("SG_AGENTD_GRPC_SOCKT", "/x"), ("SG_AGENTD_LOG_LEVEL", "loud"), ("SG_AGENTD_ZZZZZZZZZZZZ", "")],
-            "tabel=x", "log.burst=-1", "verify=sometimes");
+            "tabl=x", "log.burst=-1", "verify=sometimes");
         Assert.Null(read.Config);
         Assert.Equal(
             [
-                ("--set", "tabel"), ("--set log.burst", "log.burst"), ("--set verify", "verify"),
+                ("--set", "tabl"), ("--set log.burst", "log.burst"), ("--set verify", "verify"),
                 ("environment SG_AGENTD_GRPC_SOCKT", "SG_AGENTD_GRPC_SOCKT"),
                 ("environment SG_AGENTD_LOG_LEVEL", "log.level"),
                 ("environment SG_AGENTD_ZZZZZZZZZZZZ", "SG_AGENTD_ZZZZZZZZZZZZ"),
                 ("f.json", "nonsense"), ("f.json", "state_directory"),
             ],
             read.Faults.Select(fault => (fault.Origin, fault.Path)).Order());
-        Assert.Equal("Did you mean table?", read.Faults.Single(fault => fault.Path == "tabel").Remedy);
+        Assert.Equal("Did you mean table?", read.Faults.Single(fault => fault.Path == "tabl").Remedy);
         Assert.Equal(
             "Did you mean SG_AGENTD_GRPC_SOCKET?",
             read.Faults.Single(fault => fault.Path == "SG_AGENTD_GRPC_SOCKT").Remedy);
@@ -72,8 +72,8 @@ public sealed class ConfigSourceTests
 
     [Fact]
     public void A_file_that_is_no_JSON_does_not_hide_the_faults_of_others() => Assert.Equal(
-        ["SG_AGENTD_X", "line 1", "tabel"],
-        Read("{ \"table\": ", [("SG_AGENTD_X", "")], "tabel=x").Faults.Select(fault => fault.Path)
+        ["SG_AGENTD_X", "line 1", "tabl"],
+        Read("{ \"table\": ", [("SG_AGENTD_X", "")], "tabl=x").Faults.Select(fault => fault.Path)
             .Order(StringComparer.Ordinal));
 
     [Fact]
