@@ -13,20 +13,18 @@ if (command.Message is string message)
 }
 
 ConfigResult read = command.ReadConfig();
-if (read.Config is not DaemonConfig config)
+if (command.CheckOnly && command.IsJson)
 {
-    foreach (Agent.Policy.PolicyFault fault in read.Faults)
-    {
-        Console.Error.WriteLine($"{command.ConfigPath}: {fault}");
-    }
-
-    return CommandLine.ConfigFaulty;
+    Console.Out.Write(ConfigReport.Json(command.ConfigPath, read));
+}
+else if (command.CheckOnly || read.Config is null)
+{
+    (read.Config is null ? Console.Error : Console.Out).Write(ConfigReport.Text(command.ConfigPath, read));
 }
 
-if (command.CheckOnly)
+if (command.CheckOnly || read.Config is null)
 {
-    Console.WriteLine($"{command.ConfigPath}: no fault");
-    return 0;
+    return read.Config is null ? CommandLine.ConfigFaulty : 0;
 }
 
-return await AgentHost.RunAsync(config, version.Split('+')[0]);
+return await AgentHost.RunAsync(read, command.ReadConfig, version.Split('+')[0]);

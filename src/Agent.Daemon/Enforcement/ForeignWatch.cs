@@ -18,10 +18,6 @@ internal sealed class ForeignWatch(Reconciler reconciler, CompilerSettings setti
     /// <summary>Between two looks, whatever happens: their rulesets may be large, and change often.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(2);
 
-    /// <summary>Where the older interface of iptables lists its tables; it shows no rules to us.</summary>
-    private static readonly (NftFamily Family, string File)[] Legacy =
-        [(NftFamily.Ipv4, "/proc/net/ip_tables_names"), (NftFamily.Ipv6, "/proc/net/ip6_tables_names")];
-
     private ImmutableArray<ForeignHook> last = [];
 
     /// <summary>Follows until cancelled.</summary>
@@ -63,7 +59,7 @@ internal sealed class ForeignWatch(Reconciler reconciler, CompilerSettings setti
                 .. new ForeignHooks(
                     state.Enforced!.Request.Policy, state.Enforced.Request.PolicySettings,
                     Verifier.FactsOf(state.Enforced), state.Links.Names).In(foreign, cancel),
-                .. Legacy.SelectMany(OfLegacy),
+                .. LegacyTables.Find(File.ReadAllLines),
             ];
             if (found.SequenceEqual(last))
             {
@@ -85,9 +81,4 @@ internal sealed class ForeignWatch(Reconciler reconciler, CompilerSettings setti
             log.ForeignUnread(e.ToString()); // whatever stands in a ruleset of others: we go on
         }
     }
-
-    private static IEnumerable<ForeignHook> OfLegacy((NftFamily Family, string File) place) =>
-        !File.Exists(place.File) ? [] : File.ReadAllLines(place.File).Select(name => new ForeignHook(
-            place.Family, name, "", new BaseHook(NftHook.Forward, 0), ForeignEffect.Unknown, "",
-            "rules of the legacy iptables interface cannot be read; iptables-legacy-save lists them"));
 }

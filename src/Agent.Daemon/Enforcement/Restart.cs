@@ -3,7 +3,7 @@ using Agent.Nftables;
 
 namespace Agent.Daemon.Enforcement;
 
-/// <summary>What a program that has just begun finds in the kernel.</summary>
+/// <summary>What a program that has just begun, or has just got other settings, finds in the kernel.</summary>
 internal static class Restart
 {
     /// <summary>
