@@ -23,6 +23,8 @@ internal sealed class StatusVerb : Verb
         "sgctl status --json | jq .applied_revision",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
