@@ -40,8 +40,8 @@ internal sealed class TopVerb : Verb
 
     private readonly Option<string> sort = new("--sort")
     {
-        Description = "What comes first: bits or packets a second; vNICs by drops or (new) sessions a second; "
-            + "sessions by their bytes since they began",
+        Description = "What comes first: bits or packets (a second), drops or sessions (vNICs with most of them, or of "
+            + "new ones, a second), bytes (sessions, since they began)",
         HelpName = "KEY",
         DefaultValueFactory = _ => "bits",
     };

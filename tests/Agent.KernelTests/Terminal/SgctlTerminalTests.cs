@@ -43,12 +43,12 @@ public sealed class SgctlTerminalTests(TerminalLab lab) : IClassFixture<Terminal
         Assert.StartsWith("vnic    interface  state     revision  groups", text);
 
         terminal.Enter("sgctl rules eni-e1; echo end $?");
-        await TerminalLab.ShowsAsync(terminal, "sg-many/r5 ");
+        await TerminalLab.ShowsAsync(terminal, "sg-many/r17 ");
         await TerminalLab.UntilAsync(
             terminal, "less", screen => screen.EndsWith(PagerPrompt, StringComparison.Ordinal));
         Assert.DoesNotContain("end 0", terminal.Screen, StringComparison.Ordinal);
         terminal.Press("Space");
-        await TerminalLab.ShowsAsync(terminal, "sg-many/r30 ");
+        await TerminalLab.ShowsAsync(terminal, "sg-many/r35 ");
         terminal.Press("C-c"); // the pager's, and no reason to leave
         terminal.Press("G");
         await TerminalLab.ShowsAsync(terminal, "(END)");
