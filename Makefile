@@ -5,7 +5,8 @@ CONFIGURATION_DIR = $(shell echo $(CONFIGURATION) | tr A-Z a-z)
 BIN = artifacts/bin
 AOT_DIR = artifacts/aot
 RUNTIME = linux-x64
-TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4
+TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4 \
+    tmux less zsh fish man-db groff mandoc
 PROMETHEUS = .cache/prometheus
 ETCD = .cache/etcd
 SERVERS = $(PROMETHEUS)/usr/bin/prometheus $(ETCD)/usr/bin/etcd
@@ -18,12 +19,12 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden corpus \
-    fuzz fleet run lab lab-down picture fmt lint aot pack check clean
+    fuzz fleet run lab lab-down picture man fmt lint aot pack check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing (nftables, iproute2, ping, a C compiler), check the SDK, restore packages
+setup: ## install what is missing (nftables, shells, tmux, a C compiler, ...), check the SDK, restore packages
 	@missing=$$(for p in $(TOOLS); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok' || echo $$p; done); \
 	if [ -n "$$missing" ]; then apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; fi
@@ -119,6 +120,12 @@ lab-down: ## remove the open lab
 
 picture: setup build $(PROMETHEUS)/usr/bin/prometheus ## draw the host's dashboard from the lab under traffic (root)
 	PATH="$(CURDIR)/$(PROMETHEUS)/usr/bin:$$PATH" $(LAB) picture packaging/grafana/sg-agent-host.svg
+
+man: ## write packaging/man and packaging/schema anew from verbs, settings and messages
+	dotnet build tests/Agent.Tests -c $(CONFIGURATION) -v quiet
+	SG_WRITE_DOCUMENTS=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests -noLogo \
+	    -method '*_are_up_to_date'
+	@ls packaging/man packaging/schema
 
 fmt: ## format the sources
 	dotnet format Agent.sln

@@ -7,6 +7,9 @@ namespace Agent.Cli;
 /// <param name="remedy">What to do about it; may be empty.</param>
 internal sealed class CliException(int exitCode, string code, string message, string remedy) : Exception(message)
 {
+    /// <summary>What was asked for is not there.</summary>
+    public const string NotFound = "not_found";
+
     public int ExitCode { get; } = exitCode;
 
     public string Code { get; } = code;

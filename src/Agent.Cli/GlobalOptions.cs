@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Agent.Cli.Completion;
+using Agent.Cli.Live;
 
 namespace Agent.Cli;
 
@@ -11,6 +13,7 @@ internal sealed class GlobalOptions
     public GlobalOptions(Surroundings around)
     {
         Around = around;
+        Output = new LongOutput(around);
         Socket = new Option<string>("--socket")
         {
             Description = $"Unix socket of the agent (environment: {SocketVariable})",
@@ -19,9 +22,13 @@ internal sealed class GlobalOptions
             DefaultValueFactory = _ => around.Environment(SocketVariable) is { Length: > 0 } path
                 ? path : DefaultSocket,
         };
+        Socket.CompletionSources.Add(Suggestions.Files);
     }
 
     public Surroundings Around { get; }
+
+    /// <summary>What a pager shows.</summary>
+    public LongOutput Output { get; }
 
     public Option<string> Socket { get; }
 
@@ -34,6 +41,13 @@ internal sealed class GlobalOptions
     public Option<bool> NoColor { get; } = new("--no-color")
     {
         Description = "No colours; also if NO_COLOR is set or the output is no terminal",
+        Recursive = true,
+    };
+
+    public Option<bool> NoPager { get; } = new("--no-pager")
+    {
+        Description = "Print long output at once; otherwise a terminal shows it with "
+            + $"{Pager.OwnVariable}, {Pager.Variable} or less",
         Recursive = true,
     };
 }

@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.Reflection;
+using Agent.Cli.Completion;
+using Agent.Cli.Output;
 using Agent.Cli.Verbs;
 
 namespace Agent.Cli;
@@ -12,6 +14,9 @@ internal static class Sgctl
     private const string About =
         "Talks to sg-agentd, which enforces security groups on this host, and works on policy files without it.";
 
+    /// <summary>Asked by the scripts of completion, with a command line up to the cursor.</summary>
+    private const string CompleteWord = "__complete";
+
     /// <summary>A file whose name begins with @ is a file, not a list of arguments.</summary>
     private static readonly ParserConfiguration Parser = new() { ResponseFileTokenReplacer = null };
 
@@ -21,33 +26,63 @@ internal static class Sgctl
 
     public static async Task<int> RunAsync(string[] args, Surroundings around)
     {
-        ParseResult parsed = Build(around).Parse(args, Parser);
+        var options = new GlobalOptions(around);
+        RootCommand root = Tree(options);
+        if (args is [CompleteWord, string line])
+        {
+            Complete(root, line, around.Out);
+            return ExitCode.Done;
+        }
+
+        ParseResult parsed = root.Parse(args, Parser);
         if (parsed.Action is ParseErrorAction)
         {
-            Mistakes.Print(around.Error, parsed);
+            if (args.Contains(options.Json.Name))
+            {
+                around.Out.Write(Mistakes.Document(parsed));
+            }
+            else
+            {
+                Mistakes.Print(new Screen(around.Error, around.ErrorWidth, color: false), parsed);
+            }
+
             return ExitCode.Usage;
         }
 
-        return await parsed.InvokeAsync(new InvocationConfiguration
+        int code = await parsed.InvokeAsync(new InvocationConfiguration
         {
             Output = around.Out,
             Error = around.Error,
             EnableDefaultExceptionHandler = false,
         }).ConfigureAwait(false);
+        options.Output.Show(); // behind the verb, whose end an interrupt would hurry
+        return code;
     }
 
-    public static RootCommand Build(Surroundings around)
+    public static RootCommand Build(Surroundings around) => Tree(new GlobalOptions(around));
+
+    private static void Complete(RootCommand root, string line, TextWriter output)
     {
-        var options = new GlobalOptions(around);
+        foreach (Candidate one in new LineCompletion(root, Parser).Of(line))
+        {
+            output.WriteLine(one.Description.Length > 0 ? $"{one.Word}\t{one.Description}" : one.Word);
+        }
+    }
+
+    private static RootCommand Tree(GlobalOptions options)
+    {
+        Surroundings around = options.Around;
         var root = new RootCommand(About)
         {
             options.Socket,
             options.Json,
             options.NoColor,
+            options.NoPager,
             new AnalyzeVerb(options),
             new ApplyVerb(options),
             new CheckVerb(options),
             new CompileVerb(options),
+            new CompletionVerb(options),
             new DiffVerb(options),
             new DropsVerb(options),
             new ExplainVerb(options),
@@ -63,6 +98,11 @@ internal static class Sgctl
             new VerifyVerb(options),
             new VnicsVerb(options),
         };
+        foreach (Argument argument in root.Subcommands.SelectMany(verb => verb.Arguments))
+        {
+            argument.HelpName ??= argument.Name; // otherwise help shows what completes it
+        }
+
         foreach (Option option in root.Options)
         {
             if (option is HelpOption { Action: HelpAction plain } help)
@@ -97,7 +137,8 @@ internal static class Sgctl
                 output.WriteLine();
             }
 
-            output.WriteLine(ExitCode.Help);
+            int? width = plain.MaxWidth == int.MaxValue ? null : plain.MaxWidth;
+            new Screen(output, width, color: false).Lines(ExitCode.Help);
             return ExitCode.Done;
         }
     }

@@ -93,7 +93,8 @@ public partial class TidyTests
         Assert.Contains("BannedSymbols.txt", props);
         Assert.Contains(
             "dotnet_diagnostic.RS0030.severity = error", File.ReadAllText(Path.Combine(Root, ".editorconfig")));
-        foreach (string line in File.ReadLines(Path.Combine(Root, "src/BannedSymbols.txt")))
+        Assert.Contains("BannedSymbols.Agent.txt", props);
+        foreach (string line in Files("BannedSymbols*.txt").SelectMany(File.ReadLines))
         {
             // A symbol that does not exist bans nothing, and the analyzer does not say so.
             string name = line.Split(';')[0][2..].Split('(')[0];

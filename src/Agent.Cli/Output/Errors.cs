@@ -10,14 +10,7 @@ internal static class Errors
     {
         if (call.Json)
         {
-            call.Out.Raw(Json.Document(json =>
-            {
-                json.WriteStartObject("error");
-                json.WriteString("code", error.Code);
-                json.WriteString("message", error.Message);
-                json.WriteString("remedy", error.Remedy);
-                json.WriteEndObject();
-            }));
+            call.Out.Raw(Document(error.Code, error.Message, error.Remedy));
             return;
         }
 
@@ -27,6 +20,16 @@ internal static class Errors
             call.Error.Line($"  {error.Remedy}");
         }
     }
+
+    /// <summary>What went wrong, for programs.</summary>
+    public static string Document(string code, string message, string remedy) => Json.Document(json =>
+    {
+        json.WriteStartObject("error");
+        json.WriteString("code", code);
+        json.WriteString("message", message);
+        json.WriteString("remedy", remedy);
+        json.WriteEndObject();
+    });
 
     public static void Print(Call call, InvalidInputException error)
     {

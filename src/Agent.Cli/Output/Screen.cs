@@ -4,7 +4,7 @@ using Spectre.Console;
 namespace Agent.Cli.Output;
 
 /// <summary>
-/// Text for people: colours only where they are wanted, tables that never wrap in the middle of a row.
+/// Text for people: colours only where they are wanted, lines that break at words, tables that never break a row.
 /// </summary>
 /// <param name="writer">Where it goes.</param>
 /// <param name="width">Columns of the terminal; null: as wide as need be.</param>
@@ -28,10 +28,24 @@ internal sealed class Screen(TextWriter writer, int? width, bool color)
     /// <summary>As it is, without a look at it: JSON, rulesets.</summary>
     public void Raw(string text) => writer.Write(text);
 
-    public void Line(string text = "") => writer.WriteLine(Visible(text));
+    /// <summary>What does not fit is continued below, a little further in.</summary>
+    public void Line(string text = "") => Line((text, Plain));
 
-    public void Line(params (string Text, Style Style)[] parts) =>
-        writer.WriteLine(string.Concat(parts.Select(part => Paint(Visible(part.Text), part.Style))));
+    public void Line(params (string Text, Style Style)[] parts)
+    {
+        (string Text, Style Style)[] visible = [.. parts.Select(part => (Visible(part.Text), part.Style))];
+        int lead = string.Concat(visible.Select(part => part.Text)).TakeWhile(c => c == ' ').Count();
+        Write(visible, lead + Gap.Length);
+    }
+
+    /// <summary>Text of several lines, each as <see cref="Line(string)"/> prints it.</summary>
+    public void Lines(string text)
+    {
+        foreach (string line in text.Split('\n'))
+        {
+            Line(line);
+        }
+    }
 
     /// <summary>Columns if they fit, otherwise one block a row.</summary>
     public void Table(string[] head, IReadOnlyList<Cell[]> cells)
@@ -58,7 +72,7 @@ internal sealed class Screen(TextWriter writer, int? width, bool color)
         int column = fields.Max(field => field.Name.Length);
         foreach ((string name, string value) in fields.Where(field => field.Value.Length > 0))
         {
-            writer.WriteLine($"{Gap}{Paint(name.PadRight(column), Dim)}{Gap}{Visible(value)}");
+            Field(name, new Cell(Visible(value), Plain), column);
         }
     }
 
@@ -84,10 +98,23 @@ internal sealed class Screen(TextWriter writer, int? width, bool color)
             {
                 if (row[i].Text.Length > 0)
                 {
-                    writer.WriteLine(
-                        $"{Gap}{Paint(head[i].PadRight(column), Dim)}{Gap}{Paint(row[i].Text, row[i].Style)}");
+                    Field(head[i], row[i], column);
                 }
             }
+        }
+    }
+
+    private void Field(string name, Cell value, int column) => Write(
+        [(Gap, Plain), (name.PadRight(column), Dim), (Gap, Plain), (value.Text, value.Style)],
+        column + (2 * Gap.Length));
+
+    private void Write(IReadOnlyList<(string Text, Style Style)> parts, int indent)
+    {
+        IReadOnlyList<IReadOnlyList<(string Text, Style Style)>> lines =
+            width is int limit ? Folding.Lines(parts, limit, indent) : [parts];
+        foreach (IReadOnlyList<(string Text, Style Style)> line in lines)
+        {
+            writer.WriteLine(string.Concat(line.Select(part => Paint(part.Text, part.Style))));
         }
     }
 

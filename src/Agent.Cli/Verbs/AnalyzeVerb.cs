@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Agent.Cli.Completion;
 using Agent.Cli.Input;
 using Agent.Cli.Output;
 using Agent.Evaluator.Health;
@@ -14,6 +15,7 @@ internal sealed class AnalyzeVerb : Verb
     {
         Description = "Policy file instead of the agent's state, JSON or YAML; - is standard input; needs no agent",
         Arity = ArgumentArity.ZeroOrOne,
+        CompletionSources = { Suggestions.Files },
     };
 
     public AnalyzeVerb(GlobalOptions options) : base(options, "analyze",
@@ -27,11 +29,12 @@ internal sealed class AnalyzeVerb : Verb
         "sgctl analyze --json policy.yaml       for scripts",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         Analysis analysis = call.Parsed.GetValue(file) is string path
-            ? RuleHealth.Of(OfflinePolicy.Read(call, path), PolicySettings.Default)
-            : await AskAsync(call).ConfigureAwait(false);
+            ? await OfflineAsync(call, path).ConfigureAwait(false) : await AskAsync(call).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(analysis));
@@ -44,10 +47,16 @@ internal sealed class AnalyzeVerb : Verb
         return analysis.Findings.Count == 0 ? ExitCode.Done : ExitCode.Differs;
     }
 
+    private static Task<Analysis> OfflineAsync(Call call, string path)
+    {
+        Policy.PolicySnapshot policy = OfflinePolicy.Read(call, path);
+        return call.WaitAsync("looking at every rule", () => RuleHealth.Of(policy, PolicySettings.Default));
+    }
+
     private static async Task<Analysis> AskAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
-        return await agent.AnalyzeAsync(call.Cancel).ConfigureAwait(false);
+        return await call.WaitAsync("looking at every rule", agent.AnalyzeAsync(call.Cancel)).ConfigureAwait(false);
     }
 
     private static void Print(Screen screen, Analysis analysis)

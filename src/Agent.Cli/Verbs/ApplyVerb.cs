@@ -45,13 +45,15 @@ internal sealed class ApplyVerb : Verb
         "sgctl get | sgctl apply -                  the state that is held: unchanged",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         PolicyFile policy = call.ReadPolicy(call.Parsed.GetRequiredValue(file));
         bool dry = call.Parsed.GetValue(dryRun);
         policy.Message.IssuedAt ??= TimeProvider.System.GetUtcNow().ToTimestamp();
         using var agent = new AgentConnection(call.SocketPath);
-        ApplyResponse answer = await agent.ApplyAsync(
+        ApplyResponse answer = await call.WaitAsync(dry ? "comparing" : "applying", agent.ApplyAsync(
             new ApplySnapshotRequest
             {
                 Snapshot = policy.Message,
@@ -61,7 +63,7 @@ internal sealed class ApplyVerb : Verb
                 Writer = WriterOf(call, overrideLease),
                 ConfirmMassChange = call.Parsed.GetValue(confirm),
             },
-            call.Cancel).ConfigureAwait(false);
+            call.Cancel)).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(answer));

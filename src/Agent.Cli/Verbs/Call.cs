@@ -22,6 +22,18 @@ internal sealed record Call
 
     public required CancellationToken Cancel { get; init; }
 
+    /// <summary>For the line that moves while something takes long.</summary>
+    private Live.Progress? Progress => !Json && Around.ErrorWidth is { } width && Around.ObeysEscapes
+        ? new Live.Progress(Around.Error, width, TimeProvider.System) : null;
+
+    /// <summary>Waits, and shows on a terminal that it does.</summary>
+    /// <param name="what">Such as "proving".</param>
+    /// <param name="work">What is waited for.</param>
+    public Task<T> WaitAsync<T>(string what, Task<T> work) => Progress?.WhileAsync(what, work) ?? work;
+
+    /// <summary>The same for what is done here.</summary>
+    public Task<T> WaitAsync<T>(string what, Func<T> work) => WaitAsync(what, Task.Run(work, Cancel));
+
     /// <exception cref="InvalidInputException">With every fault of the file.</exception>
     public PolicyFile ReadPolicy(string path)
     {

@@ -34,7 +34,9 @@ internal sealed class CompileVerb : Verb
         "sgctl compile policy.yaml | unshare -rn nft -c -f -       let nft check it, where nothing can break",
     ];
 
-    protected override Task<int> RunAsync(Call call)
+    protected override bool IsLong => true;
+
+    protected override async Task<int> RunAsync(Call call)
     {
         PolicySnapshot policy = OfflinePolicy.Read(call, call.Parsed.GetRequiredValue(file));
         CompilerSettings settings = CompilerSettings.Default;
@@ -45,8 +47,8 @@ internal sealed class CompileVerb : Verb
             TimeoutProtocols = [],
         };
         uint firstEpoch = settings.EpochMask & ~(settings.EpochMask - 1);
-        CompiledRuleset compiled = RulesetCompiler.Compile(
-            new CompileRequest(policy, PolicySettings.Default, settings, host, firstEpoch));
+        CompiledRuleset compiled = await call.WaitAsync("compiling", () => RulesetCompiler.Compile(
+            new CompileRequest(policy, PolicySettings.Default, settings, host, firstEpoch))).ConfigureAwait(false);
         string text = NftText.Print(compiled.Ruleset);
         if (call.Json)
         {
@@ -72,7 +74,7 @@ internal sealed class CompileVerb : Verb
             }
         }
 
-        return Task.FromResult(compiled.Failed.IsEmpty ? ExitCode.Done : ExitCode.Failed);
+        return compiled.Failed.IsEmpty ? ExitCode.Done : ExitCode.Failed;
     }
 
     private static ImmutableSortedSet<string> Present() => !Directory.Exists(Devices) ? []

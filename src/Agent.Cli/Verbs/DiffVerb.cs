@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Agent.Cli.Completion;
 using Agent.Cli.Input;
 using Agent.Cli.Output;
 using Agent.Evaluator;
@@ -13,12 +14,14 @@ internal sealed class DiffVerb : Verb
     private readonly Argument<string> file = new("FILE")
     {
         Description = "Policy file, JSON or YAML; - is standard input",
+        CompletionSources = { Suggestions.Files },
     };
 
     private readonly Argument<string?> other = new("FILE2")
     {
         Description = "Compare FILE with this one instead of the agent's state with FILE; needs no agent",
         Arity = ArgumentArity.ZeroOrOne,
+        CompletionSources = { Suggestions.Files },
     };
 
     private readonly Option<uint> limit = LimitOption();
@@ -47,12 +50,15 @@ internal sealed class DiffVerb : Verb
         DefaultValueFactory = _ => 100,
     };
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         string path = call.Parsed.GetRequiredValue(file);
         uint lines = call.Parsed.GetRequiredValue(limit);
         Difference? difference = call.Parsed.GetValue(other) is string second
-            ? Offline(call, path, second, lines) : await AskAsync(call, path, lines).ConfigureAwait(false);
+            ? await OfflineAsync(call, path, second, lines).ConfigureAwait(false)
+            : await AskAsync(call, path, lines).ConfigureAwait(false);
         if (difference is null)
         {
             return ExitCode.InputInvalid;
@@ -70,7 +76,7 @@ internal sealed class DiffVerb : Verb
         return difference.Changes.Count == 0 ? ExitCode.Done : ExitCode.Differs;
     }
 
-    private static Difference Offline(Call call, string path, string second, uint lines)
+    private static Task<Difference> OfflineAsync(Call call, string path, string second, uint lines)
     {
         if (path == "-" && second == "-")
         {
@@ -80,7 +86,8 @@ internal sealed class DiffVerb : Verb
 
         PolicySnapshot before = OfflinePolicy.Read(call, path);
         PolicySnapshot after = OfflinePolicy.Read(call, second);
-        return DifferenceReport.Between(before, after, PolicySettings.Default, lines);
+        return call.WaitAsync("comparing",
+            () => DifferenceReport.Between(before, after, PolicySettings.Default, lines));
     }
 
     // What the agent refuses is a file with faults, as apply would say.
@@ -88,7 +95,7 @@ internal sealed class DiffVerb : Verb
     {
         PolicyFile policy = call.ReadPolicy(path);
         using var agent = new AgentConnection(call.SocketPath);
-        ApplyResponse answer = await agent.ApplyAsync(
+        ApplyResponse answer = await call.WaitAsync("comparing", agent.ApplyAsync(
             new ApplySnapshotRequest
             {
                 Snapshot = policy.Message,
@@ -96,7 +103,7 @@ internal sealed class DiffVerb : Verb
                 NextRevision = true,
                 DifferenceLimit = lines,
             },
-            call.Cancel).ConfigureAwait(false);
+            call.Cancel)).ConfigureAwait(false);
         if (answer.Accepted is Accepted accepted)
         {
             return accepted.Difference ?? throw new CliException(ExitCode.Failed, "unimplemented",

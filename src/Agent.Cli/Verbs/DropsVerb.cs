@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Agent.Cli.Completion;
 using Agent.Cli.Output;
 using Agent.V1;
 
@@ -60,13 +61,9 @@ internal sealed class DropsVerb : Verb
         "Show packets that were dropped: a sample, so many a second of each vNIC, with the rule that decided.")
     {
         direction.AcceptOnlyFromAmong("in", "out");
-        last.Validators.Add(result =>
-        {
-            if (result.Tokens.Count > 0 && result.GetValueOrDefault<int>() < 0)
-            {
-                result.AddError("--last is a number from 0");
-            }
-        });
+        vnic.CompletionSources.Add(Suggestions.Vnics(options));
+        reason.CompletionSources.Add(Suggestions.DropReasons);
+        InRange(last, 0, int.MaxValue);
         foreach (Option option in (Option[])[follow, last, vnic, direction, reason, cidr, port, accepted])
         {
             Options.Add(option);
@@ -100,6 +97,7 @@ internal sealed class DropsVerb : Verb
             Follow = call.Parsed.GetValue(follow),
         };
         using var agent = new AgentConnection(call.SocketPath);
+        WarnOf(call, request.Vnic);
         var shown = new List<DropRecord>();
         await agent.WatchDropsAsync(request, Show, call.Cancel).ConfigureAwait(false);
         if (call.Json)
@@ -128,6 +126,17 @@ internal sealed class DropsVerb : Verb
             {
                 shown.Add(record);
             }
+        }
+    }
+
+    // It may have been there when the records were made, or come later.
+    private static void WarnOf(Call call, string vnic)
+    {
+        string[] known = vnic.Length == 0 || call.Json ? [] : VnicNames.Known(call.SocketPath);
+        if (known.Length > 0 && !known.Contains(vnic))
+        {
+            call.Error.Line(("warning: ", Screen.Warning),
+                ($"no vNIC '{vnic}' in the policy. {VnicNames.Hint(vnic, known)}", Screen.Plain));
         }
     }
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
+using Agent.Cli.Completion;
 using Agent.Cli.Input;
 using Agent.Cli.Output;
 using Agent.Evaluator;
@@ -55,6 +56,9 @@ internal sealed class ExplainVerb : Verb
     {
         direction.AcceptOnlyFromAmong("ingress", "egress");
         session.AcceptOnlyFromAmong("new", "established", "reply");
+        vnic.CompletionSources.Add(Suggestions.Vnics(options));
+        protocol.CompletionSources.Add(Suggestions.Protocols);
+        file.CompletionSources.Add(Suggestions.Files);
         foreach (Argument argument in (Argument[])[vnic, direction, protocol, source, destination])
         {
             Arguments.Add(argument);
@@ -73,6 +77,8 @@ internal sealed class ExplainVerb : Verb
         "sgctl explain --session reply eni-web1 egress tcp 10.0.1.11:80 198.51.100.7:40000",
         "sgctl explain --packet 'IN=tap-web1 OUT=eth0 SRC=10.0.1.11 DST=192.0.2.1 PROTO=TCP SPT=40000 DPT=25'",
     ];
+
+    protected override bool IsLong => true;
 
     protected override async Task<int> RunAsync(Call call)
     {
@@ -141,12 +147,20 @@ internal sealed class ExplainVerb : Verb
         Explainer.Explain(policy, PolicySettings.Default, question, OfflinePolicy.Compile(policy)) switch
         {
             ExplainAnswer.Explained explained => explained.Response,
-            ExplainAnswer.UnknownVnic unknown => throw new CliException(ExitCode.Failed, "not_found", unknown.Message,
-                $"It has {string.Join(", ", policy.Vnics.Keys.Take(20))}."),
+            ExplainAnswer.UnknownVnic unknown => throw new CliException(
+                ExitCode.Failed, CliException.NotFound, unknown.Message, NamesOf(policy, question.Vnic)),
             ExplainAnswer.Invalid invalid =>
                 throw new CliException(ExitCode.Failed, "invalid_argument", invalid.Message, ""),
             _ => throw new System.Diagnostics.UnreachableException(),
         };
+
+    private static string NamesOf(PolicySnapshot policy, string wrong)
+    {
+        string? near = Spelling.Nearest(
+            wrong, policy.Vnics.Values.SelectMany(vnic => new[] { vnic.Id, vnic.InterfaceName }));
+        return (near is null ? "" : $"Did you mean {near}? ")
+            + $"It has {string.Join(", ", policy.Vnics.Keys.Take(20))}.";
+    }
 
     private static string Because(ExplainResponse answer) => answer.Reason switch
     {

@@ -18,6 +18,8 @@ internal sealed class GetVerb : Verb
         "sgctl apply --next-revision policy.yaml     after an edit",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         bool asYaml = call.Parsed.GetValue(yaml);

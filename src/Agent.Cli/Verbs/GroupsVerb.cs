@@ -10,6 +10,8 @@ internal sealed class GroupsVerb(GlobalOptions options)
 {
     public override IReadOnlyList<string> Examples => ["sgctl groups", "sgctl groups --json"];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Agent.Cli.Completion;
 using Agent.Cli.Output;
 using Agent.V1;
 using Google.Protobuf.WellKnownTypes;
@@ -37,6 +38,7 @@ internal sealed class LogLevelVerb : Verb
         "Show which events the agent logs, or log more or less for a while: it falls back by itself.")
     {
         level.AcceptOnlyFromAmong([.. Words.Select(one => one.Word)]);
+        duration.CompletionSources.Add(Suggestions.Durations);
         duration.Validators.Add(result =>
         {
             if (result.Tokens.Count > 0 && DurationOf(result.Tokens[0].Value) is null)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Agent.Cli.Completion;
 using Agent.Cli.Output;
 using Agent.V1;
 
@@ -17,6 +18,7 @@ internal sealed class RulesVerb : Verb
     public RulesVerb(GlobalOptions options) : base(options, "rules",
         "List every rule of a vNIC in the order in which they are looked at, with hits, bytes and last hit.")
     {
+        vnic.CompletionSources.Add(Suggestions.Vnics(options));
         Arguments.Add(vnic);
         Options.Add(unused);
     }
@@ -27,6 +29,8 @@ internal sealed class RulesVerb : Verb
         "sgctl rules tap-web1 --never-hit",
         "sgctl rules eni-web1 --json | jq '.rules[] | {rule, packets, last_hit}'",
     ];
+
+    protected override bool IsLong => true;
 
     protected override async Task<int> RunAsync(Call call)
     {

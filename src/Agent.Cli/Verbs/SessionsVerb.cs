@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Agent.Cli.Completion;
 using Agent.Cli.Output;
 using Agent.V1;
 
@@ -43,13 +44,9 @@ internal sealed class SessionsVerb : Verb
     public SessionsVerb(GlobalOptions options) : base(options, "sessions",
         "List the sessions of vNICs that the kernel tracks, the rule that admits each, and what becomes of it.")
     {
-        limit.Validators.Add(result =>
-        {
-            if (result.Tokens.Count > 0 && result.GetValueOrDefault<int>() is < 0 or int.MaxValue)
-            {
-                result.AddError("--limit is a number from 0");
-            }
-        });
+        InRange(limit, 0, int.MaxValue - 1);
+        vnic.CompletionSources.Add(Suggestions.Vnics(options));
+        protocol.CompletionSources.Add(Suggestions.Protocols);
         Arguments.Add(vnic);
         foreach (Option option in (Option[])[stale, protocol, remote, limit])
         {
@@ -65,6 +62,8 @@ internal sealed class SessionsVerb : Verb
         "sgctl sessions --limit 0 --json | jq '.sessions[] | select(.fate == \"SESSION_FATE_CUT\")'",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         int most = call.Parsed.GetValue(limit);
@@ -78,7 +77,7 @@ internal sealed class SessionsVerb : Verb
         };
         var sessions = new List<SessionStatus>();
         using var agent = new AgentConnection(call.SocketPath);
-        await agent.ListSessionsAsync(request, sessions.Add, call.Cancel).ConfigureAwait(false);
+        await call.WaitAsync("reading sessions", ReadAsync()).ConfigureAwait(false);
         bool more = most > 0 && sessions.Count > most;
         List<SessionStatus> shown = more ? sessions[..most] : sessions;
         if (call.Json)
@@ -101,5 +100,11 @@ internal sealed class SessionsVerb : Verb
         }
 
         return ExitCode.Done;
+
+        async Task<int> ReadAsync()
+        {
+            await agent.ListSessionsAsync(request, sessions.Add, call.Cancel).ConfigureAwait(false);
+            return sessions.Count;
+        }
     }
 }

@@ -31,11 +31,13 @@ internal sealed class StageVerb : Verb
         "sgctl staged --commit                      enforce it",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         PolicyFile policy = call.ReadPolicy(call.Parsed.GetRequiredValue(file));
         using var agent = new AgentConnection(call.SocketPath);
-        StageResponse answer = await agent.StageAsync(
+        StageResponse answer = await call.WaitAsync("staging", agent.StageAsync(
             new StageSnapshotRequest
             {
                 Snapshot = policy.Message,
@@ -43,7 +45,7 @@ internal sealed class StageVerb : Verb
                 Limit = call.Parsed.GetRequiredValue(limit),
                 Writer = WriterOf(call, overrideLease),
             },
-            call.Cancel).ConfigureAwait(false);
+            call.Cancel)).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(answer));

@@ -50,6 +50,8 @@ internal sealed class StagedVerb : Verb
         "sgctl staged --json | jq '.rules[] | select(.changed_packets != \"0\")'",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
@@ -76,13 +78,13 @@ internal sealed class StagedVerb : Verb
 
     private async Task<int> CommitAsync(Call call, AgentConnection agent)
     {
-        ApplyResponse answer = await agent.CommitStagedAsync(
+        ApplyResponse answer = await call.WaitAsync("applying", agent.CommitStagedAsync(
             new CommitStagedRequest
             {
                 Revision = call.Parsed.GetValue(revision),
                 Writer = WriterOf(call, overrideLease),
             },
-            call.Cancel).ConfigureAwait(false);
+            call.Cancel)).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(answer));

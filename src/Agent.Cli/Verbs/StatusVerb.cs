@@ -33,6 +33,8 @@ internal sealed class StatusVerb : Verb
         "sgctl status --json | jq .applied_revision",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
@@ -86,7 +88,8 @@ internal sealed class StatusVerb : Verb
             ("generation", status.RulesetGeneration.ToString(CultureInfo.InvariantCulture)),
             ("verified", Verified(status.LastVerification)),
             ("proof", ProofText.Of(status.LastProof)),
-            ("sessions", SessionText.LastPass(status.LastSessionPass)));
+            ("sessions", SessionText.LastPass(status.LastSessionPass)),
+            ("kernel has", string.Join(", ", status.KernelFeatures.Where(one => one.Present).Select(one => one.Name))));
         if (status.LastDrift is { } drift)
         {
             ProofText.Print(screen, drift);
@@ -115,12 +118,14 @@ internal sealed class StatusVerb : Verb
             RealisationText.Groups(screen, status.Groups);
         }
 
-        screen.Line();
-        screen.Table(["kernel feature", "found", "detail"], [.. status.KernelFeatures.Select(feature => new Cell[]
+        // What the kernel has is no news; --json has the details of that, too.
+        KernelFeature[] missing = [.. status.KernelFeatures.Where(feature => !feature.Present)];
+        if (missing.Length > 0)
         {
-            feature.Name, new(feature.Present ? "yes" : "no", feature.Present ? Screen.Good : Screen.Warning),
-            feature.Detail,
-        })]);
+            screen.Line();
+            screen.Table(["kernel lacks", "detail"],
+                [.. missing.Select(feature => new Cell[] { new(feature.Name, Screen.Warning), feature.Detail })]);
+        }
     }
 
     private static string Revision(AgentStatus status)

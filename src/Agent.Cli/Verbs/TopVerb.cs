@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Agent.Cli.Completion;
 using Agent.Cli.Live;
 using Agent.Cli.Output;
 using Agent.V1;
@@ -39,8 +40,8 @@ internal sealed class TopVerb : Verb
 
     private readonly Option<string> sort = new("--sort")
     {
-        Description = "What comes first: bits or packets a second; vNICs by drops or (new) sessions a second; "
-            + "sessions by their bytes since they began",
+        Description = "What comes first: bits or packets (a second), drops or sessions (vNICs with most of them, or of "
+            + "new ones, a second), bytes (sessions, since they began)",
         HelpName = "KEY",
         DefaultValueFactory = _ => "bits",
     };
@@ -62,6 +63,7 @@ internal sealed class TopVerb : Verb
         InRange(interval, 1, SecondsMax);
         InRange(talkers, 0, TalkersMax);
         InRange(count, 1, int.MaxValue - 1);
+        vnics.CompletionSources.Add(Suggestions.Vnics(options));
         Arguments.Add(vnics);
         foreach (Option option in (Option[])[interval, count, once, sort, talkers])
         {
@@ -145,15 +147,4 @@ internal sealed class TopVerb : Verb
             }
         }
     }
-
-    private static void InRange<T>(Option<T> option, T least, T most) where T : IComparable<T> =>
-        option.Validators.Add(result =>
-        {
-            if (result.Tokens.Count > 0 && result.GetValueOrDefault<T>() is { } value
-                && (value.CompareTo(least) < 0 || value.CompareTo(most) > 0))
-            {
-                result.AddError(string.Create(
-                    CultureInfo.InvariantCulture, $"{option.Name} is a number from {least} to {most}"));
-            }
-        });
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Agent.Cli.Completion;
 using Agent.Cli.Output;
 using Agent.V1;
 
@@ -17,6 +18,7 @@ internal sealed class VerifyVerb : Verb
     public VerifyVerb(GlobalOptions options) : base(options, "verify",
         "Read the ruleset back from the kernel and prove, for every packet, that it does what the policy says.")
     {
+        vnics.CompletionSources.Add(Suggestions.Vnics(options));
         Arguments.Add(vnics);
     }
 
@@ -27,17 +29,16 @@ internal sealed class VerifyVerb : Verb
         "sgctl verify --json | jq '.vnics[] | select(.result != \"proved\")'",
     ];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
         var request = new VerifyRequest();
         request.Vnics.AddRange(call.Parsed.GetValue(vnics) ?? []);
-        if (!call.Json && call.Around.ErrorIsTerminal)
-        {
-            call.Error.Line(("reading and proving; on a large host this takes minutes", Screen.Dim));
-        }
-
-        VerifyResponse response = await agent.VerifyAsync(request, call.Cancel).ConfigureAwait(false);
+        VerifyResponse response = await call.WaitAsync(
+            "reading and proving (minutes on a large host)", agent.VerifyAsync(request, call.Cancel))
+            .ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Answer(response));

@@ -9,6 +9,8 @@ internal sealed class VnicsVerb(GlobalOptions options)
 {
     public override IReadOnlyList<string> Examples => ["sgctl vnics", "sgctl vnics --json"];
 
+    protected override bool IsLong => true;
+
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
