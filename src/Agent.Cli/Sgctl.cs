@@ -48,6 +48,7 @@ internal static class Sgctl
             new ApplyVerb(options),
             new CheckVerb(options),
             new CompileVerb(options),
+            new ConvertVerb(options),
             new DiffVerb(options),
             new DropsVerb(options),
             new ExplainVerb(options),
