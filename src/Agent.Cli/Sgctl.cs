@@ -83,6 +83,7 @@ internal static class Sgctl
             new CheckVerb(options),
             new CompileVerb(options),
             new CompletionVerb(options),
+            new ConvertVerb(options),
             new DiffVerb(options),
             new DropsVerb(options),
             new ExplainVerb(options),

@@ -1,4 +1,5 @@
 using Agent.Cli.Input;
+using Agent.Contract;
 
 namespace Agent.Cli.Completion;
 

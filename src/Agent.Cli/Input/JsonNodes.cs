@@ -22,9 +22,9 @@ internal ref struct JsonNodes
     /// <exception cref="MalformedTextException">It is not JSON.</exception>
     public static Node Read(ReadOnlySpan<byte> utf8)
     {
+        var nodes = new JsonNodes(utf8);
         try
         {
-            var nodes = new JsonNodes(utf8);
             nodes.reader.Read();
             Node root = nodes.Value();
             nodes.reader.Read(); // reports what stands behind the end
@@ -35,6 +35,12 @@ internal ref struct JsonNodes
             string message = e.Message.Split(" LineNumber:")[0].Split(" Change the reader options")[0];
             throw new MalformedTextException(
                 new Place((e.LineNumber ?? 0) + 1, (e.BytePositionInLine ?? 0) + 1), message, "Correct the JSON.");
+        }
+        catch (InvalidOperationException)
+        {
+            // Well-formed JSON may escape half of a pair, which is no text.
+            throw new MalformedTextException(
+                nodes.Here(), "half of a surrogate pair is no character", "Correct the \\u escape.");
         }
     }
 

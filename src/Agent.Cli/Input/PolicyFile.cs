@@ -93,7 +93,11 @@ internal sealed class PolicyFile
         }
     }
 
-    private static Node Parse(string name, byte[] bytes)
+    /// <summary>Any JSON or YAML, whatever it is about.</summary>
+    /// <param name="name">".json", ".yaml" and ".yml" decide the format; otherwise the first character does.</param>
+    /// <param name="bytes">UTF-8; nothing in it is null.</param>
+    /// <exception cref="MalformedTextException">It is neither.</exception>
+    public static Node Parse(string name, byte[] bytes)
     {
         ReadOnlySpan<byte> content = bytes;
         if (content.StartsWith(Encoding.UTF8.Preamble))

@@ -56,7 +56,8 @@ internal static class Errors
     {
         foreach (FileFault one in faults)
         {
-            string place = one.At is Place at ? $"{file}:{at}" : file;
+            string name = one.File ?? file;
+            string place = one.At is Place at ? $"{name}:{at}" : name;
             screen.Line();
             screen.Line((place, Screen.Strong), (one.Fault.Path.Length > 0 ? $"  {one.Fault.Path}" : "", Screen.Plain));
             screen.Line(("  ", Screen.Plain), (one.Fault.Message, Screen.Bad), ($" ({one.Fault.Code})", Screen.Dim));

@@ -78,6 +78,11 @@ internal static class Json
         foreach (FileFault one in faults)
         {
             json.WriteStartObject();
+            if (one.File is string file)
+            {
+                json.WriteString("file", file);
+            }
+
             if (one.At is Place at)
             {
                 json.WriteNumber("line", at.Line);

@@ -43,17 +43,25 @@ internal sealed record Call
 
     public PolicyFileResult TryReadPolicy(string path)
     {
+        (byte[]? content, FileFault? fault) = ReadFile(path);
+        return content is null ? new PolicyFileResult(null, [fault!])
+            : PolicyFile.Read(path == "-" ? InvalidInputException.StandardInput : path, content);
+    }
+
+    /// <summary>A file's bytes, or why there are none; - is standard input.</summary>
+    public (byte[]? Content, FileFault? Fault) ReadFile(string path)
+    {
         try
         {
             if (path != "-")
             {
-                return PolicyFile.Read(path, File.ReadAllBytes(path));
+                return (File.ReadAllBytes(path), null);
             }
 
             using Stream input = Around.OpenInput();
             using var content = new MemoryStream();
             input.CopyTo(content);
-            return PolicyFile.Read(InvalidInputException.StandardInput, content.ToArray());
+            return (content.ToArray(), null);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -65,8 +73,7 @@ internal sealed record Call
                     ("it may not be read", "Check the file's permissions, and that it is no directory."),
                 _ => (e.Message, "Name a file that can be read."),
             };
-            return new PolicyFileResult(null,
-                [new FileFault(null, new Policy.PolicyFault("", FileCodes.Unreadable, message, remedy))]);
+            return (null, new FileFault(null, new Policy.PolicyFault("", FileCodes.Unreadable, message, remedy)));
         }
     }
 }

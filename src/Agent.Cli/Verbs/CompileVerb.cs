@@ -1,9 +1,6 @@
-using System.Collections.Immutable;
 using System.CommandLine;
 using Agent.Cli.Input;
 using Agent.Cli.Output;
-using Agent.Compiler;
-using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Cli.Verbs;
@@ -11,8 +8,6 @@ namespace Agent.Cli.Verbs;
 /// <summary>Prints the ruleset that a policy file becomes.</summary>
 internal sealed class CompileVerb : Verb
 {
-    private const string Devices = "/sys/class/net";
-
     private readonly Argument<string> file = PolicyArgument();
 
     private readonly Option<bool> allDevices = new("--all-devices")
@@ -39,24 +34,16 @@ internal sealed class CompileVerb : Verb
     protected override async Task<int> RunAsync(Call call)
     {
         PolicySnapshot policy = OfflinePolicy.Read(call, call.Parsed.GetRequiredValue(file));
-        CompilerSettings settings = CompilerSettings.Default;
-        var host = new HostFacts
-        {
-            NetdevHooksByName = call.Parsed.GetValue(allDevices),
-            PresentInterfaces = Present(),
-            TimeoutProtocols = [],
-        };
-        uint firstEpoch = settings.EpochMask & ~(settings.EpochMask - 1);
-        CompiledRuleset compiled = await call.WaitAsync("compiling", () => RulesetCompiler.Compile(
-            new CompileRequest(policy, PolicySettings.Default, settings, host, firstEpoch))).ConfigureAwait(false);
-        string text = NftText.Print(compiled.Ruleset);
+        bool everywhere = call.Parsed.GetValue(allDevices);
+        (string text, IReadOnlyDictionary<string, string> failed) = await call.WaitAsync(
+            "compiling", () => RulesetText.Of(policy, everywhere)).ConfigureAwait(false);
         if (call.Json)
         {
             call.Out.Raw(Json.Document(json =>
             {
                 json.WriteString("ruleset", text);
                 json.WriteStartObject("failed_vnics");
-                foreach ((string id, string reason) in compiled.Failed)
+                foreach ((string id, string reason) in failed)
                 {
                     json.WriteString(id, reason);
                 }
@@ -68,16 +55,12 @@ internal sealed class CompileVerb : Verb
         {
             call.Out.Raw("# Idle times of sessions are left out: nft has no text for those of every protocol.\n");
             call.Out.Raw(text);
-            foreach ((string id, string reason) in compiled.Failed)
+            foreach ((string id, string reason) in failed)
             {
                 call.Error.Line(($"vNIC {id} is closed: ", Screen.Bad), (reason, Screen.Plain));
             }
         }
 
-        return compiled.Failed.IsEmpty ? ExitCode.Done : ExitCode.Failed;
+        return failed.Count == 0 ? ExitCode.Done : ExitCode.Failed;
     }
-
-    private static ImmutableSortedSet<string> Present() => !Directory.Exists(Devices) ? []
-        : Directory.EnumerateFileSystemEntries(Devices).Select(path => Path.GetFileName(path))
-            .ToImmutableSortedSet(StringComparer.Ordinal);
 }

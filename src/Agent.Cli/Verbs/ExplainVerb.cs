@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using Agent.Cli.Completion;
 using Agent.Cli.Input;
 using Agent.Cli.Output;
+using Agent.Contract;
 using Agent.Evaluator;
 using Agent.Policy;
 using Agent.V1;
