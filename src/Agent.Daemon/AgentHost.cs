@@ -7,6 +7,7 @@ using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Logging;
 using Agent.Daemon.Ownership;
+using Agent.Daemon.Removal;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
@@ -27,6 +28,8 @@ internal static class AgentHost
     /// <summary>For clients that do not notice that their call has ended.</summary>
     private static readonly TimeSpan ShutdownPatience = TimeSpan.FromSeconds(3);
 
+    private const int CouldNotRun = 1;
+
     /// <param name="config">Configuration.</param>
     /// <param name="version">What the agent says of itself.</param>
     /// <param name="compiler">Another one only where a test makes it err.</param>
@@ -36,10 +39,19 @@ internal static class AgentHost
         using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
         WebApplicationBuilder builder = BuilderOf(events);
         ILogger log = events.CreateLogger(EventLog.Ours);
+        using DaemonLock? only = DaemonLock.Take(config.StateDirectory);
+        if (only is null)
+        {
+            log.AnotherDaemon(config.StateDirectory);
+            return CouldNotRun;
+        }
+
         using IDisposable? traces = TraceExport.Start(config.Tracing, version, log, Environment.GetEnvironmentVariable);
 
         NftFeatures features = NftFeatures.Probe();
         Reconciler? reconciler = null;
+        var footprint = new FootprintFile(config.StateDirectory, log);
+        footprint.NoteTable(config.Compiler.Table, config.Compiler.EpochMask);
         using KernelFirewall firewall = FirewallOf(config, features);
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
@@ -58,7 +70,7 @@ internal static class AgentHost
         var links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
         var listeners = new Listeners(config, metrics.Registry, TimeProvider.System, log);
-        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config), .. listeners.Alarms]);
+        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config, footprint), .. listeners.Alarms]);
         reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, features.KernelRelease);
 
         var sessions = new SessionWatch(
@@ -171,7 +183,8 @@ internal static class AgentHost
             : "this kernel cannot track connections there; the module nf_conntrack_bridge (Linux 5.3) can",
     };
 
-    private static List<string> SessionAlarms(NftFeatures features, HostFacts kernel, DaemonConfig config)
+    private static List<string> SessionAlarms(
+        NftFeatures features, HostFacts kernel, DaemonConfig config, FootprintFile footprint)
     {
         var alarms = new List<string>();
         if (!features.CtTimeout.Available)
@@ -185,9 +198,10 @@ internal static class AgentHost
             alarms.Add("limits on sessions are not enforced: this kernel has no ct count (module nft_connlimit)");
         }
 
-        alarms.AddRange(
-            ConntrackSysctls.Apply(ConntrackSysctls.Directory, config.ManageSysctls, kernel.TimeoutProtocols));
-        alarms.AddRange(config.Accounting ? ConntrackSysctls.Account(ConntrackSysctls.Directory) : []);
+        alarms.AddRange(ConntrackSysctls.Apply(
+            ConntrackSysctls.Directory, config.ManageSysctls, kernel.TimeoutProtocols, footprint.NoteSysctl));
+        alarms.AddRange(config.Accounting
+            ? ConntrackSysctls.Account(ConntrackSysctls.Directory, footprint.NoteSysctl) : []);
         return alarms;
     }
 

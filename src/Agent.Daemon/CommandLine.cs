@@ -14,11 +14,13 @@ internal sealed record CommandLine
         """
         sg-agentd {version}: enforces security groups on this host's virtual NICs.
 
-        Usage: sg-agentd [--config FILE] [--set KEY=VALUE]... [--check-config]
+        Usage: sg-agentd [--config FILE] [--set KEY=VALUE]... [--check-config | --remove-ruleset]
 
           --config FILE     configuration, JSON with comments (default /etc/sg-agent/config.json if it exists)
           --set KEY=VALUE   one setting that wins over the file, such as grpc.socket=/run/x.sock
           --check-config    report every fault of the configuration and exit
+          --remove-ruleset  end enforcement: delete this host's tables, put sysctls back, say so and exit; while a daemon
+                            runs, nothing is deleted. The saved state stays, and a start enforces it again
           --version         print the version and exit
           --help            print this and exit
 
@@ -31,6 +33,8 @@ internal sealed record CommandLine
     public IReadOnlyList<string> Overrides { get; private init; } = [];
 
     public bool CheckOnly { get; private init; }
+
+    public bool RemovesRuleset { get; private init; }
 
     /// <summary>Something to print instead of running.</summary>
     public string? Message { get; private init; }
@@ -52,6 +56,7 @@ internal sealed record CommandLine
                 case "--help" or "-h": return line with { Message = Help };
                 case "--version": return line with { Message = "{version}" };
                 case "--check-config": line = line with { CheckOnly = true }; break;
+                case "--remove-ruleset": line = line with { RemovesRuleset = true }; break;
                 case "--config" when i + 1 < args.Length:
                     line = line with { ConfigPath = args[++i], IsConfigNamed = true };
                     break;
