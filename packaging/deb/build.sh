@@ -19,8 +19,8 @@ TREE=$WORK/tree
 
 # Debian's changelog, of the sections of ours: what each says is in changelog.gz, word for word.
 changelog() {
-    printf 'sg-agent (%s) unstable; urgency=medium\n\n  * See changelog.gz: what changed for the people who run it.\n\n' \
-        "$RELEASE"
+    printf 'sg-agent (%s) unstable; urgency=medium\n\n' "$RELEASE"
+    printf '  * See changelog.gz: what changed for the people who run it.\n\n'
     printf ' -- %s  %s\n' "$MAINTAINER" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")"
 }
 
@@ -28,7 +28,8 @@ changelog() {
 shared_libraries() {
     mkdir "$WORK/debian"
     printf 'Source: sg-agent\n\nPackage: sg-agent\nArchitecture: amd64\n' >"$WORK/debian/control"
-    (cd "$WORK" && dpkg-shlibdeps -O "-xlibssl3" tree/usr/sbin/sg-agentd tree/usr/bin/sgctl) | sed 's/^shlibs:Depends=//'
+    (cd "$WORK" && dpkg-shlibdeps -O -xlibssl3 tree/usr/sbin/sg-agentd tree/usr/bin/sgctl) \
+        | sed 's/^shlibs:Depends=//'
 }
 
 control() {

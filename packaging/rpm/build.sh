@@ -20,7 +20,8 @@ manuals=
 [ ! -d "$WORK/tree/usr/share/man" ] || manuals='/usr/share/man/man*/*'
 
 rpmbuild -bb --quiet -D "_topdir $WORK/rpm" -D "_dbpath $WORK/db" -D "staged $WORK/tree" \
-    -D "agent_version $(echo "$VERSION" | tr - '~')" -D "agent_date $(date -u -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" \
+    -D "agent_version $(echo "$VERSION" | tr - '~')" \
+    -D "agent_date $(date -u -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" \
     -D "manuals $manuals" -D '_buildhost localhost' -D 'use_source_date_epoch_as_buildtime 1' \
     -D 'clamp_mtime_to_source_date_epoch 1' -D '_binary_payload w19.zstdio' "$HERE/sg-agent.spec"
 mkdir -p "$OUT"

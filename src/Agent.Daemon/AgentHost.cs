@@ -36,22 +36,28 @@ internal static class AgentHost
     public static async Task<int> RunAsync(
         DaemonConfig config, string version, Func<CompileRequest, CompiledRuleset>? compiler = null)
     {
+        using DaemonLock? only = DaemonLock.Take(config.StateDirectory);
+        if (only is not null)
+        {
+            return await RunAloneAsync(config, version, compiler).ConfigureAwait(false);
+        }
+
+        using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
+        events.CreateLogger(EventLog.Ours).AnotherDaemon(config.StateDirectory);
+        return CouldNotRun;
+    }
+
+    private static async Task<int> RunAloneAsync(
+        DaemonConfig config, string version, Func<CompileRequest, CompiledRuleset>? compiler)
+    {
         using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
         WebApplicationBuilder builder = BuilderOf(events);
         ILogger log = events.CreateLogger(EventLog.Ours);
-        using DaemonLock? only = DaemonLock.Take(config.StateDirectory);
-        if (only is null)
-        {
-            log.AnotherDaemon(config.StateDirectory);
-            return CouldNotRun;
-        }
-
         using IDisposable? traces = TraceExport.Start(config.Tracing, version, log, Environment.GetEnvironmentVariable);
 
         NftFeatures features = NftFeatures.Probe();
         Reconciler? reconciler = null;
-        var footprint = new FootprintFile(config.StateDirectory, log);
-        footprint.NoteTable(config.Compiler.Table, config.Compiler.EpochMask);
+        FootprintFile footprint = FootprintOf(config, log);
         using KernelFirewall firewall = FirewallOf(config, features);
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
@@ -111,6 +117,13 @@ internal static class AgentHost
         builder.Logging.ClearProviders().AddProvider(events);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
         return builder;
+    }
+
+    private static FootprintFile FootprintOf(DaemonConfig config, ILogger log)
+    {
+        var footprint = new FootprintFile(config.StateDirectory, log);
+        footprint.NoteTable(config.Compiler.Table, config.Compiler.EpochMask);
+        return footprint;
     }
 
     private static KernelFirewall FirewallOf(DaemonConfig config, NftFeatures features) => new(

@@ -19,8 +19,8 @@ internal sealed record CommandLine
           --config FILE     configuration, JSON with comments (default /etc/sg-agent/config.json if it exists)
           --set KEY=VALUE   one setting that wins over the file, such as grpc.socket=/run/x.sock
           --check-config    report every fault of the configuration and exit
-          --remove-ruleset  end enforcement: delete this host's tables, put sysctls back, say so and exit; while a daemon
-                            runs, nothing is deleted. The saved state stays, and a start enforces it again
+          --remove-ruleset  end enforcement: delete this host's tables, put sysctls back, say so and exit. While a
+                            daemon runs, nothing is deleted. The saved state stays: a start enforces it again
           --version         print the version and exit
           --help            print this and exit
 

@@ -194,7 +194,7 @@ internal static partial class Log
     public static partial void RulesetRemoved(this ILogger log, string tables);
 
     [LoggerMessage(821, LogLevel.Warning,
-        "what this agent changes in the kernel cannot be noted in {Path}, so --remove-ruleset may not find it: {Reason}")]
+        "what this agent changes in the kernel cannot be noted in {Path}, so --remove-ruleset may miss it: {Reason}")]
     public static partial void FootprintUnsaved(this ILogger log, string path, string reason);
 
     [LoggerMessage(822, LogLevel.Error, "another sg-agentd is running with {Path}; stop it first")]

@@ -144,8 +144,8 @@ tables() {
 # The journal since this boot has no sign of a call that the sandbox keeps from the daemon.
 no_denials() {
     local found
-    found=$(journalctl -b --no-pager -o cat | grep -iE 'EPERM|EACCES|Operation not permitted|Permission denied|SIGSYS|type=1326|status=31' \
-        | grep -v '^package:')
+    found=$(journalctl -b --no-pager -o cat | grep -v '^package:' \
+        | grep -iE 'EPERM|EACCES|Operation not permitted|Permission denied|SIGSYS|type=1326|status=31')
     [ -z "$found" ] || { echo "$found"; return 1; }
 }
 
@@ -154,7 +154,8 @@ summary() {
     passed=$(grep -c '^pass' "$LIFE/results")
     failed=$(grep -c '^fail' "$LIFE/results")
     grep '^fail' "$LIFE/results" | sed 's/^/package: /'
-    echo "  package $(uname -r)  Total: $((passed + failed)), Errors: 0, Failed: $failed, Skipped: 0, Not Run: 0, Time: $SECONDS s"
+    echo "  package $(uname -r)  Total: $((passed + failed)), Errors: 0, Failed: $failed, Skipped: 0, Not Run: 0," \
+        "Time: $SECONDS s"
     if [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]; then
         say 'ended with 0'
     else

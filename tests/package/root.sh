@@ -1,9 +1,9 @@
-# Sourced by run.sh: a minimal Debian 12 with systemd as process 1, made from Debian's mirror, and the disk for the test.
+# Sourced by run.sh: a minimal Debian 12 with systemd as process 1, from Debian's mirror, and the disks of the machine.
 
 DEBIAN=bookworm
 MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 # The product's own dependencies, and what the scenario calls.
-INSIDE=systemd,systemd-sysv,udev,kmod,dbus,libssl3,nftables,iproute2,procps,netbase,init-system-helpers
+INSIDE=systemd,systemd-sysv,udev,kmod,libssl3,nftables,iproute2,procps,netbase,init-system-helpers
 
 # Leaves the root file system in $CACHE/root.tar, once: `rm .cache/package/root.tar` makes it anew.
 fetch_root() {
@@ -39,7 +39,8 @@ net.core.netdev_max_backlog=20000' >"$tree/etc/sysctl.d/router.conf"
     done
     # Nothing of this is looked at, and each costs seconds on an emulated processor.
     for unit in getty.target serial-getty@ttyS0.service systemd-timesyncd.service apt-daily.timer \
-        apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-update-utmp.service; do
+        apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+        systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-logind.service; do
         ln -sf /dev/null "$tree/etc/systemd/system/$unit"
     done
     # The whole journal is kept, for the scenario reads it after the reboot.

@@ -37,7 +37,7 @@ TOOLS
 start() {
     local home="$KERNELS/kernels/$SERIES"
     exec timeout --foreground "$LIMIT" qemu-system-x86_64 \
-        -accel tcg,thread=multi -cpu max,la57=off -smp 2 -m 2048 -nodefaults -no-user-config -nographic \
+        -accel tcg,thread=multi -cpu max,la57=off,svm=off -smp 2 -m 2048 -nodefaults -no-user-config -nographic \
         -serial mon:stdio -kernel "$home/vmlinuz" -initrd "$home/initramfs" \
         -drive "file=$1,if=virtio,format=raw,snapshot=on" -drive "file=$2,if=virtio,format=raw,readonly=on" \
         -append "console=ttyS0 loglevel=4 panic=-1 oops=panic nowatchdog rcupdate.rcu_cpu_stall_suppress=1 \

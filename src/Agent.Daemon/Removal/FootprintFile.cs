@@ -11,7 +11,7 @@ internal sealed class FootprintFile
     private bool warned;
 
     /// <param name="directory">The state directory; made when something is noted.</param>
-    /// <param name="log">Is told what cannot be noted; it is done all the same, because enforcement comes first.</param>
+    /// <param name="log">Is told what cannot be noted; it is done all the same: enforcement comes first.</param>
     public FootprintFile(string directory, ILogger? log)
     {
         path = Path.Combine(directory, "footprint");

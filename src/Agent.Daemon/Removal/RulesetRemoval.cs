@@ -84,7 +84,8 @@ internal sealed class RulesetRemoval(DaemonConfig config, string sysctls, TextWr
     private List<string>? RemoveTables(IEnumerable<string> names)
     {
         using var kernel = new NftConnection();
-        string[] all = [.. names, .. names.Select(name => StagedRuleset.TableOf(config.Compiler with { Table = name }))];
+        string[] all =
+            [.. names, .. names.Select(name => StagedRuleset.TableOf(config.Compiler with { Table = name }))];
         TableOwner[] found = [.. all.SelectMany(kernel.ReadOwners)];
         if (found.FirstOrDefault(one => one.Hold == TableHold.Foreign) is { } foreign)
         {
