@@ -55,6 +55,9 @@ internal sealed class AgentConnection : IDisposable
         client.GetStatusAsync(
             new GetStatusRequest { Groups = groups }, deadline: Deadline(), cancellationToken: cancel), cancel);
 
+    public Task<EffectiveConfig> GetConfigAsync(CancellationToken cancel) => AskAsync(
+        client.GetConfigAsync(new GetConfigRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
+
     public Task<ExplainResponse> ExplainAsync(ExplainRequest request, CancellationToken cancel) =>
         AskAsync(client.ExplainAsync(request, deadline: Deadline(), cancellationToken: cancel), cancel);
 
@@ -167,9 +170,9 @@ internal sealed class AgentConnection : IDisposable
             SocketError.AccessDenied => ("permission denied",
                 "Run sgctl as root or as a member of the socket's group (ls -l shows it; grpc.socket_group sets it)."),
             SocketError.ConnectionRefused => ("nobody listens there any more",
-                "Start sg-agentd again (systemctl start sg-agent), and see its log for why it ended."),
+                "Start sg-agentd again (systemctl start sg-agentd), and see its log for why it ended."),
             _ when !File.Exists(path) => ("there is no such socket",
-                $"Start sg-agentd (systemctl start sg-agent), "
+                $"Start sg-agentd (systemctl start sg-agentd), "
                 + $"or name its socket with --socket or {GlobalOptions.SocketVariable}."),
             _ => (e.Message, "Name the agent's socket with --socket."),
         };

@@ -11,6 +11,7 @@ using Agent.Daemon.Removal;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
+using Agent.Daemon.Supervision;
 using Agent.Daemon.Top;
 using Agent.Daemon.Tracing;
 using Agent.Netlink.Route;
@@ -30,16 +31,19 @@ internal static class AgentHost
 
     private const int CouldNotRun = 1;
 
-    /// <param name="config">Configuration.</param>
+    /// <param name="read">Configuration, without a fault.</param>
+    /// <param name="reread">Reads it again.</param>
     /// <param name="version">What the agent says of itself.</param>
     /// <param name="compiler">Another one only where a test makes it err.</param>
     public static async Task<int> RunAsync(
-        DaemonConfig config, string version, Func<CompileRequest, CompiledRuleset>? compiler = null)
+        ConfigResult read, Func<ConfigResult> reread, string version,
+        Func<CompileRequest, CompiledRuleset>? compiler = null)
     {
+        DaemonConfig config = read.Config!;
         using DaemonLock? only = DaemonLock.Take(config.StateDirectory);
         if (only is not null)
         {
-            return await RunAloneAsync(config, version, compiler).ConfigureAwait(false);
+            return await RunAloneAsync(config, read, reread, version, compiler).ConfigureAwait(false);
         }
 
         using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
@@ -48,16 +52,17 @@ internal static class AgentHost
     }
 
     private static async Task<int> RunAloneAsync(
-        DaemonConfig config, string version, Func<CompileRequest, CompiledRuleset>? compiler)
+        DaemonConfig config, ConfigResult read, Func<ConfigResult> reread, string version,
+        Func<CompileRequest, CompiledRuleset>? compiler)
     {
         using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
         WebApplicationBuilder builder = BuilderOf(events);
         ILogger log = events.CreateLogger(EventLog.Ours);
+        using var supervisor = Supervisor.Start(read, reread, TimeProvider.System, log);
         using IDisposable? traces = TraceExport.Start(config.Tracing, version, log, Environment.GetEnvironmentVariable);
 
         NftFeatures features = NftFeatures.Probe();
         Reconciler? reconciler = null;
-        FootprintFile footprint = FootprintOf(config, log);
         using KernelFirewall firewall = FirewallOf(config, features);
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
@@ -67,16 +72,17 @@ internal static class AgentHost
         AgentMetrics metrics = MetricsOf(version, features.KernelRelease, book, Current, events);
         Enforcer enforcer = EnforcerOf(
             new CountingFirewall(firewall, book), features, config, verifier, log, metrics.Proofs.Proved,
-            compiler ?? RulesetCompiler.Compile);
+            compiler ?? RulesetCompiler.Compile, supervisor.Progress);
         var controllers = Controllers.Of(config, metrics.Registry, log);
-        reconciler = ReconcilerOf(enforcer, stateFile, config, log, metrics, controllers);
+        reconciler = ReconcilerOf(enforcer, stateFile, config, log, metrics, controllers, supervisor.Progress);
 
         // Before the first rule reports.
         using var drops = new DropReporting(config, enforcer.Kernel, metrics.Registry, TimeProvider.System, events);
         var links = Channel.CreateBounded<LinkEvent>(4096);
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
-        var listeners = new Listeners(config, metrics.Registry, TimeProvider.System, log);
-        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config, footprint), .. listeners.Alarms]);
+        supervisor.Reloading.IsFixed = drops.Fixes;
+        var listeners = new Listeners(config, supervisor.Sockets, metrics.Registry, TimeProvider.System, log);
+        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config, log), .. listeners.Alarms]);
         reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, features.KernelRelease);
 
         var sessions = new SessionWatch(
@@ -87,38 +93,60 @@ internal static class AgentHost
         using var lister = new SessionLister(sessions, KernelSessions.Read);
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
-            builder, config, reconciler, sessions, lister, new ProofDesk(reconciler, verifier), staged,
-            new RuleDesk(book), new DropDesk(drops.Hub), TopOf(sessions, book, config, metrics),
-            new LogDesk(events.Level), controllers, metrics, listeners, version, features, stopping.Token);
-        app.Lifetime.ApplicationStopping.Register(stopping.Cancel);
+            builder, new ConfigDesk(supervisor.Reloading), reconciler, sessions, lister,
+            new ProofDesk(reconciler, verifier), staged, new RuleDesk(book), new DropDesk(drops.Hub),
+            TopOf(sessions, book, config, metrics), new LogDesk(events.Level), controllers, metrics, listeners, version,
+            features, stopping.Token);
+        app.Lifetime.ApplicationStopping.Register(() => Stop(supervisor, stopping));
         await app.StartAsync().ConfigureAwait(false);
         listeners.Open();
         Task[] running =
         [
-            reconciler.RunAsync(stopping.Token),
-            FollowLinksAsync(links.Reader, reconciler, stopping.Token),
-            AuditAsync(reconciler, config.AuditInterval, stopping.Token),
+            EnforceAsync(reconciler, links.Reader, verifier, config, log, stopping.Token),
             sessions.RunAsync(stopping.Token),
             book.RunAsync(config.Compiler.RuleHits.IsEmpty, stopping.Token),
-            new ProofWatch(verifier, reconciler, config.Verify).RunAsync(stopping.Token),
-            new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log).RunAsync(stopping.Token),
             drops.RunAsync(reconciler.WaitForStateAsync, stopping.Token),
             listeners.RunAsync(stopping.Token),
+            supervisor.RunAsync(reconciler, controllers, next => Take(next, events, listeners), stopping.Token),
         ];
+        supervisor.Ready(reconciler);
         await app.WaitForShutdownAsync().ConfigureAwait(false);
         await Task.WhenAll(running).ConfigureAwait(false);
         return 0;
     }
 
+    /// <summary>The loop, and who asks it by themselves.</summary>
+    private static Task EnforceAsync(
+        Reconciler reconciler, ChannelReader<LinkEvent> links, Verifier verifier, DaemonConfig config, ILogger log,
+        CancellationToken cancel) => Task.WhenAll(
+            reconciler.RunAsync(cancel),
+            FollowLinksAsync(links, reconciler, cancel),
+            AuditAsync(reconciler, config.AuditInterval, cancel),
+            new ProofWatch(verifier, reconciler, config.Verify).RunAsync(cancel),
+            new ForeignWatch(reconciler, config.Compiler, TimeProvider.System, log).RunAsync(cancel));
+
+    private static void Stop(Supervisor supervisor, CancellationTokenSource stopping)
+    {
+        supervisor.Stopping();
+        stopping.Cancel();
+    }
+
+    // What of a reload does not concern the loop.
+    private static void Take(DaemonConfig next, EventLog events, Listeners listeners)
+    {
+        events.Configure(next.Log);
+        listeners.Set(next.Grpc);
+    }
+
     private static WebApplicationBuilder BuilderOf(EventLog events)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
-        builder.Host.UseSystemd();
         builder.Logging.ClearProviders().AddProvider(events);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
         return builder;
     }
 
+    /// <summary>Before anything is put into the kernel.</summary>
     private static FootprintFile FootprintOf(DaemonConfig config, ILogger log)
     {
         var footprint = new FootprintFile(config.StateDirectory, log);
@@ -133,7 +161,7 @@ internal static class AgentHost
 
     private static Enforcer EnforcerOf(
         IFirewall firewall, NftFeatures features, DaemonConfig config, Verifier verifier, ILogger log,
-        Action<ProofResult> onProved, Func<CompileRequest, CompiledRuleset> compiler) =>
+        Action<ProofResult> onProved, Func<CompileRequest, CompiledRuleset> compiler, LoopProgress progress) =>
         new(firewall, config.Compiler, config.Semantics, TimeProvider.System, log)
         {
             Kernel = KernelFacts(features, config),
@@ -143,6 +171,7 @@ internal static class AgentHost
             Mode = config.Verify,
             VerifyBudget = config.VerifyBudget,
             OnProved = onProved,
+            Progress = progress,
         };
 
     private static CounterBook BookOf(
@@ -151,11 +180,12 @@ internal static class AgentHost
 
     private static Reconciler ReconcilerOf(
         Enforcer enforcer, StateFile file, DaemonConfig config, ILogger log, AgentMetrics metrics,
-        Controllers controllers)
+        Controllers controllers, LoopProgress progress)
     {
         var loop = new Reconciler(enforcer, file, config, TimeProvider.System, log, metrics)
         {
             Keeper = controllers.Keeper,
+            Progress = progress,
         };
         loop.Alarm(controllers.Keeper.Alarms);
         controllers.OnChanged = () => loop.Requests.TryWrite(new AgentRequest.StatusChanged());
@@ -197,8 +227,9 @@ internal static class AgentHost
     };
 
     private static List<string> SessionAlarms(
-        NftFeatures features, HostFacts kernel, DaemonConfig config, FootprintFile footprint)
+        NftFeatures features, HostFacts kernel, DaemonConfig config, ILogger log)
     {
+        FootprintFile footprint = FootprintOf(config, log);
         var alarms = new List<string>();
         if (!features.CtTimeout.Available)
         {
@@ -240,11 +271,12 @@ internal static class AgentHost
     }
 
     private static WebApplication Serve(
-        WebApplicationBuilder builder, DaemonConfig config, Reconciler reconciler, SessionWatch sessions,
+        WebApplicationBuilder builder, ConfigDesk configs, Reconciler reconciler, SessionWatch sessions,
         SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops, TopDesk top,
         LogDesk logs, Controllers controllers, AgentMetrics metrics, Listeners listeners, string version,
         NftFeatures features, CancellationToken stopping)
     {
+        DaemonConfig config = configs.Config;
         builder.WebHost.ConfigureKestrel(listeners.Listen);
         builder.Services.AddGrpc(options => options.MaxReceiveMessageSize = config.Grpc.MaxMessageBytes);
         // A limit on what arrives is none on what it unpacks to.
@@ -276,7 +308,7 @@ internal static class AgentHost
             top,
             logs,
             controllers,
-            config,
+            configs,
             TimeProvider.System,
             new SyncMetrics(metrics.Registry),
             listeners.Refusals,

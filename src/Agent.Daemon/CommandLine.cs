@@ -1,3 +1,4 @@
+using System.Collections;
 using Agent.Daemon.Config;
 
 namespace Agent.Daemon;
@@ -14,18 +15,26 @@ internal sealed record CommandLine
         """
         sg-agentd {version}: enforces security groups on this host's virtual NICs.
 
-        Usage: sg-agentd [--config FILE] [--set KEY=VALUE]... [--check-config | --remove-ruleset]
+        Usage: sg-agentd [--config FILE] [--set KEY=VALUE]... [--check-config [--json] | --remove-ruleset]
 
           --config FILE     configuration, JSON with comments (default /etc/sg-agent/config.json if it exists)
-          --set KEY=VALUE   one setting that wins over the file, such as grpc.socket=/run/x.sock
+          --set KEY=VALUE   one setting that wins over all others, such as grpc.socket=/run/x.sock
           --check-config    report every fault of the configuration and exit
+          --json            with --check-config: {valid, faults, settings} as one JSON document
           --remove-ruleset  end enforcement: delete this host's tables, put sysctls back, say so and exit. While a
                             daemon runs, nothing is deleted. The saved state stays: a start enforces it again
           --version         print the version and exit
           --help            print this and exit
 
-        Exit codes: 0 stopped as asked, 1 could not run, 2 usage, 3 faulty configuration.
-        Environment: SG_AGENT_CONFIG names the configuration file where --config does not.
+        Environment: SG_AGENT_CONFIG names the configuration file where --config does not. Each setting is a variable,
+        too, which wins over the file: grpc.socket is SG_AGENTD_GRPC_SOCKET. SIGHUP reads all of it again.
+
+        Examples:
+          sg-agentd --check-config
+          sg-agentd --config /tmp/try.json --set log.level=debug
+          SG_AGENTD_METRICS_LISTEN= sg-agentd --check-config --json | jq .faults
+
+        Exit codes: 0 stopped as asked (of --check-config: no fault), 1 could not run, 2 usage, 3 faulty configuration.
         """;
 
     public string ConfigPath { get; private init; } = DefaultConfig;
@@ -33,6 +42,9 @@ internal sealed record CommandLine
     public IReadOnlyList<string> Overrides { get; private init; } = [];
 
     public bool CheckOnly { get; private init; }
+
+    /// <summary>What a check finds is told in JSON.</summary>
+    public bool IsJson { get; private init; }
 
     public bool RemovesRuleset { get; private init; }
 
@@ -56,6 +68,7 @@ internal sealed record CommandLine
                 case "--help" or "-h": return line with { Message = Help };
                 case "--version": return line with { Message = "{version}" };
                 case "--check-config": line = line with { CheckOnly = true }; break;
+                case "--json": line = line with { IsJson = true }; break;
                 case "--remove-ruleset": line = line with { RemovesRuleset = true }; break;
                 case "--config" when i + 1 < args.Length:
                     line = line with { ConfigPath = args[++i], IsConfigNamed = true };
@@ -70,24 +83,32 @@ internal sealed record CommandLine
             }
         }
 
-        return line with { Overrides = overrides };
+        return line.IsJson && !line.CheckOnly
+            ? line with { Message = "sg-agentd: --json goes with --check-config; see --help", ExitCode = Usage }
+            : line with { Overrides = overrides };
     }
 
-    public ConfigResult ReadConfig()
+    /// <summary>Reads the file, the variables of this process, and the flags.</summary>
+    public ConfigResult ReadConfig() => ReadConfig(Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
+        .ToDictionary(one => (string)one.Key, one => (string?)one.Value ?? "", StringComparer.Ordinal));
+
+    /// <param name="environment">Variables, also those that are not for us.</param>
+    public ConfigResult ReadConfig(IReadOnlyDictionary<string, string> environment)
     {
+        var input = new ConfigInput { FileName = ConfigPath, Environment = environment, Overrides = Overrides };
         if (!File.Exists(ConfigPath) && !IsConfigNamed)
         {
-            return ConfigReader.Read("", Overrides);
+            return ConfigReader.Read(input);
         }
 
         try
         {
-            return ConfigReader.Read(File.ReadAllText(ConfigPath), Overrides);
+            return ConfigReader.Read(input with { Text = File.ReadAllText(ConfigPath) });
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return new ConfigResult(
-                null, [new Agent.Policy.PolicyFault("file", "Unreadable", e.Message, "Name a readable file.")]);
+            var fault = new ConfigFault(ConfigPath, "", "Unreadable", e.Message, "Name a readable file.");
+            return new ConfigResult(null, [fault, .. ConfigReader.Read(input).Faults]);
         }
     }
 }

@@ -15,24 +15,23 @@ if (command.Message is string message)
 }
 
 ConfigResult read = command.ReadConfig();
-if (read.Config is not DaemonConfig config)
+if (command.CheckOnly && command.IsJson)
 {
-    foreach (Agent.Policy.PolicyFault fault in read.Faults)
-    {
-        Console.Error.WriteLine($"{command.ConfigPath}: {fault}");
-    }
-
-    return CommandLine.ConfigFaulty;
+    Console.Out.Write(ConfigReport.Json(command.ConfigPath, read));
+}
+else if (command.CheckOnly || read.Config is null)
+{
+    (read.Config is null ? Console.Error : Console.Out).Write(ConfigReport.Text(command.ConfigPath, read));
 }
 
-if (command.CheckOnly)
+if (command.CheckOnly || read.Config is null)
 {
-    Console.WriteLine($"{command.ConfigPath}: no fault");
-    return 0;
+    return read.Config is null ? CommandLine.ConfigFaulty : 0;
 }
 
 if (command.RemovesRuleset)
 {
+    DaemonConfig config = read.Config;
     // Also to the journal, where there is one, whoever asked: nothing else that happens to a host matters as much.
     LogTarget target = File.Exists(config.Log.JournalSocket) ? LogTarget.Journal : config.Log.To;
     using EventLog events = LogTargets.Open(config.Log with { To = target }, TimeProvider.System);
@@ -40,4 +39,4 @@ if (command.RemovesRuleset)
         .Run(events.CreateLogger(EventLog.Ours));
 }
 
-return await AgentHost.RunAsync(config, version.Split('+')[0]);
+return await AgentHost.RunAsync(read, command.ReadConfig, version.Split('+')[0]);

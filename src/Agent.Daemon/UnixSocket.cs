@@ -34,18 +34,40 @@ internal static class UnixSocket
     /// <param name="path">The socket; empty: none.</param>
     /// <param name="group">Its group; empty: as it is.</param>
     /// <param name="mode">Its permission bits.</param>
-    public static void Open(string path, string group, UnixFileMode mode)
+    /// <returns>Null: done. Otherwise why not; it is open to its owner alone then, and to no wrong group.</returns>
+    public static string? Open(string path, string group, UnixFileMode mode)
     {
         if (path.Length == 0)
         {
-            return;
+            return null;
         }
 
-        if (group.Length > 0)
+        try
         {
-            Netlink.HostFile.SetGroup(path, group);
-        }
+            if (group.Length > 0)
+            {
+                Netlink.HostFile.SetGroup(path, group);
+            }
 
-        File.SetUnixFileMode(path, mode);
+            File.SetUnixFileMode(path, mode);
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return CloseToOthers(path, e.Message);
+        }
+    }
+
+    private static string CloseToOthers(string path, string reason)
+    {
+        try
+        {
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            return reason;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return $"{reason}; its mode is what it was, because {e.Message}";
+        }
     }
 }

@@ -30,6 +30,18 @@ public sealed record DaemonOptions
     /// <summary>Last word on the configuration before it is written.</summary>
     public Action<JsonObject>? Configure { get; init; }
 
+    /// <summary>Variables beside those that the tests have.</summary>
+    public IReadOnlyDictionary<string, string> Environment { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>A listening socket that is handed over as systemd does; it stays ours.</summary>
+    public Socket? Listener { get; init; }
+
+    /// <summary>A program that becomes the daemon, with its arguments: setpriv and what it is to take away.</summary>
+    public string Wrapper { get; init; } = "";
+
+    /// <summary>Whom its files belong to; null: whoever runs the tests.</summary>
+    public int? Owner { get; init; }
+
     public TimeSpan ReadyTimeout { get; init; } = Pace.Scaled(TimeSpan.FromSeconds(20));
 }
 
@@ -65,7 +77,8 @@ public sealed class DaemonProcess : IAsyncDisposable
 
     public string StateDirectory => Path.Combine(Directory, "state");
 
-    public string SocketPath => Path.Combine(Directory, "agent.sock");
+    /// <summary>The listener's, where one is handed over.</summary>
+    public string SocketPath => options.Listener?.LocalEndPoint?.ToString() ?? Path.Combine(Directory, "agent.sock");
 
     public string ConfigurationPath => Path.Combine(Directory, "sg-agentd.json");
 
@@ -88,6 +101,11 @@ public sealed class DaemonProcess : IAsyncDisposable
         try
         {
             daemon.WriteConfiguration();
+            if (daemon.options.Owner is { } owner)
+            {
+                SystemCommand.Run("chown", "-R", $"{owner}:{owner}", daemon.Directory);
+            }
+
             await daemon.LaunchAsync();
             return daemon;
         }
@@ -138,17 +156,21 @@ public sealed class DaemonProcess : IAsyncDisposable
         }
 
         process?.Dispose();
-        File.Delete(SocketPath);
+        if (options.Listener is null)
+        {
+            File.Delete(SocketPath);
+        }
+
         ProcessStartInfo start = new("sh");
         // A session of its own: Ctrl-C is for us, and we stop it in order. Each exec keeps the process id.
         start.ArgumentList.Add("-c");
         start.ArgumentList.Add(
-            """exec setsid ip netns exec "$1" sh -c "$5" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
+            """exec setsid ip netns exec "$1" bash -c "$5" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
         // ip netns exec gives its child a mount namespace of its own.
         IEnumerable<KeyValuePair<string, string>> disks = options.StateSizeKiB is { } size
             ? options.Disks.Append(new(StateDirectory, $"size={size}k")) : options.Disks;
         string inside = string.Concat(disks.Select(disk => $"mount -t tmpfs -o {disk.Value} sgt {disk.Key} && "))
-            + """exec "$0" "$@" """;
+            + Handing(options.Listener) + $"""exec {options.Wrapper} "$0" "$@" """;
         foreach (string argument in (string[])["sh", host.Name, binary, ConfigurationPath, LogPath, inside])
         {
             start.ArgumentList.Add(argument);
@@ -158,9 +180,23 @@ public sealed class DaemonProcess : IAsyncDisposable
             Path.Combine(Path.GetDirectoryName(typeof(object).Assembly.Location)!, "../../.."));
         // It lives for seconds: profiling itself would be most of what it does.
         start.Environment["DOTNET_TieredPGO"] = "0";
+        foreach ((string name, string value) in options.Environment)
+        {
+            start.Environment[name] = value;
+        }
+
+        LinuxCalls.SetInherited(options.Listener, inherited: true);
         process = Process.Start(start) ?? throw new InvalidOperationException("the daemon did not start");
+        LinuxCalls.SetInherited(options.Listener, inherited: false);
         await WaitUntilReadyAsync();
     }
+
+    /// <summary>SIGHUP.</summary>
+    public void HangUp() => LinuxCalls.Require(LinuxCalls.Kill(ProcessId, LinuxCalls.SignalHangUp), "kill");
+
+    // sd_listen_fds(3): from 3 on, for the process that it is; each exec keeps its number.
+    private static string Handing(Socket? listener) => listener is null ? ""
+        : $"exec 3<&{(int)listener.Handle} && export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=grpc && ";
 
     /// <summary>Runs a program where the daemon is: its mounts, its network.</summary>
     public CommandOutcome ExecInside(params string[] command) => SystemCommand.TryRun(

@@ -12,6 +12,7 @@ internal static partial class LinuxCalls
     internal const int RawType = 3;
     internal const int CloseOnExec = 0x80000;
     internal const short PollIn = 1;
+    internal const int SignalHangUp = 1;
     internal const int SignalTerminate = 15;
     internal const int SignalKill = 9;
 
@@ -75,6 +76,18 @@ internal static partial class LinuxCalls
 
     [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
     internal static unsafe partial int GetOption(int descriptor, int level, int name, void* value, uint* length);
+
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    private static partial int FileControl(int descriptor, int command, int argument);
+
+    /// <summary>Whether the programs that we start get the socket, too: FD_CLOEXEC of fcntl(2), F_SETFD.</summary>
+    internal static void SetInherited(System.Net.Sockets.Socket? socket, bool inherited)
+    {
+        if (socket is not null)
+        {
+            Require(FileControl((int)socket.Handle, command: 2, inherited ? 0 : 1), "fcntl");
+        }
+    }
 
     /// <summary>Throws what the call left in errno if it failed.</summary>
     internal static int Require(int result, string call)

@@ -13,7 +13,6 @@ using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.Top;
 using Agent.Nftables;
-using Agent.Policy;
 using Microsoft.Extensions.Logging.Abstractions;
 using Prometheus;
 
@@ -112,7 +111,7 @@ public sealed partial class ReadmeTests
             "conntrack":{"?":0},"sessions":{"?":0},"drops":{"?":0},"log":{"?":0},"tracing":{"?":0},
             "mass_change":{"?":0}}
             """;
-        foreach (PolicyFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
+        foreach (ConfigFault fault in ConfigReader.Read(Text, []).Faults.Where(fault => fault.Path.EndsWith('?')))
         {
             string prefix = fault.Path[..^1];
             foreach (string key in fault.Remedy["Known here: ".Length..^1].Split(", ").Select(name => prefix + name))

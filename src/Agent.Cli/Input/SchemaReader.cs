@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Agent.Contract;
 using Agent.Policy;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;

@@ -13,19 +13,44 @@ internal sealed class StatusVerb : Verb
         Description = "Also each group: the revision that changed it, and those enforced and proved on all its vNICs",
     };
 
+    private readonly Option<bool> config = new("--config")
+    {
+        Description = "Instead, every setting: its value, where that comes from, and what waits for a restart",
+    };
+
     public StatusVerb(GlobalOptions options) : base(options, "status",
-        "Show what the agent holds and enforces, and what it found in the kernel.") => Options.Add(groups);
+        "Show what the agent holds and enforces, and what it found in the kernel.")
+    {
+        Options.Add(groups);
+        Options.Add(config);
+    }
 
     public override IReadOnlyList<string> Examples =>
     [
         "sgctl status",
         "sgctl status --groups                       has every group got to its last change?",
+        "sgctl status --config                       what is set, and where?",
         "sgctl status --json | jq .applied_revision",
     ];
 
     protected override async Task<int> RunAsync(Call call)
     {
         using var agent = new AgentConnection(call.SocketPath);
+        if (call.Parsed.GetValue(config))
+        {
+            EffectiveConfig settings = await agent.GetConfigAsync(call.Cancel).ConfigureAwait(false);
+            if (call.Json)
+            {
+                call.Out.Raw(Json.Answer(settings));
+            }
+            else
+            {
+                ConfigText.Print(call.Out, settings);
+            }
+
+            return ExitCode.Done;
+        }
+
         AgentStatus status = await agent
             .GetStatusAsync(call.Parsed.GetValue(groups), call.Cancel).ConfigureAwait(false);
         if (call.Json)

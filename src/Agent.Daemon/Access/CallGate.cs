@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.IO.Pipelines;
 using Agent.Daemon.Config;
@@ -27,6 +28,28 @@ internal sealed class CallGate(
     private static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(200);
 
     private readonly int[] running = new int[Enum.GetValues<CallKind>().Length];
+
+    /// <summary>Calls that are being answered, and what each needs.</summary>
+    private readonly ConcurrentDictionary<HttpContext, (Guest Guest, Method Method)> calls = new();
+
+    /// <summary>Takes other limits and accounts. Calls that their clients might not make any more end.</summary>
+    /// <returns>How many ended.</returns>
+    public int Set(GrpcConfig next)
+    {
+        config = next;
+        rate.Set(next.CallsPerSecond, next.CallsBurst);
+        int ended = 0;
+        foreach ((HttpContext context, (Guest guest, Method method)) in calls)
+        {
+            if (guest.Caller is { } caller && caller.Role < method.Needs)
+            {
+                context.Abort();
+                ended++;
+            }
+        }
+
+        return ended;
+    }
 
     public async Task RunAsync(HttpContext context, RequestDelegate next)
     {
@@ -56,6 +79,7 @@ internal sealed class CallGate(
         }
 
         metrics.Calling(method.Kind, 1);
+        calls[context] = (guest, method);
         try
         {
             int most = method.Kind == CallKind.Update ? config.MaxMessageBytes : QuestionBytes;
@@ -81,6 +105,7 @@ internal sealed class CallGate(
         }
         finally
         {
+            calls.TryRemove(context, out _);
             metrics.Calling(method.Kind, -1);
             Interlocked.Decrement(ref running[(int)method.Kind]);
         }

@@ -14,6 +14,15 @@ internal sealed class CallRate(int perSecond, int burst, TimeProvider time)
 
     public int Buckets => buckets.Count;
 
+    /// <summary>From now on; a bucket that holds more than <paramref name="most"/> loses it.</summary>
+    public void Set(int rate, int most)
+    {
+        lock (gate)
+        {
+            (perSecond, burst) = (rate, most);
+        }
+    }
+
     /// <returns>Zero: taken. Otherwise nothing was taken, and there will be enough after so long.</returns>
     public TimeSpan Take(string client, int tokens)
     {

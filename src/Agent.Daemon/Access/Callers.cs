@@ -6,8 +6,11 @@ using Agent.Netlink;
 namespace Agent.Daemon.Access;
 
 /// <summary>Tells who a client is, and what he may do.</summary>
-internal sealed class Callers(GrpcConfig config)
+/// <param name="initial">Who may do what, until <see cref="Set"/> says otherwise.</param>
+internal sealed class Callers(GrpcConfig initial)
 {
+    private volatile GrpcConfig config = initial;
+
     private const string ForUsers = "name the user, or @ one of its groups, in grpc.socket_controllers or"
         + " grpc.socket_observers";
 
@@ -16,6 +19,24 @@ internal sealed class Callers(GrpcConfig config)
 
     /// <summary>Nobody says which clients of the authority may change the policy.</summary>
     public static bool IsOpen(TlsConfig tls) => tls.Controllers.IsEmpty && tls.Observers.IsEmpty;
+
+    /// <summary>Others may do other things from now on, also over connections that are open.</summary>
+    public void Set(GrpcConfig next) => config = next;
+
+    /// <summary>Who a connection is from; asked again when <see cref="Set"/> was called.</summary>
+    public Func<Caller> Follow(Func<Caller> ask)
+    {
+        Known? known = null;
+        return () =>
+        {
+            Known? last = known;
+            GrpcConfig now = config;
+            return last is not null && ReferenceEquals(last.By, now) ? last.Caller
+                : (known = new Known(now, ask())).Caller;
+        };
+    }
+
+    private sealed record Known(GrpcConfig By, Caller Caller);
 
     /// <summary>A process of this host. Root may do anything to the host anyway, and is never locked out.</summary>
     public Caller Of(PeerCredentials peer)

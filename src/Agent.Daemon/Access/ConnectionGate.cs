@@ -6,7 +6,13 @@ namespace Agent.Daemon.Access;
 internal sealed class Guest(ConnectionContext connection, ConnectionGate gate)
 {
     /// <summary>Null: not known yet; or a listener that asks nobody.</summary>
-    public Caller? Caller { get; set; }
+    public Caller? Caller => Identify?.Invoke();
+
+    /// <summary>Says who it is, and what he may do now.</summary>
+    public Func<Caller>? Identify { get; set; }
+
+    /// <summary>Under which name it was counted: what it may do can change, and its name with it.</summary>
+    public string AdmittedAs { get; set; } = "";
 
     /// <summary>It came through the handshake of TLS.</summary>
     public bool IsSecure { get; set; }
@@ -88,7 +94,7 @@ internal sealed class ConnectionGate(
             }
 
             admitted[client] = others + 1;
-            guest.IsAdmitted = true;
+            (guest.IsAdmitted, guest.AdmittedAs) = (true, client);
             silent.Remove(guest.Silent);
             guest.Silent = null;
             return true;
@@ -141,7 +147,7 @@ internal sealed class ConnectionGate(
             else if (guest.IsAdmitted)
             {
                 open--;
-                string client = guest.Caller?.Name ?? "";
+                string client = guest.AdmittedAs;
                 int others = admitted[client] - 1;
                 if (others == 0)
                 {

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using Agent.Daemon.Config;
+using Agent.Daemon.Supervision;
 using Agent.Netlink;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -13,6 +14,9 @@ namespace Agent.Daemon.Access;
 /// <summary>Where clients come in, who they are there, and how many.</summary>
 internal sealed class Listeners
 {
+    /// <summary>FileDescriptorName= of an inherited socket for gRPC; that of metrics is its listener's.</summary>
+    private const string Grpc = "grpc";
+
     private const string Socket = "socket";
     private const string Tcp = "tcp";
     private const string Metrics = "metrics";
@@ -27,16 +31,25 @@ internal sealed class Listeners
     private const int StreamWindowBytes = 256 << 10;
 
     private readonly DaemonConfig config;
+    private readonly ImmutableArray<InheritedSocket> inherited;
+    private readonly ILogger log;
     private readonly AccessMetrics metrics;
     private readonly Callers callers;
     private readonly CertificateFiles? certificate;
     private readonly CertificateFiles? metricsCertificate;
 
+    /// <param name="config">Where, and for whom.</param>
+    /// <param name="inherited">Sockets that are open already; one takes the place of a configured one.</param>
+    /// <param name="registry">Where the series go.</param>
+    /// <param name="time">Clock.</param>
+    /// <param name="log">Log.</param>
     /// <exception cref="IOException">Certificates cannot be read.</exception>
     /// <exception cref="System.Security.Cryptography.CryptographicException">They make no sense.</exception>
-    public Listeners(DaemonConfig config, CollectorRegistry registry, TimeProvider time, ILogger log)
+    public Listeners(
+        DaemonConfig config, ImmutableArray<InheritedSocket> inherited, CollectorRegistry registry, TimeProvider time,
+        ILogger log)
     {
-        this.config = config;
+        (this.config, this.inherited, this.log) = (config, inherited, log);
         metrics = new AccessMetrics(registry);
         Refusals = new Refusals(metrics, time, log);
         callers = new Callers(config.Grpc);
@@ -61,10 +74,15 @@ internal sealed class Listeners
     public Refusals Refusals { get; }
 
     /// <summary>What an operator should know.</summary>
-    public ImmutableArray<string> Alarms => config.Grpc is { Listen.Length: > 0, Tls: { } tls } && Callers.IsOpen(tls)
-        ? ["over TCP, every client with a certificate of the authority may change the policy: name those who may in"
-            + " grpc.tls.controllers"]
-        : [];
+    public ImmutableArray<string> Alarms =>
+    [
+        .. config.Grpc is { Listen.Length: > 0, Tls: { } tls } && Callers.IsOpen(tls)
+            ? (string[])["over TCP, every client with a certificate of the authority may change the policy: name those"
+                + " who may in grpc.tls.controllers"]
+            : [],
+        .. Elsewhere("grpc.socket", Inherited(Grpc, config.Grpc.Socket), config.Grpc.Socket),
+        .. Elsewhere("metrics.socket", Inherited(Metrics, config.Metrics.Socket), config.Metrics.Socket),
+    ];
 
     /// <summary>Reads certificates again and again.</summary>
     public Task RunAsync(CancellationToken cancel) => Task.WhenAll(
@@ -82,25 +100,83 @@ internal sealed class Listeners
         ListenMetrics(kestrel, config.Metrics);
     }
 
+    /// <summary>Takes other accounts and limits; open connections are judged by them, too.</summary>
+    public void Set(GrpcConfig next)
+    {
+        callers.Set(next);
+        int ended = Calls.Set(next);
+        if (ended > 0)
+        {
+            log.CallsEnded(ended);
+        }
+    }
+
     /// <summary>Opens the socket files to their groups, when there are any.</summary>
     public void Open()
     {
-        UnixSocket.Open(config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
-        UnixSocket.Open(config.Metrics.Socket, config.Metrics.SocketGroup, config.Metrics.SocketMode);
+        Open(Grpc, config.Grpc.Socket, config.Grpc.SocketGroup, config.Grpc.SocketMode);
+        Open(Metrics, config.Metrics.Socket, config.Metrics.SocketGroup, config.Metrics.SocketMode);
+        foreach (InheritedSocket unused in inherited)
+        {
+            if (unused != Inherited(Grpc, config.Grpc.Socket) && unused != Inherited(Metrics, config.Metrics.Socket))
+            {
+                log.SocketUnused($"{unused.Path} '{unused.Name}' is neither grpc.socket nor metrics.socket");
+            }
+        }
+    }
+
+    private void Open(string name, string path, string group, UnixFileMode mode)
+    {
+        InheritedSocket? given = Inherited(name, path);
+        if (given is not null)
+        {
+            log.SocketTaken(name, given.Path);
+        }
+
+        if (UnixSocket.Open(given?.Path ?? path, group, mode) is string reason)
+        {
+            log.SocketClosed(given?.Path ?? path, reason);
+        }
+    }
+
+    // By its name; one without a name that we know, by its path.
+    private InheritedSocket? Inherited(string name, string path) => path.Length == 0 ? null
+        : inherited.FirstOrDefault(one => one.Name == name) ?? inherited.FirstOrDefault(one => one.Path == path);
+
+    private static string[] Elsewhere(string key, InheritedSocket? given, string path) =>
+        given is null || given.Path == path ? []
+            : [$"{key} is {path}, and the service manager listens on {given.Path} for it: change one of them"];
+
+    private void ListenUnix(
+        KestrelServerOptions kestrel, string name, string path, Action<ListenOptions> configure)
+    {
+        if (path.Length == 0)
+        {
+            return;
+        }
+
+        if (Inherited(name, path) is { } given)
+        {
+            kestrel.ListenHandle((ulong)given.Descriptor, configure);
+            return;
+        }
+
+        UnixSocket.Prepare(path);
+        kestrel.ListenUnixSocket(path, configure);
     }
 
     private void ListenGrpc(KestrelServerOptions kestrel, GrpcConfig grpc)
     {
-        if (grpc.Socket.Length > 0)
+        ListenUnix(kestrel, Grpc, grpc.Socket, options =>
         {
-            UnixSocket.Prepare(grpc.Socket);
-            kestrel.ListenUnixSocket(grpc.Socket, options =>
+            options.Protocols = HttpProtocols.Http2;
+            Bound(options, Socket, grpc.MaxConnections, grpc.MaxConnectionsPerClient);
+            options.Use(next => connection =>
             {
-                options.Protocols = HttpProtocols.Http2;
-                Bound(options, Socket, grpc.MaxConnections, grpc.MaxConnectionsPerClient);
-                options.Use(next => connection => Know(connection, callers.Of(PeerOf(connection)), next));
+                PeerCredentials peer = PeerOf(connection);
+                return Know(connection, () => callers.Of(peer), next);
             });
-        }
+        });
 
         if (certificate is not null)
         {
@@ -109,7 +185,7 @@ internal sealed class Listeners
                 options.Protocols = HttpProtocols.Http2;
                 Bound(options, Tcp, grpc.MaxConnections, grpc.MaxConnectionsPerClient);
                 Secure(options, certificate);
-                options.Use(next => connection => Know(connection, callers.Of(
+                options.Use(next => connection => Know(connection, () => callers.Of(
                     connection.Features.Get<ITlsConnectionFeature>()?.ClientCertificate), next));
             });
         }
@@ -130,15 +206,11 @@ internal sealed class Listeners
             });
         }
 
-        if (served.Socket.Length > 0)
+        ListenUnix(kestrel, Metrics, served.Socket, options =>
         {
-            UnixSocket.Prepare(served.Socket);
-            kestrel.ListenUnixSocket(served.Socket, options =>
-            {
-                options.Protocols = HttpProtocols.Http1;
-                Bound(options, Metrics, MetricsConnections, MetricsConnections);
-            });
-        }
+            options.Protocols = HttpProtocols.Http1;
+            Bound(options, Metrics, MetricsConnections, MetricsConnections);
+        });
     }
 
     private void Bound(ListenOptions options, string listener, int most, int mostOfOne)
@@ -172,9 +244,9 @@ internal sealed class Listeners
         });
     }
 
-    private static Task Know(ConnectionContext connection, Caller caller, ConnectionDelegate next)
+    private Task Know(ConnectionContext connection, Func<Caller> ask, ConnectionDelegate next)
     {
-        connection.Features.Get<Guest>()!.Caller = caller;
+        connection.Features.Get<Guest>()!.Identify = callers.Follow(ask);
         return next(connection);
     }
 

@@ -56,6 +56,7 @@ internal static class Methods
         [Agent + "Verify"] = new(Role.Observer, CallKind.Costly),
         [Agent + "GetStaged"] = new(Role.Observer, CallKind.Costly),
         [Agent + "Analyze"] = new(Role.Observer, CallKind.Costly),
+        [Agent + "GetConfig"] = new(Role.Observer, CallKind.Question),
         ["/grpc.health.v1.Health/Check"] = new(Role.Observer, CallKind.Question),
         ["/grpc.health.v1.Health/Watch"] = new(Role.Observer, CallKind.Watch),
         ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] =

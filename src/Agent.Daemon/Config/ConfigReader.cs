@@ -8,7 +8,8 @@ using Agent.Policy;
 namespace Agent.Daemon.Config;
 
 /// <summary>
-/// Reads the configuration file: JSON with comments and trailing commas. Finds every fault, not the first.
+/// Reads the configuration: a file of JSON with comments and trailing commas, variables, flags. Finds every fault, not
+/// the first.
 /// </summary>
 internal static class ConfigReader
 {
@@ -19,56 +20,36 @@ internal static class ConfigReader
         AllowDuplicateProperties = false,
     };
 
-    /// <summary>Reads text.</summary>
+    /// <summary>Reads a file's content and flags, without an environment.</summary>
     /// <param name="text">The file's content; empty is the defaults.</param>
     /// <param name="overrides">"dotted.key=value" pairs that win over the file, as given on the command line.</param>
-    public static ConfigResult Read(string text, IEnumerable<string> overrides)
+    public static ConfigResult Read(string text, IEnumerable<string> overrides) =>
+        Read(new ConfigInput { Text = text, Overrides = [.. overrides] });
+
+    public static ConfigResult Read(ConfigInput input)
     {
-        var faults = new List<PolicyFault>();
-        JsonElement root;
+        var sources = new ConfigSources(input);
+        JsonElement root = default; // without a setting: the other sources are looked at all the same
         try
         {
-            root = JsonDocument.Parse(string.IsNullOrWhiteSpace(text) ? "{}" : text, Options).RootElement;
+            root = JsonDocument.Parse(
+                string.IsNullOrWhiteSpace(input.Text) ? "{}" : input.Text, Options).RootElement;
+            if (root.ValueKind != JsonValueKind.Object)
+            {
+                sources.FileFault("", "not an object", "Write { ... } around the settings.");
+            }
         }
         catch (JsonException e)
         {
-            faults.Add(
-                new PolicyFault($"line {(e.LineNumber ?? 0) + 1}", "InvalidConfig", e.Message, "Correct the JSON."));
-            return new ConfigResult(null, [.. faults]);
+            sources.FileFault($"line {(e.LineNumber ?? 0) + 1}", e.Message, "Correct the JSON.");
         }
 
-        if (root.ValueKind != JsonValueKind.Object)
+        DaemonConfig config = ReadRoot(new Section("", root, sources));
+        sources.Finish();
+        return new ConfigResult(sources.Faults.IsEmpty ? config : null, sources.Faults)
         {
-            faults.Add(new PolicyFault("", "InvalidConfig", "not an object", "Write { ... } around the settings."));
-        }
-
-        Dictionary<string, string> flags = Flags(overrides, faults);
-        var section = new Section("", root, flags, faults);
-        DaemonConfig config = ReadRoot(section);
-        foreach (string unused in flags.Keys.Order(StringComparer.Ordinal))
-        {
-            faults.Add(new PolicyFault(unused, "UnknownSetting", "no such setting", "See sg-agentd --help."));
-        }
-
-        return new ConfigResult(faults.Count == 0 ? config : null, [.. faults]);
-    }
-
-    private static Dictionary<string, string> Flags(IEnumerable<string> overrides, List<PolicyFault> faults)
-    {
-        var flags = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (string pair in overrides)
-        {
-            int equals = pair.IndexOf('=', StringComparison.Ordinal);
-            if (equals <= 0)
-            {
-                faults.Add(new PolicyFault(pair, "InvalidConfig", "not KEY=VALUE", "Write --set grpc.socket=/path."));
-                continue;
-            }
-
-            flags[pair[..equals]] = pair[(equals + 1)..];
-        }
-
-        return flags;
+            Settings = sources.Settings,
+        };
     }
 
     private static DaemonConfig ReadRoot(Section root)
@@ -224,7 +205,7 @@ internal static class ConfigReader
             SocketMode = section.Mode("socket_mode", defaults.SocketMode),
             SocketGroup = section.Text("socket_group", defaults.SocketGroup),
             Listen = section.EndPoint("listen", defaults.Listen),
-            Tls = section.Has("tls") ? ReadTls(section.Child("tls")) : null,
+            Tls = ReadTls(section),
             SocketControllers = section.List(
                 "socket_controllers", defaults.SocketControllers, AnAccount, Account.Parse),
             SocketObservers = section.List("socket_observers", defaults.SocketObservers, AnAccount, Account.Parse),
@@ -267,8 +248,16 @@ internal static class ConfigReader
             TimeSpan.FromSeconds(section.Number(key, (int)fallback.TotalSeconds));
     }
 
-    private static TlsConfig ReadTls(Section section)
+    private static TlsConfig? ReadTls(Section grpc)
     {
+        bool isThere = grpc.Has("tls");
+        Section section = grpc.Child("tls");
+        if (!isThere)
+        {
+            section.Absent("certificate", "key", "client_ca", "controllers", "observers");
+            return null;
+        }
+
         var tls = new TlsConfig(
             section.ExistingFile("certificate"), section.ExistingFile("key"), section.ExistingFile("client_ca"))
         {
@@ -287,14 +276,27 @@ internal static class ConfigReader
             Socket = section.Text("socket", defaults.Socket),
             SocketMode = section.Mode("socket_mode", defaults.SocketMode),
             SocketGroup = section.Text("socket_group", defaults.SocketGroup),
-            Tls = section.Has("tls") ? ReadMetricsTls(section.Child("tls")) : null,
+            Tls = ReadMetricsTls(section),
         };
         CheckSocket(section, config.Socket);
         return config;
     }
 
-    private static MetricsTlsConfig ReadMetricsTls(Section section)
+    private static MetricsTlsConfig? ReadMetricsTls(Section metrics)
     {
+        bool isThere = metrics.Has("tls");
+        Section section = metrics.Child("tls");
+        if (!isThere || !section.Has("client_ca"))
+        {
+            section.Absent("client_ca");
+        }
+
+        if (!isThere)
+        {
+            section.Absent("certificate", "key");
+            return null;
+        }
+
         string certificate = section.ExistingFile("certificate");
         string key = section.ExistingFile("key");
         var tls = new MetricsTlsConfig(

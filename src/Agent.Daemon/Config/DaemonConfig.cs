@@ -294,4 +294,8 @@ internal sealed record TracingConfig
 }
 
 /// <summary>A configuration, or everything that is wrong with it.</summary>
-internal sealed record ConfigResult(DaemonConfig? Config, ImmutableArray<PolicyFault> Faults);
+internal sealed record ConfigResult(DaemonConfig? Config, ImmutableArray<ConfigFault> Faults)
+{
+    /// <summary>Every setting with its value and where that comes from, by key.</summary>
+    public ImmutableArray<Setting> Settings { get; init; } = [];
+}

@@ -3,27 +3,33 @@ using System.Globalization;
 using System.Net;
 using System.Text;
 using System.Text.Json;
-using Agent.Policy;
 
 namespace Agent.Daemon.Config;
 
 /// <summary>
-/// One object of the configuration file, read key by key; what was not asked for is a fault at the end.
+/// One object of the configuration, read key by key, each from the source that wins; what the file has and was not
+/// asked for is a fault at the end.
 /// </summary>
-internal sealed class Section(
-    string path, JsonElement element, Dictionary<string, string> flags, List<PolicyFault> faults)
+internal sealed class Section(string path, JsonElement element, ConfigSources sources)
 {
     private readonly HashSet<string> known = new(StringComparer.Ordinal);
 
-    public void Fault(string key, string message, string remedy) =>
-        faults.Add(new PolicyFault(path + key, "InvalidConfig", message, remedy));
+    public void Fault(string key, string message, string remedy) => sources.Fault(path + key, message, remedy);
+
+    /// <summary>Settings that are not read, because what they are of is not there: they are empty.</summary>
+    public void Absent(params string[] keys)
+    {
+        foreach (string key in keys)
+        {
+            known.Add(key);
+            sources.Default(path + key, "");
+        }
+    }
 
     public bool Has(string key)
     {
         known.Add(key);
-        return TryFind(key, out _)
-            || flags.Keys.Any(flag => flag == path + key
-                || flag.StartsWith($"{path}{key}.", StringComparison.Ordinal));
+        return TryFind(key, out _) || sources.Mentions(path + key);
     }
 
     public Section Child(string key)
@@ -42,10 +48,10 @@ internal sealed class Section(
             }
         }
 
-        return new Section($"{path}{key}.", child, flags, faults);
+        return new Section($"{path}{key}.", child, sources);
     }
 
-    public string Text(string key, string fallback) => Scalar(key) ?? fallback;
+    public string Text(string key, string fallback) => Scalar(key) ?? sources.Default(path + key, fallback);
 
     public string Path(string key, string fallback) => Absolute(key, Text(key, fallback), orNone: false);
 
@@ -63,7 +69,7 @@ internal sealed class Section(
     public string PathOrNone(string key, string fallback) => Absolute(key, Text(key, fallback), orNone: true);
 
     public ImmutableArray<string> Texts(string key, ImmutableArray<string> fallback) =>
-        Elements(key) is string[] texts ? [.. texts] : fallback;
+        Elements(key, fallback) is string[] texts ? [.. texts] : fallback;
 
     public string ExistingFile(string key)
     {
@@ -102,35 +108,38 @@ internal sealed class Section(
     }
 
     public bool Flag(string key, bool fallback) => Parse(key, fallback, "true or false",
-        text => bool.TryParse(text, out bool value) ? value : null);
+        text => bool.TryParse(text, out bool value) ? value : null, value => value ? "true" : "false");
 
     public int Number(string key, int fallback, int least = 1) => Parse(
         key, fallback, $"a whole number, {least} or more",
         text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= least
-            ? value : null);
+            ? value : null, Decimal);
 
     public int NumberOrZero(string key, int fallback, int max) => Parse(
         key, fallback, $"a whole number from 0 to {max}",
         text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value <= max
-            ? value : null);
+            ? value : null, Decimal);
 
     public uint Mask(string key, uint fallback) =>
         Parse(key, fallback, "consecutive bits, at least 4, such as 0xffff0000",
-        text => TryNumber(text, out uint value) && IsRun(value) ? value : null);
+        text => TryNumber(text, out uint value) && IsRun(value) ? value : null,
+        value => string.Create(CultureInfo.InvariantCulture, $"0x{value:x8}"));
 
     public UnixFileMode Mode(string key, UnixFileMode fallback) =>
         Parse(key, fallback, "octal permission bits such as 0660",
         text => text.Length is 3 or 4 && text.All(c => c is >= '0' and <= '7')
-            ? (UnixFileMode)Convert.ToInt32(text, 8) : null);
+            ? (UnixFileMode)Convert.ToInt32(text, 8) : null,
+        mode => "0" + Convert.ToString((int)mode, 8));
 
     /// <summary>An enumeration's value, written in snake_case.</summary>
     public T Choice<T>(string key, T fallback) where T : struct, Enum => Parse(
         key, fallback, string.Join(" or ", Enum.GetValues<T>().Select(Snake)),
-        text => Enum.GetValues<T>().Where(value => Snake(value) == text).Select(value => (T?)value).FirstOrDefault());
+        text => Enum.GetValues<T>().Where(value => Snake(value) == text).Select(value => (T?)value).FirstOrDefault(),
+        Snake);
 
     public ImmutableArray<string> Patterns(string key, ImmutableArray<string> fallback)
     {
-        if (Elements(key) is not string[] texts)
+        if (Elements(key, fallback) is not string[] texts)
         {
             return fallback;
         }
@@ -152,7 +161,7 @@ internal sealed class Section(
     public ImmutableArray<T> List<T>(string key, ImmutableArray<T> fallback, string what, Func<string, T?> parse)
         where T : struct
     {
-        if (Elements(key) is not string[] texts)
+        if (Elements(key, fallback) is not string[] texts)
         {
             return fallback;
         }
@@ -209,10 +218,14 @@ internal sealed class Section(
             value.ToString()
                 .Select((c, i) => char.IsUpper(c) ? (i > 0 ? "_" : "") + char.ToLowerInvariant(c) : c.ToString()));
 
-    private T Parse<T>(string key, T fallback, string what, Func<string, T?> parse) where T : struct
+    private static string Decimal(int value) => value.ToString(CultureInfo.InvariantCulture);
+
+    private T Parse<T>(string key, T fallback, string what, Func<string, T?> parse, Func<T, string> format)
+        where T : struct
     {
         if (Scalar(key) is not string text)
         {
+            sources.Default(path + key, format(fallback));
             return fallback;
         }
 
@@ -228,9 +241,9 @@ internal sealed class Section(
     private string? Scalar(string key)
     {
         known.Add(key);
-        if (flags.Remove(path + key, out string? flag))
+        if (sources.Take(path + key) is string given)
         {
-            return flag;
+            return given;
         }
 
         if (!TryFind(key, out JsonElement value))
@@ -240,24 +253,26 @@ internal sealed class Section(
 
         switch (value.ValueKind)
         {
-            case JsonValueKind.String: return value.GetString();
-            case JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False: return value.GetRawText();
+            case JsonValueKind.String: return sources.FromFile(path + key, value.GetString()!);
+            case JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False:
+                return sources.FromFile(path + key, value.GetRawText());
             default:
                 Fault(key, "not a single value", "Write a string, a number, true or false.");
                 return null;
         }
     }
 
-    private string[]? Elements(string key)
+    private string[]? Elements<T>(string key, ImmutableArray<T> fallback)
     {
         known.Add(key);
-        if (flags.Remove(path + key, out string? flag))
+        if (sources.Take(path + key) is string given)
         {
-            return flag.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+            return given.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         }
 
         if (!TryFind(key, out JsonElement value))
         {
+            sources.Default(path + key, string.Join(',', fallback));
             return null;
         }
 
@@ -267,8 +282,10 @@ internal sealed class Section(
             return null;
         }
 
-        return [.. value.EnumerateArray()
+        string[] items = [.. value.EnumerateArray()
             .Select(item => item.ValueKind == JsonValueKind.String ? item.GetString()! : item.GetRawText())];
+        sources.FromFile(path + key, string.Join(',', items));
+        return items;
     }
 
     private bool TryFind(string key, out JsonElement value)

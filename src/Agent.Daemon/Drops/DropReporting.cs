@@ -40,6 +40,9 @@ internal sealed class DropReporting : IDisposable
 
     public DropHub Hub { get; }
 
+    /// <summary>Rates that were none at the start: nobody would read what rules reported.</summary>
+    public bool Fixes(string setting) => watch is null && setting.StartsWith("drops.", StringComparison.Ordinal);
+
     /// <summary>Follows the rulesets and writes records until cancelled.</summary>
     public Task RunAsync(Func<long, CancellationToken, Task<AgentState>> next, CancellationToken cancel) =>
         Task.WhenAll(

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Agent.Compiler;
 using Agent.Contract;
+using Agent.Daemon.Config;
 using Agent.Daemon.Ownership;
 using Agent.Daemon.Tracing;
 using Agent.Evaluator.Proof;
@@ -90,6 +91,9 @@ internal abstract record AgentRequest
 
     /// <summary>Devices came, went or changed.</summary>
     public sealed record LinksChanged(HostLinks Links) : AgentRequest;
+
+    /// <summary>Settings that may change while the loop runs have changed; answered when they are in force.</summary>
+    public sealed record Reconfigure(DaemonConfig Config, TaskCompletionSource<AgentState> Answer) : AgentRequest;
 
     /// <summary>Time to ask the kernel whether anybody else wrote.</summary>
     public sealed record AuditDue : AgentRequest;

@@ -14,6 +14,7 @@ internal sealed partial class Enforcer
     /// <returns>In what it differs from what it should be; null if it does not.</returns>
     private string? Read()
     {
+        Progress?.Begin("read");
         (observed, generation) = firewall.Read();
         observedIsKnown = true;
         if (enforced is null || holding is null)

@@ -72,6 +72,7 @@ internal sealed partial class Enforcer
         }
 
         using Activity? span = Spans.Step("prove");
+        Progress?.Begin("prove");
         proof = Verifier.ProveNow(next, VerifyBudget);
         tally.Prove += proof.Took;
         OnProved?.Invoke(proof);

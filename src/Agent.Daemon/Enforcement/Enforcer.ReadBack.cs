@@ -38,6 +38,7 @@ internal sealed partial class Enforcer
         }
 
         using Activity? span = Spans.Step("read_back");
+        Progress?.Begin("read back");
         long started = clock.GetTimestamp();
         NftOp[] ops = [.. tally.Done];
         tally.Done.Clear();

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics;
 using Agent.Compiler;
 using Agent.Daemon.Config;
+using Agent.Daemon.Supervision;
 using Agent.Daemon.Tracing;
 using Agent.Nftables;
 using Agent.Policy;
@@ -43,6 +44,16 @@ internal sealed partial class Enforcer(
     /// <summary>What the kernel can do; which devices exist is for the caller of each step to say.</summary>
     public HostFacts Kernel { get; init; } = HostFacts.Default;
 
+    /// <summary>Others are taken by the next enforcement; only what rules report may differ.</summary>
+    public CompilerSettings Settings
+    {
+        get => settings;
+        set => settings = value;
+    }
+
+    /// <summary>Told of each step that may take long.</summary>
+    public LoopProgress? Progress { get; init; }
+
     /// <summary>Sessions that were allowed stay allowed, whatever the rules become.</summary>
     public bool KeepsSessions { get; init; }
 
@@ -62,7 +73,7 @@ internal sealed partial class Enforcer(
     public Action<ProofResult>? OnProved { get; init; }
 
     /// <summary>How long a commit waits for its proof.</summary>
-    public TimeSpan VerifyBudget { get; init; } = TimeSpan.FromSeconds(2);
+    public TimeSpan VerifyBudget { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>
     /// A proof that came late, of a ruleset that was in force already: its vNICs that are not proved are closed as long
@@ -112,7 +123,7 @@ internal sealed partial class Enforcer(
             HeldBack = held.Profiles,
             ClosedVnics = held.Vnics,
             Adopting = Adopting,
-            Previous = enforced,
+            Previous = enforced?.Request.Settings == settings ? enforced : null,
             KnownZones = enforced?.Zones ?? ZoneNumbers.Find(observed, policy, settings),
             KeptTimes = KeptTimes(),
         });
@@ -120,6 +131,7 @@ internal sealed partial class Enforcer(
     private CompiledRuleset Compile(PolicySnapshot policy, HostFacts host, EnforcementTally tally)
     {
         using Activity? span = Spans.Step("compile");
+        Progress?.Begin("compile");
         long started = clock.GetTimestamp();
         CompiledRuleset next = Compile(policy, host);
         TimeSpan took = clock.GetElapsedTime(started);
@@ -312,6 +324,7 @@ internal sealed partial class Enforcer(
     {
         using Activity? span = Spans.Step("commit");
         span?.SetTag("sg.step", step);
+        Progress?.Begin($"commit, {step}");
         long started = clock.GetTimestamp();
         CommitOutcome outcome = firewall.Commit(ops, blind ? null : generation);
         log.Committed(step, ops, generation, outcome, clock.GetElapsedTime(started));

@@ -1,4 +1,5 @@
 using Agent.Compiler;
+using Agent.Daemon.Config;
 
 namespace Agent.Daemon.Enforcement;
 
@@ -29,6 +30,22 @@ internal sealed partial class Reconciler
         }
 
         FollowStaged();
+    }
+
+    // Rules that only report may be others now: the next ruleset has them, and no session is judged again for it.
+    private void Reconfigure(DaemonConfig next)
+    {
+        config = next;
+        enforcer.VerifyBudget = next.VerifyBudget;
+        verifyAt = Math.Min(verifyAt, After(next.VerifyInterval));
+        if (enforcer.Settings != next.Compiler)
+        {
+            enforcer.Settings = next.Compiler;
+            if (!adoptUntouched)
+            {
+                TryEnforce(State.Desired, State.DesiredHash);
+            }
+        }
     }
 
     private void Audit()

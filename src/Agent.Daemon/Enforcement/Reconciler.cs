@@ -5,6 +5,7 @@ using Agent.Compiler;
 using Agent.Contract;
 using Agent.Daemon.Config;
 using Agent.Daemon.State;
+using Agent.Daemon.Supervision;
 using Agent.Daemon.Tracing;
 using Agent.Policy;
 using Agent.V1;
@@ -32,6 +33,10 @@ internal sealed partial class Reconciler(
         new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
 
     private readonly StateFeed feed = new();
+
+    /// <summary>Where the loop is, for who watches over it.</summary>
+    public LoopProgress Progress { get; init; } = new(clock);
+
     private bool adoptUntouched;
     private readonly RealisationBook realisation = new(clock, metrics.Realisation, config.Verify != VerifyMode.Off);
     private readonly Adoptions adoptions = new(config.AdoptionWindow, clock);
@@ -125,10 +130,12 @@ internal sealed partial class Reconciler(
     {
         try
         {
+            Progress.Rest();
             while (await requests.Reader.WaitToReadAsync(cancel).ConfigureAwait(false))
             {
                 while (requests.Reader.TryRead(out AgentRequest? request))
                 {
+                    Progress.Begin(request.GetType().Name);
                     Serve(request);
                     if (enforcer.CleanupDue)
                     {
@@ -142,6 +149,8 @@ internal sealed partial class Reconciler(
                         Serve(new AgentRequest.AuditDue());
                     }
                 }
+
+                Progress.Rest();
             }
         }
         catch (OperationCanceledException)
@@ -186,6 +195,10 @@ internal sealed partial class Reconciler(
                 case AgentRequest.ForeignFound found: Take(found.Hooks); break;
                 case AgentRequest.LinksChanged links: Follow(links.Links); break;
                 case AgentRequest.AuditDue: Audit(); break;
+                case AgentRequest.Reconfigure ask:
+                    Reconfigure(ask.Config);
+                    ask.Answer.SetResult(State);
+                    break;
             }
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -196,6 +209,7 @@ internal sealed partial class Reconciler(
             log.LoopFailed(request.GetType().Name, e);
             metrics.LoopFailures.Inc();
             (request as AgentRequest.Verify)?.Answer.TrySetException(e);
+            (request as AgentRequest.Reconfigure)?.Answer.TrySetResult(State); // taken; enforcing is tried again
             (request as AgentRequest.DiscardStaged)?.Answer.TrySetException(e);
             if (request is AgentRequest.Apply { Answer: { Task.IsCompleted: false } answer })
             {
@@ -292,6 +306,7 @@ internal sealed partial class Reconciler(
     private void Persist(Action<uint> write)
     {
         using Activity? span = Spans.Step("persist");
+        Progress.Begin("persist");
         write(enforcer.Epoch);
     }
 

@@ -15,6 +15,9 @@ internal sealed class EventBound(int burst, TimeProvider clock)
     private readonly Lock gate = new();
     private readonly Dictionary<int, Count> counts = [];
 
+    /// <summary>Events of one kind in a <see cref="Window"/>, from now on; 0: as many as come.</summary>
+    public void Set(int most) => Volatile.Write(ref burst, most);
+
     /// <returns>False: it is not written, and counted.</returns>
     public bool Admits(EventId kind)
     {

@@ -54,6 +54,16 @@ internal sealed class EventLog : ILoggerProvider
         return taken;
     }
 
+    /// <summary>Takes another level and bound; where events go stays.</summary>
+    public void Configure(LogConfig config)
+    {
+        bound.Set(config.Burst);
+        if (config.Level != Level.State.Configured)
+        {
+            Level.Configure(config.Level);
+        }
+    }
+
     public void Dispose()
     {
         looking.Dispose();

@@ -17,6 +17,7 @@ internal sealed class LevelSwitch(EventLevel configured, TimeProvider clock, Act
     private readonly Lock gate = new();
     private volatile LevelState state = new(configured, configured, Until: null);
     private ITimer? back;
+    private long changes;
 
     public LevelState State => state;
 
@@ -28,16 +29,26 @@ internal sealed class LevelSwitch(EventLevel configured, TimeProvider clock, Act
         {
             back?.Dispose();
             back = null;
+            long change = ++changes;
             bool ends = level != configured && duration is not null;
-            var next = new LevelState(level, configured, ends ? clock.GetUtcNow() + duration : null);
             if (ends)
             {
-                back = clock.CreateTimer(_ => FallBack(next), null, duration!.Value, Timeout.InfiniteTimeSpan);
+                back = clock.CreateTimer(_ => FallBack(change), null, duration!.Value, Timeout.InfiniteTimeSpan);
             }
 
-            state = next;
-            changed(next);
-            return next;
+            return Tell(new LevelState(level, configured, ends ? clock.GetUtcNow() + duration : null));
+        }
+    }
+
+    /// <summary>Falls back to another level from now on; one that somebody has set stays as long as he said.</summary>
+    public LevelState Configure(EventLevel level)
+    {
+        lock (gate)
+        {
+            bool isSet = state.Current != configured;
+            configured = level;
+            return isSet && state.Current != level
+                ? Tell(state with { Configured = level }) : Set(level, duration: null);
         }
     }
 
@@ -50,11 +61,18 @@ internal sealed class LevelSwitch(EventLevel configured, TimeProvider clock, Act
         }
     }
 
-    private void FallBack(LevelState from)
+    private LevelState Tell(LevelState next)
+    {
+        state = next;
+        changed(next);
+        return next;
+    }
+
+    private void FallBack(long change)
     {
         lock (gate)
         {
-            if (ReferenceEquals(state, from)) // somebody may just have set another one
+            if (change == changes) // somebody may just have set another one
             {
                 Set(configured, duration: null);
             }

@@ -1,6 +1,5 @@
 using Agent.Contract;
 using Agent.Daemon.Access;
-using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Ownership;
 using Agent.Daemon.Tracing;
@@ -17,11 +16,11 @@ namespace Agent.Daemon.Service;
 [BindServiceMethod(typeof(WeighedMethods), nameof(WeighedMethods.Bind))]
 internal sealed class AgentService(
     Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, Controllers controllers, DaemonConfig config,
+    RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, Controllers controllers, ConfigDesk configs,
     TimeProvider clock, SyncMetrics syncs, Refusals refusals, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
-    private readonly SnapshotBudget snapshots = new(config.Grpc.MaxSnapshotBytes);
+    private readonly SnapshotBudget snapshots = new(configs.Config.Grpc.MaxSnapshotBytes);
 
     public override async Task<ApplyResponse> ApplySnapshot(ApplySnapshotRequest request, ServerCallContext context)
     {
@@ -126,7 +125,7 @@ internal sealed class AgentService(
         await using ControllerStream controller = controllers.Open(
             requestStream, responseStream, Claims.CallerOf(context), context.CancellationToken);
         using var stream = new SyncStream(
-            reconciler, controller, snapshots, config, clock, syncs, OriginOf(context, isStream: true));
+            reconciler, controller, snapshots, configs.Config, clock, syncs, OriginOf(context, isStream: true));
         try
         {
             await stream.RunAsync(cancel).ConfigureAwait(false);
@@ -162,7 +161,7 @@ internal sealed class AgentService(
         AgentState state = reconciler.State;
         KernelView? kernel = state.Enforced is null ? null
             : new KernelView(state.Enforced.Ruleset, state.Enforced.Zones, state.Links.BridgePorts);
-        return Explainer.Explain(state.Desired, config.Semantics, request, kernel) switch
+        return Explainer.Explain(state.Desired, configs.Config.Semantics, request, kernel) switch
         {
             ExplainAnswer.Explained explained => Task.FromResult(explained.Response),
             ExplainAnswer.UnknownVnic unknown =>
@@ -174,7 +173,7 @@ internal sealed class AgentService(
     }
 
     public override Task<Analysis> Analyze(AnalyzeRequest request, ServerCallContext context) =>
-        Task.FromResult(RuleHealth.Of(reconciler.State.Desired, config.Semantics));
+        Task.FromResult(RuleHealth.Of(reconciler.State.Desired, configs.Config.Semantics));
 
     public override async Task<VerifyResponse> Verify(VerifyRequest request, ServerCallContext context)
     {
@@ -212,6 +211,9 @@ internal sealed class AgentService(
 
     public override Task<LogLevelStatus> SetLogLevel(SetLogLevelRequest request, ServerCallContext context) =>
         Task.FromResult(logs.Set(request));
+
+    public override Task<EffectiveConfig> GetConfig(GetConfigRequest request, ServerCallContext context) =>
+        Task.FromResult(configs.Report());
 
     private static TraceOrigin OriginOf(ServerCallContext context, bool isStream = false) => TraceOrigin.Of(
         context.RequestHeaders.GetValue("traceparent"), context.RequestHeaders.GetValue("tracestate"), isStream);

@@ -17,6 +17,9 @@ internal sealed class LoopAgent : IFleetAgent, IAsyncDisposable
 {
     private static readonly DaemonConfig Config = new();
 
+    private static readonly ConfigDesk Configs =
+        new(() => new EffectiveConfig { Config = Config, Settings = [], ReadAt = default });
+
     private readonly CancellationTokenSource stop = new();
     private readonly StateFile file;
     private readonly Reconciler loop;
@@ -44,7 +47,7 @@ internal sealed class LoopAgent : IFleetAgent, IAsyncDisposable
         // Sync asks none of the desks: they read a kernel, and there is none.
         Service = new AgentService(
             loop, reporter: null!, sessions: null!, proofs: null!, staged: null!, rules: null!, drops: null!,
-            top: null!, logs: null!, controllers, Config, TimeProvider.System, new SyncMetrics(own), refusals,
+            top: null!, logs: null!, controllers, Configs, TimeProvider.System, new SyncMetrics(own), refusals,
             stop.Token);
     }
 

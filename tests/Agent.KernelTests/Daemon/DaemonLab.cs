@@ -46,7 +46,7 @@ internal sealed class DaemonLab : IAsyncDisposable
     public static async Task<DaemonLab> StartAsync(
         Action<JsonObject>? configure = null, Action<TestNetwork>? before = null, int? stateSizeKiB = null,
         Topology topology = Topology.Routed, string? binary = null,
-        IReadOnlyDictionary<string, string>? disks = null)
+        IReadOnlyDictionary<string, string>? disks = null, Func<DaemonOptions, DaemonOptions>? adapt = null)
     {
         TestNetwork network = TestNetwork.Create(new TestNetworkOptions { Topology = topology }, States.Guests);
         try
@@ -60,7 +60,8 @@ internal sealed class DaemonLab : IAsyncDisposable
                 BinaryPath = binary,
                 Disks = disks ?? new Dictionary<string, string>(),
             };
-            return new DaemonLab(network, await DaemonProcess.StartAsync(network.Host, options));
+            return new DaemonLab(network, await DaemonProcess.StartAsync(
+                network.Host, adapt?.Invoke(options) ?? options));
         }
         catch
         {
@@ -174,12 +175,17 @@ internal sealed class DaemonLab : IAsyncDisposable
     public static Task UntilAsync(string what, Func<bool> happened) =>
         UntilAsync(what, () => Task.FromResult(happened()));
 
-    public static async Task UntilAsync(string what, Func<Task<bool>> happened)
+    /// <summary>For what takes its time.</summary>
+    public static Task UntilLongAsync(string what, Func<bool> happened, TimeSpan patience) =>
+        UntilAsync(what, () => Task.FromResult(happened()), patience);
+
+    public static async Task UntilAsync(string what, Func<Task<bool>> happened, TimeSpan? patience = null)
     {
+        TimeSpan most = patience ?? Patience;
         Stopwatch waited = Stopwatch.StartNew();
         while (!await happened())
         {
-            Assert.True(waited.Elapsed < Patience, $"in {Patience}, this did not come: {what}");
+            Assert.True(waited.Elapsed < most, $"in {most}, this did not come: {what}");
             await Task.Delay(5);
         }
     }

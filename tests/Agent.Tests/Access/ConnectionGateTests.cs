@@ -104,7 +104,7 @@ public sealed class ConnectionGateTests
             await gate.RunAsync(connection, inside =>
             {
                 Found = inside.Features.Get<Guest>();
-                Found!.Caller = new Caller(client, Role.Observer, "");
+                Found!.Identify = () => new Caller(client, Role.Observer, "");
                 return Task.WhenAny(leaves.Task, aborted.Task);
             });
             await Task.WhenAny(leaves.Task, aborted.Task);

@@ -1,11 +1,12 @@
-namespace Agent.Cli.Input;
+namespace Agent.Contract;
 
 /// <summary>Finds what was probably meant.</summary>
-internal static class Spelling
+public static class Spelling
 {
     /// <summary>The nearest word, if it is near enough to be worth a question.</summary>
     public static string? Nearest(string word, IEnumerable<string> known)
     {
+        ArgumentNullException.ThrowIfNull(word);
         string plain = Plain(word);
         (string Word, int Distance) best = known
             .Select(candidate => (candidate, Distance(plain, Plain(candidate))))
