@@ -20,7 +20,8 @@ public sealed class RemovalTests
         await lab.ApplyAsync(DaemonLab.OneWayIn());
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
         Assert.Equal("30", Sysctl(lab, "generic_timeout"));
-        await lab.Client.StageSnapshotAsync(new V1.StageSnapshotRequest { Snapshot = DaemonLab.OneWayIn() });
+        await lab.Client.StageSnapshotAsync(
+            new V1.StageSnapshotRequest { Snapshot = DaemonLab.OneWayIn(), NextRevision = true });
         await lab.Daemon.KillAsync();
         Assert.NotEmpty(Marked(lab));
         Assert.Contains("sg_agent_staged", lab.Listing(), StringComparison.Ordinal);
