@@ -5,6 +5,10 @@ CONFIGURATION_DIR = $(shell echo $(CONFIGURATION) | tr A-Z a-z)
 BIN = artifacts/bin
 AOT_DIR = artifacts/aot
 RUNTIME = linux-x64
+# The one version, and the time of the sources: packages have both, and are the same whenever they are built.
+VERSION ?= $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+PACKAGES = artifacts/packages
 TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4 \
     tmux less zsh fish man-db groff mandoc
 PROMETHEUS = .cache/prometheus
@@ -19,7 +23,7 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden corpus \
-    fuzz fleet run lab lab-down picture man fmt lint aot pack check clean
+    fuzz fleet run lab lab-down picture man fmt lint aot pack deb rpm test-package check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,7 +142,8 @@ aot: ## native daemon and sgctl for linux-x64; any IL warning fails
 	@rm -rf $(AOT_DIR) artifacts/obj/Agent.Daemon/release_$(RUNTIME) artifacts/obj/Agent.Cli/release_$(RUNTIME)
 	@mkdir -p $(AOT_DIR)
 	@for project in Agent.Daemon Agent.Cli; do \
-	    dotnet publish src/$$project -c Release -r $(RUNTIME) -o $(AOT_DIR) > $(AOT_DIR)/$$project.log 2>&1 \
+	    dotnet publish src/$$project -c Release -r $(RUNTIME) -p:Version=$(VERSION) -o $(AOT_DIR) \
+	        > $(AOT_DIR)/$$project.log 2>&1 \
 	        || { cat $(AOT_DIR)/$$project.log; exit 1; }; \
 	    if grep -E 'warning IL[0-9]+' $(AOT_DIR)/$$project.log; then exit 1; fi; \
 	done
@@ -148,6 +153,25 @@ aot: ## native daemon and sgctl for linux-x64; any IL warning fails
 pack: ## the client library as a NuGet package, in artifacts/package
 	dotnet pack src/Agent.Client -c Release -v quiet
 	@ls artifacts/package/release/*.nupkg
+
+deb: aot ## the Debian package, in artifacts/packages; VERSION=1.2.3 for another version
+	packaging/deb/build.sh $(AOT_DIR) $(VERSION) $(PACKAGES)
+	@if command -v lintian > /dev/null; then \
+	    lintian --fail-on error,warning --tag-display-limit 0 $(PACKAGES)/sg-agent_$(VERSION)-1_amd64.deb; \
+	else echo "lintian is not installed: the package was not looked at" >&2; fi
+
+rpm: aot ## the RPM package, likewise
+	@command -v rpmbuild > /dev/null || { echo "rpmbuild is needed (Debian: apt-get install rpm)" >&2; exit 1; }
+	packaging/rpm/build.sh $(AOT_DIR) $(VERSION) $(PACKAGES)
+
+NEXT_VERSION = $(VERSION).1
+
+test-package: deb ## install, upgrade, reboot, remove, purge under traffic, in a virtual machine with systemd (root)
+	@# The same programs with another version number, for the upgrade. sgctl is the same one: it shows the daemon's.
+	rm -rf artifacts/aot-next && cp -r $(AOT_DIR) artifacts/aot-next
+	dotnet publish src/Agent.Daemon -c Release -r $(RUNTIME) -p:Version=$(NEXT_VERSION) -o artifacts/aot-next -v quiet
+	packaging/deb/build.sh artifacts/aot-next $(NEXT_VERSION) $(PACKAGES)
+	tests/package/run.sh $(PACKAGES)/sg-agent_$(VERSION)-1_amd64.deb $(PACKAGES)/sg-agent_$(NEXT_VERSION)-1_amd64.deb
 
 check: lint build test test-vm ## what CI runs; test-vm makes the native programs, and boots them on two kernels
 

@@ -7,6 +7,7 @@ using Agent.Daemon.Drops;
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.Logging;
 using Agent.Daemon.Ownership;
+using Agent.Daemon.Removal;
 using Agent.Daemon.Service;
 using Agent.Daemon.Sessions;
 using Agent.Daemon.State;
@@ -28,6 +29,8 @@ internal static class AgentHost
     /// <summary>For clients that do not notice that their call has ended.</summary>
     private static readonly TimeSpan ShutdownPatience = TimeSpan.FromSeconds(3);
 
+    private const int CouldNotRun = 1;
+
     /// <param name="read">Configuration, without a fault.</param>
     /// <param name="reread">Reads it again.</param>
     /// <param name="version">What the agent says of itself.</param>
@@ -37,6 +40,21 @@ internal static class AgentHost
         Func<CompileRequest, CompiledRuleset>? compiler = null)
     {
         DaemonConfig config = read.Config!;
+        using DaemonLock? only = DaemonLock.Take(config.StateDirectory);
+        if (only is not null)
+        {
+            return await RunAloneAsync(config, read, reread, version, compiler).ConfigureAwait(false);
+        }
+
+        using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
+        events.CreateLogger(EventLog.Ours).AnotherDaemon(config.StateDirectory);
+        return CouldNotRun;
+    }
+
+    private static async Task<int> RunAloneAsync(
+        DaemonConfig config, ConfigResult read, Func<ConfigResult> reread, string version,
+        Func<CompileRequest, CompiledRuleset>? compiler)
+    {
         using EventLog events = LogTargets.Open(config.Log, TimeProvider.System);
         WebApplicationBuilder builder = BuilderOf(events);
         ILogger log = events.CreateLogger(EventLog.Ours);
@@ -64,7 +82,7 @@ internal static class AgentHost
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
         supervisor.Reloading.IsFixed = drops.Fixes;
         var listeners = new Listeners(config, supervisor.Sockets, metrics.Registry, TimeProvider.System, log);
-        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config), .. listeners.Alarms]);
+        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config, log), .. listeners.Alarms]);
         reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, features.KernelRelease);
 
         var sessions = new SessionWatch(
@@ -126,6 +144,14 @@ internal static class AgentHost
         builder.Logging.ClearProviders().AddProvider(events);
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = ShutdownPatience);
         return builder;
+    }
+
+    /// <summary>Before anything is put into the kernel.</summary>
+    private static FootprintFile FootprintOf(DaemonConfig config, ILogger log)
+    {
+        var footprint = new FootprintFile(config.StateDirectory, log);
+        footprint.NoteTable(config.Compiler.Table, config.Compiler.EpochMask);
+        return footprint;
     }
 
     private static KernelFirewall FirewallOf(DaemonConfig config, NftFeatures features) => new(
@@ -200,8 +226,10 @@ internal static class AgentHost
             : "this kernel cannot track connections there; the module nf_conntrack_bridge (Linux 5.3) can",
     };
 
-    private static List<string> SessionAlarms(NftFeatures features, HostFacts kernel, DaemonConfig config)
+    private static List<string> SessionAlarms(
+        NftFeatures features, HostFacts kernel, DaemonConfig config, ILogger log)
     {
+        FootprintFile footprint = FootprintOf(config, log);
         var alarms = new List<string>();
         if (!features.CtTimeout.Available)
         {
@@ -214,9 +242,10 @@ internal static class AgentHost
             alarms.Add("limits on sessions are not enforced: this kernel has no ct count (module nft_connlimit)");
         }
 
-        alarms.AddRange(
-            ConntrackSysctls.Apply(ConntrackSysctls.Directory, config.ManageSysctls, kernel.TimeoutProtocols));
-        alarms.AddRange(config.Accounting ? ConntrackSysctls.Account(ConntrackSysctls.Directory) : []);
+        alarms.AddRange(ConntrackSysctls.Apply(
+            ConntrackSysctls.Directory, config.ManageSysctls, kernel.TimeoutProtocols, footprint.NoteSysctl));
+        alarms.AddRange(config.Accounting
+            ? ConntrackSysctls.Account(ConntrackSysctls.Directory, footprint.NoteSysctl) : []);
         return alarms;
     }
 

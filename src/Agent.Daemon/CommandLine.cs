@@ -15,12 +15,14 @@ internal sealed record CommandLine
         """
         sg-agentd {version}: enforces security groups on this host's virtual NICs.
 
-        Usage: sg-agentd [--config FILE] [--set KEY=VALUE]... [--check-config [--json]]
+        Usage: sg-agentd [--config FILE] [--set KEY=VALUE]... [--check-config [--json] | --remove-ruleset]
 
           --config FILE     configuration, JSON with comments (default /etc/sg-agent/config.json if it exists)
           --set KEY=VALUE   one setting that wins over all others, such as grpc.socket=/run/x.sock
           --check-config    report every fault of the configuration and exit
           --json            with --check-config: {valid, faults, settings} as one JSON document
+          --remove-ruleset  end enforcement: delete this host's tables, put sysctls back, say so and exit. While a
+                            daemon runs, nothing is deleted. The saved state stays: a start enforces it again
           --version         print the version and exit
           --help            print this and exit
 
@@ -44,6 +46,8 @@ internal sealed record CommandLine
     /// <summary>What a check finds is told in JSON.</summary>
     public bool IsJson { get; private init; }
 
+    public bool RemovesRuleset { get; private init; }
+
     /// <summary>Something to print instead of running.</summary>
     public string? Message { get; private init; }
 
@@ -65,6 +69,7 @@ internal sealed record CommandLine
                 case "--version": return line with { Message = "{version}" };
                 case "--check-config": line = line with { CheckOnly = true }; break;
                 case "--json": line = line with { IsJson = true }; break;
+                case "--remove-ruleset": line = line with { RemovesRuleset = true }; break;
                 case "--config" when i + 1 < args.Length:
                     line = line with { ConfigPath = args[++i], IsConfigNamed = true };
                     break;

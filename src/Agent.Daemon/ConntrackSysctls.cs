@@ -1,5 +1,6 @@
 using System.Globalization;
 using Agent.Compiler;
+using Agent.Daemon.Removal;
 using Agent.Policy;
 
 namespace Agent.Daemon;
@@ -10,7 +11,8 @@ namespace Agent.Daemon;
 /// </summary>
 /// <remarks>
 /// Idle times cannot be a vNIC's own, then. They are only ever lowered: to what semantics.md 9.3 says for "other
-/// protocols". Nothing puts anything back when the agent goes: the sessions stay, too.
+/// protocols". Nothing puts anything back when the agent goes: the sessions stay, too. What is set is noted before, so
+/// that <c>--remove-ruleset</c> can put it back.
 /// </remarks>
 internal static class ConntrackSysctls
 {
@@ -39,8 +41,10 @@ internal static class ConntrackSysctls
     /// <param name="directory"><see cref="Directory"/>.</param>
     /// <param name="manage">May be written.</param>
     /// <param name="objects">Protocols for which the kernel has timeout objects.</param>
+    /// <param name="note">Is told of each that is about to be set.</param>
     /// <returns>What a person should know: which are longer than they should be.</returns>
-    public static IEnumerable<string> Apply(string directory, bool manage, IReadOnlyCollection<byte> objects)
+    public static IEnumerable<string> Apply(
+        string directory, bool manage, IReadOnlyCollection<byte> objects, Action<string, ChangedSysctl> note)
     {
         foreach (string name in Always.Concat(
             Otherwise.Where(one => !objects.Contains(one.Protocol)).Select(one => one.Name)))
@@ -51,8 +55,8 @@ internal static class ConntrackSysctls
                 continue; // this kernel does not track the protocol, or forgets soon enough
             }
 
-            if ((manage ? TryWrite(path, SessionTimes.OtherSeconds) : "conntrack.manage_sysctls is off")
-                is string reason)
+            if ((manage ? Set(path, new ChangedSysctl(seconds, SessionTimes.OtherSeconds), note)
+                : "conntrack.manage_sysctls is off") is string reason)
             {
                 yield return $"sessions of some protocols live {seconds} s idle "
                     + $"instead of {SessionTimes.OtherSeconds} s:"
@@ -63,13 +67,14 @@ internal static class ConntrackSysctls
 
     /// <summary>Has the kernel count what sessions carry, and note when they begin.</summary>
     /// <param name="directory"><see cref="Directory"/>.</param>
+    /// <param name="note">Is told of each that is about to be set.</param>
     /// <returns>What could not be turned on.</returns>
-    public static IEnumerable<string> Account(string directory)
+    public static IEnumerable<string> Account(string directory, Action<string, ChangedSysctl> note)
     {
         foreach (string name in Accounts)
         {
             string path = Path.Combine(directory, "nf_conntrack_" + name);
-            if (Read(path) is not > 0 && TryWrite(path, 1) is string reason)
+            if (Read(path) is not > 0 && Set(path, new ChangedSysctl(0, 1), note) is string reason)
             {
                 yield return $"conntrack.accounting: nf_conntrack_{name} cannot be turned on ({reason})";
             }
@@ -79,6 +84,29 @@ internal static class ConntrackSysctls
     /// <summary>Whether sessions that begin now are counted.</summary>
     /// <param name="directory"><see cref="Directory"/>.</param>
     public static bool IsCounting(string directory) => Read(Path.Combine(directory, "nf_conntrack_acct")) > 0;
+
+    /// <summary>Undoes a change, unless somebody else has set the number since.</summary>
+    /// <param name="directory"><see cref="Directory"/>.</param>
+    /// <param name="name">Name of the file.</param>
+    /// <param name="changed">The change.</param>
+    /// <returns>Whether it was undone, and if it should have been, why not.</returns>
+    public static (bool IsRestored, string? Obstacle) Restore(string directory, string name, ChangedSysctl changed)
+    {
+        string path = Path.Combine(directory, name);
+        if (Read(path) != changed.Put)
+        {
+            return (false, null);
+        }
+
+        string? obstacle = TryWrite(path, changed.Found);
+        return (obstacle is null, obstacle);
+    }
+
+    private static string? Set(string path, ChangedSysctl change, Action<string, ChangedSysctl> note)
+    {
+        note(Path.GetFileName(path), change);
+        return TryWrite(path, change.Put);
+    }
 
     private static int? Read(string path)
     {

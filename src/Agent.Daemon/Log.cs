@@ -189,4 +189,14 @@ internal static partial class Log
     [LoggerMessage(440, LogLevel.Warning,
         "the stream of controller {Controller} ({Caller}) is ended: no heartbeat for {Seconds} s")]
     public static partial void ControllerSilent(this ILogger log, string controller, string caller, double seconds);
+
+    [LoggerMessage(820, LogLevel.Warning, "security groups are no longer enforced on this host: removed {Tables}")]
+    public static partial void RulesetRemoved(this ILogger log, string tables);
+
+    [LoggerMessage(821, LogLevel.Warning,
+        "what this agent changes in the kernel cannot be noted in {Path}, so --remove-ruleset may miss it: {Reason}")]
+    public static partial void FootprintUnsaved(this ILogger log, string path, string reason);
+
+    [LoggerMessage(822, LogLevel.Error, "another sg-agentd is running with {Path}; stop it first")]
+    public static partial void AnotherDaemon(this ILogger log, string path);
 }

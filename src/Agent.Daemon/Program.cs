@@ -1,6 +1,8 @@
 using System.Reflection;
 using Agent.Daemon;
 using Agent.Daemon.Config;
+using Agent.Daemon.Logging;
+using Agent.Daemon.Removal;
 
 string version = typeof(Log).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion
     ?? "0";
@@ -25,6 +27,16 @@ else if (command.CheckOnly || read.Config is null)
 if (command.CheckOnly || read.Config is null)
 {
     return read.Config is null ? CommandLine.ConfigFaulty : 0;
+}
+
+if (command.RemovesRuleset)
+{
+    DaemonConfig config = read.Config;
+    // Also to the journal, where there is one, whoever asked: nothing else that happens to a host matters as much.
+    LogTarget target = File.Exists(config.Log.JournalSocket) ? LogTarget.Journal : config.Log.To;
+    using EventLog events = LogTargets.Open(config.Log with { To = target }, TimeProvider.System);
+    return new RulesetRemoval(config, ConntrackSysctls.Directory, Console.Out, Console.Error)
+        .Run(events.CreateLogger(EventLog.Ours));
 }
 
 return await AgentHost.RunAsync(read, command.ReadConfig, version.Split('+')[0]);

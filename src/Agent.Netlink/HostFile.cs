@@ -1,15 +1,17 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 using static Tmds.Linux.LibC;
 
 namespace Agent.Netlink;
 
 /// <summary>
-/// The two file operations that .NET lacks. They are here because this project is the one that calls libc.
+/// The file operations that .NET lacks. They are here because this project is the one that calls libc.
 /// </summary>
-public static unsafe class HostFile
+public static unsafe partial class HostFile
 {
     private const int ReadOnlyDirectory = 0x10000 | 0x80000; // O_DIRECTORY | O_CLOEXEC, asm-generic/fcntl.h
+    private const int Exclusive = 2 | 4; // LOCK_EX | LOCK_NB, asm-generic/fcntl.h
 
     /// <summary>Makes a rename in a directory last: fsync(2) of the directory itself.</summary>
     /// <exception cref="IOException">The directory could not be synced.</exception>
@@ -48,6 +50,34 @@ public static unsafe class HostFile
             }
         }
     }
+
+    /// <summary>Locks a directory for this process, without a file in it: flock(2) of the directory itself.</summary>
+    /// <returns>The lock, which ends with it and with the process; null if another process has it.</returns>
+    /// <exception cref="IOException">There is no such directory, or its file system has no locks.</exception>
+    public static SafeHandle? TryLockDirectory(string path)
+    {
+        // SAFETY: a NUL-terminated path, pinned for the call; the handle owns the descriptor from here on.
+        fixed (byte* name = Terminated(path))
+        {
+            int fd = open(name, ReadOnlyDirectory);
+            if (fd >= 0 && FileLock(fd, Exclusive) == 0)
+            {
+                return new SafeFileHandle(fd, ownsHandle: true);
+            }
+
+            int errno = Marshal.GetLastPInvokeError();
+            if (fd >= 0)
+            {
+                _ = close(fd);
+            }
+
+            return errno == KernelError.Eagain ? null
+                : throw new IOException($"lock {path}: {new KernelError(errno).Name}");
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
+    private static partial int FileLock(int descriptor, int operation);
 
     private static byte[] Terminated(string path) => [.. Encoding.UTF8.GetBytes(path), 0];
 }

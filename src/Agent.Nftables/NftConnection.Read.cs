@@ -103,6 +103,34 @@ public sealed partial class NftConnection
         return error is null ? read : throw new NetlinkException("read the tables of others", error);
     }
 
+    /// <summary>Who may change the tables of a name, in every family. Reads nothing of what is in them.</summary>
+    /// <returns>One for each table, by family; empty if there is none.</returns>
+    /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling in.</exception>
+    public IReadOnlyList<TableOwner> ReadOwners(string table)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        var owners = new List<TableOwner>();
+        Retried("read tables", () =>
+        {
+            owners.Clear();
+            return Request(NftMsg.GetTable, NlmF.Dump, family: 0, _ => { }, message =>
+            {
+                string name = "";
+                foreach (NlAttr attr in message.Attrs(NfMessage.HeaderBytes))
+                {
+                    name = attr.Type == NftaTable.Name ? attr.Text() : name;
+                }
+
+                if (name == table)
+                {
+                    uint flags = FlagsOf(message, out uint port);
+                    owners.Add(Owner((NftFamily)message.Payload[0], name, flags, port));
+                }
+            });
+        });
+        return [.. owners.OrderBy(one => one.Family)];
+    }
+
     private Ruleset? TryRead(
         IReadOnlyList<(NftFamily Family, string Name)> tables, List<TableOwner> owners, out KernelError? error)
     {

@@ -74,7 +74,7 @@ public sealed class StateFileTests
         large.Groups[2].Members.AddRange(Enumerable.Range(0, 60_000).Select(i => $"10.99.{i >> 8}.{i & 255}"));
         large.Groups[1] = Isolating("sg-b", "in 1 accept udp 1/65535 10.0.0.0/24");
         await AssertRefusedAsync(large);
-        Assert.Equal("state\n", lab.Daemon.ExecInside("ls", lab.Daemon.StateDirectory).Output);
+        Assert.Equal("footprint\nstate\n", lab.Daemon.ExecInside("ls", lab.Daemon.StateDirectory).Output);
 
         lab.Daemon.ExecInside("dd", "if=/dev/zero", $"of={lab.Daemon.StateDirectory}/ballast", "bs=1k", "count=600");
         Snapshot open = DaemonLab.OneWayIn();

@@ -17,6 +17,13 @@ public class CommandLineTests
     }
 
     [Fact]
+    public void Removal_must_be_asked_for()
+    {
+        Assert.True(CommandLine.Parse(["--remove-ruleset", "--set", "table=x"]).RemovesRuleset);
+        Assert.False(CommandLine.Parse(["--set", "table=x"]).RemovesRuleset);
+    }
+
+    [Fact]
     public void Nothing_is_fine()
     {
         CommandLine line = CommandLine.Parse([]);

@@ -1,6 +1,7 @@
 using Agent.Compiler;
 using Agent.Daemon;
 using Agent.Daemon.Config;
+using Agent.Daemon.Removal;
 
 namespace Agent.Tests.Daemon;
 
@@ -46,12 +47,31 @@ public sealed class ConntrackSettingsTests
             Put("sctp_timeout_established", 10);
             Put("gre_timeout", 180);
             Put("tcp_timeout_established", 432_000);
-            Assert.Empty(ConntrackSysctls.Apply(directory, manage: true, SessionTimes.Protocols));
+            var noted = new List<(string Name, ChangedSysctl Changed)>();
+            void Note(string name, ChangedSysctl changed)
+            {
+                // Before it is done: a crash in between must not lose what was there.
+                Assert.Equal($"{changed.Found}\n", File.ReadAllText(Path.Combine(directory, name)));
+                noted.Add((name, changed));
+            }
+
+            Assert.Empty(ConntrackSysctls.Apply(directory, manage: true, SessionTimes.Protocols, Note));
             Assert.Equal(["30", "10", "180", "432000"], Values());
-            Assert.Empty(ConntrackSysctls.Apply(directory, manage: true, []));
+            Assert.Empty(ConntrackSysctls.Apply(directory, manage: true, [], Note));
             Assert.Equal(["30", "10", "30", "432000"], Values());
-            Put("generic_timeout", 600);
-            string alarm = Assert.Single(ConntrackSysctls.Apply(directory, manage: false, []));
+            Assert.Equal(
+                [
+                    ("nf_conntrack_generic_timeout", new ChangedSysctl(600, 30)),
+                    ("nf_conntrack_gre_timeout", new ChangedSysctl(180, 30)),
+                ],
+                noted);
+
+            Put("gre_timeout", 29); // somebody else's
+            Assert.Equal((true, null), ConntrackSysctls.Restore(directory, noted[0].Name, noted[0].Changed));
+            Assert.Equal((false, null), ConntrackSysctls.Restore(directory, noted[1].Name, noted[1].Changed));
+            Assert.Equal(["600", "10", "29", "432000"], Values());
+            string alarm = Assert.Single(ConntrackSysctls.Apply(directory, manage: false, [], Note));
+            Assert.Equal(2, noted.Count);
             Assert.Contains("nf_conntrack_generic_timeout", alarm, StringComparison.Ordinal);
         }
         finally
@@ -77,13 +97,13 @@ public sealed class ConntrackSettingsTests
             File.WriteAllText(counts, "0\n");
             File.WriteAllText(times, "2\n");
             Assert.False(ConntrackSysctls.IsCounting(directory));
-            Assert.Empty(ConntrackSysctls.Account(directory));
+            Assert.Empty(ConntrackSysctls.Account(directory, (_, _) => { }));
             Assert.Equal(("1", "2\n"), (File.ReadAllText(counts), File.ReadAllText(times)));
             Assert.True(ConntrackSysctls.IsCounting(directory));
 
             File.Delete(times);
             Directory.CreateDirectory(times);
-            string alarm = Assert.Single(ConntrackSysctls.Account(directory));
+            string alarm = Assert.Single(ConntrackSysctls.Account(directory, (_, _) => { }));
             Assert.StartsWith("conntrack.accounting: nf_conntrack_timestamp cannot", alarm, StringComparison.Ordinal);
         }
         finally
