@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using Agent.Cli.Input;
 using Agent.Contract;
 
 namespace Agent.Cli;
