@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Completions;
 using System.CommandLine.Parsing;
 using System.Text.RegularExpressions;
-using Agent.Cli.Input;
 using Agent.Cli.Output;
 using Agent.Contract;
 

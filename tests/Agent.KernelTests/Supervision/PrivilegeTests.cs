@@ -42,16 +42,15 @@ public sealed class PrivilegeTests
 
         // Rules, proofs, counters, sessions, reports of drops, sysctls, the state file, the socket's mode.
         await lab.ApplyAsync(DaemonLab.OneWayIn());
-        using AsyncServerStreamingCall<DropRecord> drops =
-            lab.Client.WatchDrops(new WatchDropsRequest(), cancellationToken: Cancel);
-        Task<bool> reported = drops.ResponseStream.MoveNext(Cancel);
+        await using DropStream drops = DropStream.On(lab, verdict: V1.Policy.Drop);
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
         Assert.False(await lab.UdpArrivesAsync(lab.E3, lab.E2, expected: false));
-        Assert.True(await reported.WaitAsync(TimeSpan.FromSeconds(30), Cancel));
+        Assert.Equal("eni-e2", (await drops.NextAsync(record => record.Reason != "")).VnicId);
         AgentStatus agent = await lab.StatusAsync();
         Assert.Equal(root.KernelFeatures, agent.KernelFeatures);
         Assert.Equal(root.Alarms, agent.Alarms);
-        Assert.Equal("proved", agent.LastProof.Result);
+        await DaemonLab.UntilAsync(
+            "a proof", async () => (await lab.StatusAsync()).LastProof.Result == "proved", TimeSpan.FromMinutes(1));
         Assert.Equal("1\n", lab.Network.Host.Exec("cat", "/proc/sys/net/netfilter/nf_conntrack_acct"));
         Assert.Equal("30\n", lab.Network.Host.Exec("cat", "/proc/sys/net/netfilter/nf_conntrack_generic_timeout"));
         using AsyncServerStreamingCall<SessionStatus> sessions =
