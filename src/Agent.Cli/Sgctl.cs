@@ -95,6 +95,7 @@ internal static class Sgctl
             new StageVerb(options),
             new StagedVerb(options),
             new StatusVerb(options),
+            new SupportDumpVerb(options),
             new TopVerb(options),
             new VerifyVerb(options),
             new VnicsVerb(options),
