@@ -41,7 +41,7 @@ internal static partial class Mistakes
     private static string OneLine(string message)
     {
         string[] lines = message.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        return lines.Length == 1 ? NoNumber().Replace(lines[0], "$2 takes a number, and '$1' is none")
+        return lines.Length == 1 ? NoNumber().Replace(lines[0], "'$1' is no number that $2 takes")
             : $"{lines[0]} {string.Join(", ", lines[1..].Select(line => line.Trim('\'')))}.";
     }
 

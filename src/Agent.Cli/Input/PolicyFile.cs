@@ -13,6 +13,9 @@ internal sealed record PolicyFileResult(PolicyFile? File, ImmutableArray<FileFau
 /// <summary>A JSON or YAML file of agent.v1.Snapshot, which remembers the place of each of its parts.</summary>
 internal sealed class PolicyFile
 {
+    /// <summary>How the codes end of references that lead nowhere.</summary>
+    private const string NotFound = ".NotFound";
+
     private static readonly UTF8Encoding Strict =
         new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
@@ -67,7 +70,16 @@ internal sealed class PolicyFile
     }
 
     /// <summary>The agent's faults are about this file's lines.</summary>
-    public FileFault Place(PolicyFault fault) => new(Locate(fault.Path), fault);
+    public FileFault Place(PolicyFault fault) => new(
+        Locate(fault.Path), fault.Code.EndsWith(NotFound, StringComparison.Ordinal)
+            && Quoted(fault.Message) is { } wrong && Spelling.Nearest(wrong, Ids()) is { } near
+            ? fault with { Remedy = $"Did you mean {near}? {fault.Remedy}" } : fault);
+
+    /// <summary>What a reference of the file may name.</summary>
+    private IEnumerable<string> Ids() => Message.Groups.Select(group => group.Id)
+        .Concat(Message.PrefixLists.Select(list => list.Id)).Concat(Message.PortLists.Select(list => list.Id));
+
+    private static string? Quoted(string message) => message.Split('\'') is [_, { Length: > 0 } word, ..] ? word : null;
 
     private static PolicyFileResult FromNode(string name, Node root)
     {

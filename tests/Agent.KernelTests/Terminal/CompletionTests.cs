@@ -126,8 +126,7 @@ public sealed class CompletionTests(TerminalLab lab) : IClassFixture<TerminalLab
         string last = "";
         for (int i = 0; i < Attempts && last != becomes; i++)
         {
-            terminal.Press("C-u");
-            terminal.Enter("");
+            await FreshAsync(terminal);
             terminal.Type(typed);
             terminal.Press("Tab");
 
@@ -138,7 +137,6 @@ public sealed class CompletionTests(TerminalLab lab) : IClassFixture<TerminalLab
         }
 
         Assert.Equal(becomes, last);
-        terminal.Press("C-u");
     }
 
     private static async Task ListsAsync(Tmux terminal, string typed, params string[] all)
@@ -146,8 +144,7 @@ public sealed class CompletionTests(TerminalLab lab) : IClassFixture<TerminalLab
         bool there = false;
         for (int i = 0; i < Attempts && !there; i++)
         {
-            terminal.Press("C-u");
-            terminal.Enter("");
+            await FreshAsync(terminal);
             terminal.Type(typed);
             terminal.Press("Tab", "Tab");
             terminal.Type("#");
@@ -156,6 +153,14 @@ public sealed class CompletionTests(TerminalLab lab) : IClassFixture<TerminalLab
         }
 
         Assert.True(there, terminal.Screen);
+    }
+
+    /// <summary>An empty screen with a prompt, and the shell waits at it.</summary>
+    private static async Task FreshAsync(Tmux terminal)
+    {
         terminal.Press("C-u");
+        terminal.Enter("");
+        await TerminalLab.UntilAsync(terminal, "a prompt",
+            screen => screen.EndsWith('$') && !screen.Contains('#'));
     }
 }

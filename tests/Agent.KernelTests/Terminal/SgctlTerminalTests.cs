@@ -58,7 +58,8 @@ public sealed class SgctlTerminalTests(TerminalLab lab) : IClassFixture<Terminal
         (code, text) = await TerminalLab.RunAsync(terminal, "sgctl rules eni-e1 --no-pager");
         Assert.Equal(0, code);
         Assert.Contains("everything else", text, StringComparison.Ordinal);
-        (code, text) = await TerminalLab.RunAsync(terminal, "SGCTL_PAGER='head -2 | tr a-z A-Z' sgctl rules eni-e1");
+        (code, text) = await TerminalLab.RunAsync(
+            terminal, "NO_COLOR=1 SGCTL_PAGER='head -2 | tr a-z A-Z' sgctl rules eni-e1");
         Assert.Equal(0, code);
         Assert.StartsWith("ENI-E1  TAP-E1, SG-MANY, REVISION ", text);
         (code, text) = await TerminalLab.RunAsync(terminal, "SGCTL_PAGER=/nonexistent sgctl rules eni-e1 2>/dev/null");

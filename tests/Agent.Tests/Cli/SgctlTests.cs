@@ -94,6 +94,38 @@ public sealed class SgctlTests
     }
 
     [Fact]
+    public async Task A_reference_to_nothing_names_what_was_meant()
+    {
+        CliRun run = await CliRun.OnFile(
+            "check", Good.Replace("group_ids: [sg-web]", "group_ids: [sg-wbe]", StringComparison.Ordinal));
+        Assert.Equal(ExitCode.InputInvalid, run.ExitCode);
+        Assert.Contains("  Did you mean sg-web? Send the group, or correct the id.\n", run.Error);
+        run = await CliRun.OnFile(
+            "check", Good.Replace("group_ids: [sg-web]", "group_ids: [quite-another]", StringComparison.Ordinal));
+        Assert.DoesNotContain("Did you mean", run.Error);
+    }
+
+    [Theory]
+    [InlineData("top --count x", "'x' is no number that --count takes")]
+    [InlineData("top --interval NaN", "--interval is a number from 1 to 3600")]
+    [InlineData("drops --last x", "'x' is no number that --last takes")]
+    [InlineData("drops --last -1", "--last is a number from 0 to ")]
+    [InlineData("drops --port 70000", "'70000' is no number that --port takes")]
+    [InlineData("drops --direction ot", "Must be one of: in, out. Did you mean out?")]
+    [InlineData("sessions --limit x", "'x' is no number that --limit takes")]
+    [InlineData("log-level wraning", "Did you mean warning?")]
+    public async Task A_wrong_value_is_usage_and_is_named(string line, string says)
+    {
+        CliRun run = await CliRun.Of(line.Split(' '));
+        Assert.Equal((ExitCode.Usage, ""), (run.ExitCode, run.Out));
+        Assert.Contains(says, run.Error);
+        run = await CliRun.Of([.. line.Split(' '), "--json"]);
+        Assert.Equal((ExitCode.Usage, ""), (run.ExitCode, run.Error));
+        JsonElement error = JsonDocument.Parse(run.Out).RootElement.GetProperty("error");
+        Assert.Equal("usage", error.GetProperty("code").GetString());
+    }
+
+    [Fact]
     public async Task Json_is_one_document_whatever_happens()
     {
         JsonElement faults = Parse(await CliRun.OnFile("check", Bad, more: "--json")).GetProperty("faults");

@@ -152,22 +152,22 @@ internal static class JsonSchemas
     /// <summary>As protobuf's JSON has it: what a double may lose is a string.</summary>
     private static JsonObject Value(
         FieldDescriptor field, SortedDictionary<string, JsonObject> definitions, bool whole) => field.FieldType switch
-    {
-        FieldType.Message => Reference(field.MessageType, definitions, whole),
-        FieldType.Enum => new JsonObject
         {
-            ["enum"] = new JsonArray([.. field.EnumType.Values.Select(value => (JsonNode)value.Name)]),
-        },
-        FieldType.String => new JsonObject { ["type"] = "string" },
-        FieldType.Bytes => new JsonObject { ["type"] = "string", ["contentEncoding"] = "base64" },
-        FieldType.Bool => new JsonObject { ["type"] = "boolean" },
-        FieldType.Double or FieldType.Float => new JsonObject { ["type"] = "number" },
-        FieldType.UInt64 or FieldType.Fixed64 => new JsonObject { ["type"] = "string", ["pattern"] = @"^\d+$" },
-        FieldType.Int64 or FieldType.SInt64 or FieldType.SFixed64 =>
-            new JsonObject { ["type"] = "string", ["pattern"] = @"^-?\d+$" },
-        FieldType.UInt32 or FieldType.Fixed32 => new JsonObject { ["type"] = "integer", ["minimum"] = 0 },
-        _ => new JsonObject { ["type"] = "integer" },
-    };
+            FieldType.Message => Reference(field.MessageType, definitions, whole),
+            FieldType.Enum => new JsonObject
+            {
+                ["enum"] = new JsonArray([.. field.EnumType.Values.Select(value => (JsonNode)value.Name)]),
+            },
+            FieldType.String => new JsonObject { ["type"] = "string" },
+            FieldType.Bytes => new JsonObject { ["type"] = "string", ["contentEncoding"] = "base64" },
+            FieldType.Bool => new JsonObject { ["type"] = "boolean" },
+            FieldType.Double or FieldType.Float => new JsonObject { ["type"] = "number" },
+            FieldType.UInt64 or FieldType.Fixed64 => new JsonObject { ["type"] = "string", ["pattern"] = @"^\d+$" },
+            FieldType.Int64 or FieldType.SInt64 or FieldType.SFixed64 =>
+                new JsonObject { ["type"] = "string", ["pattern"] = @"^-?\d+$" },
+            FieldType.UInt32 or FieldType.Fixed32 => new JsonObject { ["type"] = "integer", ["minimum"] = 0 },
+            _ => new JsonObject { ["type"] = "integer" },
+        };
 
     private static void Say(JsonObject schema, string text)
     {

@@ -25,7 +25,9 @@ public sealed class SchemaTests
     {
         var around = new Agent.Cli.Surroundings
         {
-            Out = TextWriter.Null, Error = TextWriter.Null, OpenInput = () => Stream.Null,
+            Out = TextWriter.Null,
+            Error = TextWriter.Null,
+            OpenInput = () => Stream.Null,
         };
         Assert.Equal(
             Agent.Cli.Sgctl.Build(around).Subcommands.Where(verb => !verb.Hidden).Select(verb => verb.Name).Order(),
