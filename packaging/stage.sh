@@ -45,6 +45,7 @@ manuals() {
 
 # What this sgctl says of itself, so that the two cannot disagree.
 completions() {
+    "$PROGRAMS/sgctl" completion --help >/dev/null 2>&1 || return 0
     zsh=/usr/share/zsh/vendor-completions
     [ "$DISTRIBUTION" = deb ] || zsh=/usr/share/zsh/site-functions
     completion bash /usr/share/bash-completion/completions/sgctl

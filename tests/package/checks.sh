@@ -23,6 +23,7 @@ expect() {
     shift
     if "$@" >"$SEEN" 2>&1; then
         echo "pass $STEP: $what" >>"$LIFE/results"
+        echo "[$(cut -d' ' -f1 /proc/uptime) s] passed: $what" # for the console's log only
     else
         echo "fail $STEP: $what" >>"$LIFE/results"
         say "FAILED $STEP: $what ($*)"

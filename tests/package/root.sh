@@ -43,6 +43,7 @@ net.core.netdev_max_backlog=20000' >"$tree/etc/sysctl.d/router.conf"
         systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-logind.service; do
         ln -sf /dev/null "$tree/etc/systemd/system/$unit"
     done
+    echo force-unsafe-io >"$tree/etc/dpkg/dpkg.cfg.d/test"
     # The whole journal is kept, for the scenario reads it after the reboot.
     mkdir -p "$tree/var/log/journal" "$tree/etc/systemd/journald.conf.d"
     printf '[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n' >"$tree/etc/systemd/journald.conf.d/test.conf"

@@ -39,7 +39,8 @@ start() {
     exec timeout --foreground "$LIMIT" qemu-system-x86_64 \
         -accel tcg,thread=multi -cpu max,la57=off,svm=off -smp 2 -m 2048 -nodefaults -no-user-config -nographic \
         -serial mon:stdio -kernel "$home/vmlinuz" -initrd "$home/initramfs" \
-        -drive "file=$1,if=virtio,format=raw,snapshot=on" -drive "file=$2,if=virtio,format=raw,readonly=on" \
+        -drive "file=$1,if=virtio,format=raw,snapshot=on,cache=unsafe" \
+        -drive "file=$2,if=virtio,format=raw,readonly=on" \
         -append "console=ttyS0 loglevel=4 panic=-1 oops=panic nowatchdog rcupdate.rcu_cpu_stall_suppress=1 \
 no_timer_check mitigations=off edd=off tsc=reliable random.trust_cpu=on vm.systemd systemd.show_status=0"
 }

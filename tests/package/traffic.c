@@ -123,7 +123,8 @@ static int open_towards(const char *address, const char *port)
     if (!is_v4 && inet_pton(AF_INET6, address, &v6.sin6_addr) != 1)
         fail(address);
     int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
-    if (fd < 0 || connect(fd, is_v4 ? (void *)&v4 : (void *)&v6, is_v4 ? sizeof v4 : sizeof v6) < 0)
+    void *to = is_v4 ? (void *)&v4 : (void *)&v6;
+    if (fd < 0 || connect(fd, to, is_v4 ? sizeof v4 : sizeof v6) < 0)
         fail(address);
     return fd;
 }
