@@ -8,7 +8,7 @@ namespace Agent.Cli.Support;
 internal static partial class KnownNames
 {
     /// <summary>Text that people write about things: no dump that is anonymized needs it.</summary>
-    public static bool IsFreeText(string field) => field is "name" or "description" or "labels";
+    public static bool IsFreeText(string field) => field is "name" or "description";
 
     public static void Tell(Anonymizer anonymizer, Snapshot? state, ImmutableArray<SupportPart> parts)
     {

@@ -45,11 +45,28 @@ internal static class SupportDump
                 part, "without the agent the names in it are not known (--anonymize)"),
             { Section.Kind: SectionKind.Json } => part with
             {
-                Text = JsonTexts.Rewrite(part.Text, (name, text) =>
+                Text = JsonTexts.Rewrite(WithoutLabels(part), (name, text) =>
                     KnownNames.IsFreeText(name) && text.Length > 0 ? SecretFilter.Instead : anonymizer.Text(text)),
             },
             _ => part with { Text = anonymizer.Text(part.Text) },
         })];
+    }
+
+    /// <summary>Keys of labels are people's words too, and stand where names of fields stand.</summary>
+    private static string WithoutLabels(SupportPart part)
+    {
+        if (part.Section.File != "state.json")
+        {
+            return part.Text!;
+        }
+
+        Snapshot state = Snapshot.Parser.ParseJson(part.Text);
+        foreach (SecurityGroup group in state.Groups)
+        {
+            group.Labels.Clear();
+        }
+
+        return Json.State(state);
     }
 
     private static SupportPart LeftOut(SupportPart part, string why) =>
