@@ -1,4 +1,3 @@
-using Agent.Cli.Input;
 using Agent.Contract;
 
 namespace Agent.Cli.Completion;

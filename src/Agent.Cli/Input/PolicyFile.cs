@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Text;
 using System.Text.Json;
+using Agent.Contract;
 using Agent.Policy;
 using Agent.V1;
 using Google.Protobuf;

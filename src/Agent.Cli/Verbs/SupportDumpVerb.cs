@@ -135,7 +135,7 @@ internal sealed class SupportDumpVerb : Verb
         ImmutableArray<SupportPart> parts = await SupportDump.CollectAsync(
             source, TimeSpan.FromSeconds(call.Parsed.GetValue(seconds)), section =>
             {
-                if (!call.Json && call.Around.ErrorIsTerminal)
+                if (!call.Json && call.Around.ErrorWidth is not null)
                 {
                     call.Error.Line((section.Name, Screen.Dim));
                 }

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using Agent.Cli.Completion;
 using Agent.Cli.Live;
 using Agent.Cli.Output;

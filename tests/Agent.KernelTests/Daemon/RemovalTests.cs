@@ -1,5 +1,4 @@
 using Agent.Netlink.Conntrack;
-using Agent.Nftables;
 using Agent.TestNet;
 
 namespace Agent.KernelTests.Daemon;
@@ -21,7 +20,8 @@ public sealed class RemovalTests
         Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
         Assert.Equal("30", Sysctl(lab, "generic_timeout"));
         await lab.Client.StageSnapshotAsync(
-            new V1.StageSnapshotRequest { Snapshot = DaemonLab.OneWayIn(), NextRevision = true });
+            new V1.StageSnapshotRequest { Snapshot = DaemonLab.OneWayIn(), NextRevision = true },
+            cancellationToken: TestContext.Current.CancellationToken);
         await lab.Daemon.KillAsync();
         Assert.NotEmpty(Marked(lab));
         Assert.Contains("sg_agent_staged", lab.Listing(), StringComparison.Ordinal);

@@ -36,7 +36,7 @@ public sealed class HangUpTests
             !lab.Listing().Contains("log_10_20", StringComparison.Ordinal));
         Assert.Equal(epoch, Epoch(lab)); // no session is judged again for it
         Assert.Equal(
-            LogLevel.Debug, (await lab.Client.GetLogLevelAsync(new GetLogLevelRequest())).Configured);
+            LogLevel.Debug, (await lab.Client.GetLogLevelAsync(new GetLogLevelRequest(), cancellationToken: Cancel)).Configured);
 
         Setting table = await SettingAsync(lab, "table");
         Assert.Equal(("sg_agent", true, "another", false),
@@ -68,10 +68,10 @@ public sealed class HangUpTests
         await DaemonLab.UntilAsync("the faults", () => lab.Daemon.Log.Contains("log.burts", StringComparison.Ordinal)
             && lab.Daemon.Log.Contains("'perhaps' is not", StringComparison.Ordinal));
         Assert.Contains("has 2 faults", lab.Daemon.Log, StringComparison.Ordinal);
-        EffectiveConfig config = await lab.Client.GetConfigAsync(new GetConfigRequest());
+        EffectiveConfig config = await lab.Client.GetConfigAsync(new GetConfigRequest(), cancellationToken: Cancel);
         Assert.Equal(2, config.Faults.Count);
         Assert.Equal("info", config.Settings.Single(setting => setting.Key == "log.level").Value);
-        Assert.Equal(LogLevel.Info, (await lab.Client.GetLogLevelAsync(new GetLogLevelRequest())).Configured);
+        Assert.Equal(LogLevel.Info, (await lab.Client.GetLogLevelAsync(new GetLogLevelRequest(), cancellationToken: Cancel)).Configured);
         Assert.True(lab.Daemon.IsRunning);
 
         await EditAsync(lab, config =>
@@ -80,7 +80,7 @@ public sealed class HangUpTests
             config.Remove("verify");
         });
         await ReloadedAsync(lab, 1);
-        Assert.Empty((await lab.Client.GetConfigAsync(new GetConfigRequest())).Faults);
+        Assert.Empty((await lab.Client.GetConfigAsync(new GetConfigRequest(), cancellationToken: Cancel)).Faults);
     }
 
     [Fact]
@@ -114,7 +114,7 @@ public sealed class HangUpTests
     }
 
     private static async Task<Setting> SettingAsync(DaemonLab lab, string key) =>
-        (await lab.Client.GetConfigAsync(new GetConfigRequest())).Settings.Single(setting => setting.Key == key);
+        (await lab.Client.GetConfigAsync(new GetConfigRequest(), cancellationToken: Cancel)).Settings.Single(setting => setting.Key == key);
 
     private static string Epoch(DaemonLab lab) => lab.Network.Host.Exec(
         "nft", "list", "chain", "inet", "sg_agent", "stamp");

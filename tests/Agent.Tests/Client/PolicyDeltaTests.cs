@@ -169,7 +169,10 @@ public sealed class PolicyDeltaTests
     private static Delta Nothing(Snapshot before, Snapshot after, params MemberChange[] members) =>
         new()
         {
-            BaseRevision = before.Revision, Revision = after.Revision, IssuedAt = after.IssuedAt, Members = { members },
+            BaseRevision = before.Revision,
+            Revision = after.Revision,
+            IssuedAt = after.IssuedAt,
+            Members = { members },
         };
 
     private static Snapshot Copy(Snapshot state, Snapshot at) =>
