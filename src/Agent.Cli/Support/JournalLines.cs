@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Diagnostics.CodeAnalysis;
 
 namespace Agent.Cli.Support;
 
@@ -10,13 +9,12 @@ internal static class JournalLines
 
     /// <exception cref="LeftOutException">There is no journal here.</exception>
     /// <exception cref="IOException">It could not be read.</exception>
-    [SuppressMessage("ApiDesign", "RS0030", Justification = "The agent starts no programs; a person's tool may.")]
     public static async Task<string> ReadAsync(CancellationToken cancel)
     {
         string program = Array.Find(Places, File.Exists)
             ?? throw new LeftOutException("there is no journalctl on this host");
         var start = new ProcessStartInfo(
-            program, ["--unit=sg-agent", "--lines=2000", "--no-pager", "--quiet", "--output=short-iso-precise"])
+            program, ["--unit=sg-agentd", "--lines=2000", "--no-pager", "--quiet", "--output=short-iso-precise"])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

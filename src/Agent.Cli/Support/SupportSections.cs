@@ -22,6 +22,8 @@ internal static class SupportSections
             async (from, _) => Json.Answer(await from.StatusAsync().ConfigureAwait(false))),
         new("vnics", "vnics.json", "sgctl vnics", SectionKind.Json,
             async (from, _) => Json.List("vnics", (await from.StatusAsync().ConfigureAwait(false)).Vnics)),
+        new("configuration", "settings.json", "EffectiveConfig: sgctl status --config", SectionKind.Json,
+            async (from, cancel) => Json.Answer(await from.Agent.GetConfigAsync(cancel).ConfigureAwait(false))),
         new("configuration file", "config.json.txt", "as it is on disk", SectionKind.Text,
             (from, cancel) => FileAsync(from.Configuration, cancel)),
         new("desired state", "state.json", "Snapshot: sgctl get", SectionKind.Json,

@@ -35,6 +35,7 @@ internal static class JsonSchemas
             "description": "One thing that is wrong with a policy file.",
             "required": ["path", "code", "message", "remedy"],
             "properties": {
+              "file": { "type": "string", "description": "Where several were read." },
               "line": { "type": "integer", "minimum": 1 },
               "column": { "type": "integer", "minimum": 1 },
               "path": { "type": "string", "description": "Such as groups[sg-web].rules[http].port_range." },

@@ -65,6 +65,66 @@ internal static class VerbAnswers
         }
         """;
 
+    private const string Convert = """
+        {
+          "type": "object",
+          "description": "Security groups of another cloud as a policy.",
+          "required": ["policy", "warnings", "skipped", "notes"],
+          "properties": {
+            "policy": { "type": "object", "description": "A policy file: see sgctl-get." },
+            "warnings": {
+              "type": "array",
+              "description": "What the policy does not say as the input did.",
+              "items": { "$ref": "#/$defs/fault" }
+            },
+            "skipped": {
+              "type": "array",
+              "description": "Rules that --skip-unsupported left out.",
+              "items": { "$ref": "#/$defs/fault" }
+            },
+            "notes": {
+              "type": "array",
+              "description": "What the agent would say of the policy.",
+              "items": { "type": "string" }
+            }
+          }
+        }
+        """;
+
+    private const string SupportDump = """
+        {
+          "type": "object",
+          "description": "What is in the archive, and what is not.",
+          "required": [
+            "file", "made_at", "sgctl_version", "agent_answered", "anonymized", "sections", "never_included"
+          ],
+          "properties": {
+            "file": { "type": "string" },
+            "made_at": { "type": "string", "format": "date-time" },
+            "sgctl_version": { "type": "string" },
+            "agent_answered": { "type": "boolean" },
+            "anonymized": { "type": "boolean" },
+            "sections": {
+              "type": "array",
+              "items": {
+                "type": "object",
+                "required": ["name", "file", "about", "result", "bytes", "secrets_removed", "detail"],
+                "properties": {
+                  "name": { "type": "string" },
+                  "file": { "type": "string", "description": "In the archive." },
+                  "about": { "type": "string" },
+                  "result": { "type": "string", "description": "Such as included, failed." },
+                  "bytes": { "type": "integer", "minimum": 0 },
+                  "secrets_removed": { "type": "integer", "minimum": 0 },
+                  "detail": { "type": "string" }
+                }
+              }
+            },
+            "never_included": { "type": "array", "items": { "type": "string" } }
+          }
+        }
+        """;
+
     /// <summary>By verb; one of these, or what went wrong.</summary>
     public static IReadOnlyDictionary<string, JsonAnswer[]> All { get; } = new Dictionary<string, JsonAnswer[]>
     {
@@ -73,6 +133,7 @@ internal static class VerbAnswers
         ["check"] = [new JsonAnswer.Document(Check)],
         ["compile"] = [new JsonAnswer.Document(Compile)],
         ["completion"] = [new JsonAnswer.Document(Completion)],
+        ["convert"] = [new JsonAnswer.Document(Convert)],
         ["diff"] = [new JsonAnswer.Message(Difference.Descriptor), new JsonAnswer.Message(ApplyResponse.Descriptor)],
         ["drops"] = [new JsonAnswer.Messages("drops", DropRecord.Descriptor),
             new JsonAnswer.Message(DropRecord.Descriptor)],
@@ -85,7 +146,9 @@ internal static class VerbAnswers
         ["stage"] = [new JsonAnswer.Message(StageResponse.Descriptor)],
         ["staged"] = [new JsonAnswer.Message(StagedReport.Descriptor),
             new JsonAnswer.Message(ApplyResponse.Descriptor), new JsonAnswer.Message(DiscardStagedResponse.Descriptor)],
-        ["status"] = [new JsonAnswer.Message(AgentStatus.Descriptor)],
+        ["status"] = [new JsonAnswer.Message(AgentStatus.Descriptor),
+            new JsonAnswer.Message(EffectiveConfig.Descriptor)],
+        ["support-dump"] = [new JsonAnswer.Document(SupportDump)],
         ["top"] = [new JsonAnswer.Message(TopReport.Descriptor)],
         ["verify"] = [new JsonAnswer.Message(VerifyResponse.Descriptor)],
         ["vnics"] = [new JsonAnswer.Messages("vnics", VnicStatus.Descriptor)],
