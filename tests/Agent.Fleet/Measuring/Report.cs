@@ -76,6 +76,7 @@ internal static class Report
 
             Members of the other groups come and go for {extent.ChurnTime.TotalSeconds:0} s, ten in a transaction;
             meanwhile single changes as above. Drained: from the last change until all agents have everything.
+            {extent.ChurnPerSecond} a second are offered; where it is fewer, that is what these processors took.
 
             | agents | changes/s | half of them | last, median | last, worst | drained |
             |---|---|---|---|---|---|
