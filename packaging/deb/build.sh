@@ -55,4 +55,5 @@ done
 (cd "$TREE" && find usr -type f | sort | xargs md5sum) >"$TREE/DEBIAN/md5sums"
 
 mkdir -p "$OUT"
-DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" --build "$TREE" "$OUT/sg-agent_${RELEASE}_amd64.deb"
+DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group "-Z${COMPRESSION:-xz}" --build \
+    "$TREE" "$OUT/sg-agent_${RELEASE}_amd64.deb"

@@ -35,8 +35,7 @@ public sealed class HangUpTests
         await DaemonLab.UntilAsync("the old rate gone", () =>
             !lab.Listing().Contains("log_10_20", StringComparison.Ordinal));
         Assert.Equal(epoch, Epoch(lab)); // no session is judged again for it
-        Assert.Equal(
-            LogLevel.Debug, (await lab.Client.GetLogLevelAsync(new GetLogLevelRequest(), cancellationToken: Cancel)).Configured);
+        Assert.Equal(LogLevel.Debug, await ConfiguredLevelAsync(lab));
 
         Setting table = await SettingAsync(lab, "table");
         Assert.Equal(("sg_agent", true, "another", false),
@@ -71,7 +70,7 @@ public sealed class HangUpTests
         EffectiveConfig config = await lab.Client.GetConfigAsync(new GetConfigRequest(), cancellationToken: Cancel);
         Assert.Equal(2, config.Faults.Count);
         Assert.Equal("info", config.Settings.Single(setting => setting.Key == "log.level").Value);
-        Assert.Equal(LogLevel.Info, (await lab.Client.GetLogLevelAsync(new GetLogLevelRequest(), cancellationToken: Cancel)).Configured);
+        Assert.Equal(LogLevel.Info, await ConfiguredLevelAsync(lab));
         Assert.True(lab.Daemon.IsRunning);
 
         await EditAsync(lab, config =>
@@ -113,8 +112,12 @@ public sealed class HangUpTests
         Assert.Contains("1 calls were ended", lab.Daemon.Log, StringComparison.Ordinal);
     }
 
+    private static async Task<LogLevel> ConfiguredLevelAsync(DaemonLab lab) =>
+        (await lab.Client.GetLogLevelAsync(new GetLogLevelRequest(), cancellationToken: Cancel)).Configured;
+
     private static async Task<Setting> SettingAsync(DaemonLab lab, string key) =>
-        (await lab.Client.GetConfigAsync(new GetConfigRequest(), cancellationToken: Cancel)).Settings.Single(setting => setting.Key == key);
+        (await lab.Client.GetConfigAsync(new GetConfigRequest(), cancellationToken: Cancel))
+            .Settings.Single(setting => setting.Key == key);
 
     private static string Epoch(DaemonLab lab) => lab.Network.Host.Exec(
         "nft", "list", "chain", "inet", "sg_agent", "stamp");

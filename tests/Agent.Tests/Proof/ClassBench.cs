@@ -36,8 +36,8 @@ internal static class ClassBench
         [.. lines.Where(line => line.Trim().Length > 0).Select(Read)];
 
     /// <summary>
-    /// Two vNICs, whose groups judge the set's traffic as it enters one and as it leaves the other: each may have as many
-    /// rules as a set has. Their addresses are some of the set's. A set is a list that says nothing of verdicts:
+    /// Two vNICs, whose groups judge the set's traffic as it enters one and as it leaves the other: each may have as
+    /// many rules as a set has. Their addresses are some of the set's. A set is a list that says nothing of verdicts:
     /// priorities follow its order, every third rule drops.
     /// </summary>
     public static CompileRequest Request(IReadOnlyList<Filter> filters) =>
