@@ -165,7 +165,8 @@ public sealed class DaemonProcess : IAsyncDisposable
         // A session of its own: Ctrl-C is for us, and we stop it in order. Each exec keeps the process id.
         start.ArgumentList.Add("-c");
         start.ArgumentList.Add(
-            """exec setsid ip netns exec "$1" bash -c "$5" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
+            $"exec {HeedingHangUp()} setsid"
+                + """ ip netns exec "$1" bash -c "$5" "$2" --config "$3" >>"$4" 2>&1 </dev/null""");
         // ip netns exec gives its child a mount namespace of its own.
         IEnumerable<KeyValuePair<string, string>> disks = options.StateSizeKiB is { } size
             ? options.Disks.Append(new(StateDirectory, $"size={size}k")) : options.Disks;
@@ -193,6 +194,14 @@ public sealed class DaemonProcess : IAsyncDisposable
 
     /// <summary>SIGHUP.</summary>
     public void HangUp() => LinuxCalls.Require(LinuxCalls.Kill(ProcessId, LinuxCalls.SignalHangUp), "kill");
+
+    // Under nohup a process and all that it starts do not get it.
+    private static string HeedingHangUp()
+    {
+        string ignored = File.ReadLines("/proc/self/status")
+            .First(line => line.StartsWith("SigIgn:", StringComparison.Ordinal));
+        return (Convert.ToUInt64(ignored[^16..], 16) & 1) == 0 ? "" : "env --default-signal=HUP";
+    }
 
     // sd_listen_fds(3): from 3 on, for the process that it is; each exec keeps its number.
     private static string Handing(Socket? listener) => listener is null ? ""

@@ -17,18 +17,19 @@ step() {
     say "[$(cut -d' ' -f1 /proc/uptime) s] $STEP"
 }
 
-# expect WHAT COMMAND...: it succeeds; what it printed is in $SEEN.
+# expect WHAT COMMAND...: it succeeds; what it printed is in $SEEN, where "printed" looks for the next ones.
 expect() {
     local what=$1
     shift
-    if "$@" >"$SEEN" 2>&1; then
+    if "$@" >"$SEEN.now" 2>&1; then
         echo "pass $STEP: $what" >>"$LIFE/results"
         echo "[$(cut -d' ' -f1 /proc/uptime) s] passed: $what" # for the console's log only
     else
         echo "fail $STEP: $what" >>"$LIFE/results"
         say "FAILED $STEP: $what ($*)"
-        head -n 40 "$SEEN" | sed 's/^/package:     /'
+        head -n 40 "$SEEN.now" | sed 's/^/package:     /'
     fi
+    [ "$1" = printed ] || mv "$SEEN.now" "$SEEN"
 }
 
 # refuse WHAT COMMAND...: it fails.
