@@ -22,7 +22,8 @@ public sealed class ActivationTests
             activated: true, configure: config => config["grpc"]!["socket_group"] = group);
         DaemonLab lab = service.Lab;
         await service.Manager.WaitAsync("READY", line => line == "READY=1");
-        Assert.Contains($"listens on {service.SocketPath}", lab.Daemon.Log, StringComparison.Ordinal);
+        await DaemonLab.UntilAsync("the event", () => lab.Daemon.Log.Contains(
+            $"listens on {service.SocketPath}", StringComparison.Ordinal));
         // Closed by its unit, opened by the configuration.
         Assert.Equal($"{group} 660 socket\n", SystemCommand.Run("stat", "-c", "%G %a %F", service.SocketPath));
         Assert.NotEmpty((await StatusAsync(service)).KernelFeatures);

@@ -40,7 +40,8 @@ public sealed class HangUpTests
         Setting table = await SettingAsync(lab, "table");
         Assert.Equal(("sg_agent", true, "another", false),
             (table.Value, table.RestartNeeded, table.PendingValue, table.Reloadable));
-        Assert.Contains("table is 'sg_agent' until a restart", lab.Daemon.Log, StringComparison.Ordinal);
+        await DaemonLab.UntilAsync("the event", () => lab.Daemon.Log.Contains(
+            "table is 'sg_agent' until a restart", StringComparison.Ordinal));
 
         // Two of three vNICs: less than the floor was, and more than it is now.
         Snapshot less = DaemonLab.OneWayIn();
@@ -109,7 +110,8 @@ public sealed class HangUpTests
         CommandOutcome again = SystemCommand.TryRun("setpriv", null, [.. asOther, "status"]);
         Assert.NotEqual(0, again.ExitCode);
         Assert.Contains("65533", again.Error, StringComparison.Ordinal);
-        Assert.Contains("1 calls were ended", lab.Daemon.Log, StringComparison.Ordinal);
+        await DaemonLab.UntilAsync("the event", () => lab.Daemon.Log.Contains(
+            "1 calls were ended", StringComparison.Ordinal));
     }
 
     private static async Task<LogLevel> ConfiguredLevelAsync(DaemonLab lab) =>
