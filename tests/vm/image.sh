@@ -37,7 +37,7 @@ make_root() {
 
     # The runtime loads OpenSSL by name (random numbers), ldd does not see it.
     mapfile -t found < <(
-        command -v dash nft ip setsid unshare ping
+        command -v dash bash nft ip setsid unshare ping
         find "$tree/opt" -name '*.so'
         echo "$tree/opt/agent/sg-agentd"
         ldconfig -p | awk '/x86-64.*=> .*(libssl|libcrypto|libgcc_s|libstdc..|libnss_files)\.so/ { print $NF }')
