@@ -10,7 +10,7 @@ VERSION ?= $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 PACKAGES = artifacts/packages
 TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4 \
-    tmux less zsh fish man-db groff mandoc jq python3
+    tmux less zsh fish man-db groff mandoc jq python3 systemd
 PROMETHEUS = .cache/prometheus
 ETCD = .cache/etcd
 SERVERS = $(PROMETHEUS)/usr/bin/prometheus $(ETCD)/usr/bin/etcd
