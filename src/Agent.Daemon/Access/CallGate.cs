@@ -82,32 +82,44 @@ internal sealed class CallGate(
         calls[context] = (guest, method);
         try
         {
-            int most = method.Kind == CallKind.Update ? config.MaxMessageBytes : QuestionBytes;
-            if (!method.TakesStream && await IsTooLongAsync(context, most).ConfigureAwait(false))
-            {
-                await RefuseAsync(context, guest, TooLong(caller, path, most)).ConfigureAwait(false);
-                return;
-            }
-
-            BeImpatient(context, guest, $"{caller.Name} did not take the answer to {path}");
-            await next(context).ConfigureAwait(false);
-            if (IsExhausted(context))
-            {
-                refusals.Add(
-                    guest.Listener, Refusal.MessageSize, TooLong(caller, path, config.MaxMessageBytes).Message);
-            }
-
-            if (context.Response.HasStarted)
-            {
-                // gRPC leaves an answer in a buffer: the call is not over before its client has taken it.
-                await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
-            }
+            await AnswerAsync(context, guest, method, path, next).ConfigureAwait(false);
         }
         finally
         {
             calls.TryRemove(context, out _);
             metrics.Calling(method.Kind, -1);
             Interlocked.Decrement(ref running[(int)method.Kind]);
+        }
+    }
+
+    private async Task AnswerAsync(
+        HttpContext context, Guest guest, Method method, string path, RequestDelegate next)
+    {
+        if (guest.Caller is not { } caller || caller.Role < method.Needs)
+        {
+            context.Abort(); // accounts changed since it was let in, and before it was among the calls
+            return;
+        }
+
+        int most = method.Kind == CallKind.Update ? config.MaxMessageBytes : QuestionBytes;
+        if (!method.TakesStream && await IsTooLongAsync(context, most).ConfigureAwait(false))
+        {
+            await RefuseAsync(context, guest, TooLong(caller, path, most)).ConfigureAwait(false);
+            return;
+        }
+
+        BeImpatient(context, guest, $"{caller.Name} did not take the answer to {path}");
+        await next(context).ConfigureAwait(false);
+        if (IsExhausted(context))
+        {
+            refusals.Add(
+                guest.Listener, Refusal.MessageSize, TooLong(caller, path, config.MaxMessageBytes).Message);
+        }
+
+        if (context.Response.HasStarted)
+        {
+            // gRPC leaves an answer in a buffer: the call is not over before its client has taken it.
+            await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
         }
     }
 
