@@ -9,8 +9,9 @@ RUNTIME = linux-x64
 VERSION ?= $(shell sed -n 's:.*<Version>\(.*\)</Version>.*:\1:p' Directory.Build.props)
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 PACKAGES = artifacts/packages
-TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4 \
-    tmux less zsh fish man-db groff mandoc jq python3 systemd
+TOOLS = nftables iproute2 gcc linux-libc-dev clang zlib1g-dev iputils-ping libz3-4
+# What only tests start: terminals and shells, readers of manual pages, the examples' languages, systemd-analyze.
+TEST_TOOLS = tmux less zsh fish man-db groff mandoc jq python3 systemd
 PROMETHEUS = .cache/prometheus
 ETCD = .cache/etcd
 SERVERS = $(PROMETHEUS)/usr/bin/prometheus $(ETCD)/usr/bin/etcd
@@ -22,23 +23,31 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden corpus \
-    fuzz fleet run lab lab-down picture man fmt lint aot pack deb rpm test-package check clean
+.PHONY: help setup build test test-tools test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden \
+    corpus fuzz fleet run lab lab-down picture man fmt lint aot pack deb rpm test-package check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing (nftables, shells, tmux, a C compiler, ...), check the SDK, restore packages
-	@missing=$$(for p in $(TOOLS); do \
+# Installs those of $(1) that are missing.
+define install
+	@missing=$$(for p in $(1); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok' || echo $$p; done); \
 	if [ -n "$$missing" ]; then apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; fi
+endef
+
+setup: ## install what is missing (nftables, iproute2, ping, a C compiler), check the SDK, restore packages
+	$(call install,$(TOOLS))
 	@dotnet --version >/dev/null || { echo "the .NET SDK of global.json is needed: https://dot.net" >&2; exit 1; }
 	dotnet restore Agent.sln -v quiet
 
 build: ## the solution, warnings are errors
 	dotnet build Agent.sln -c $(CONFIGURATION) -v quiet
 
-test: setup test-unit test-kernel ## unit tests, then kernel tests
+test-tools: ## install what only tests need (tmux, shells, man, jq, ...)
+	$(call install,$(TEST_TOOLS))
+
+test: setup test-tools test-unit test-kernel ## unit tests, then kernel tests
 
 test-unit: build ## seconds, no privileges
 	$(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests

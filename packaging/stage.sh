@@ -36,7 +36,6 @@ service() {
 
 manuals() {
     for page in "$HERE"/man/*.[158]; do
-        [ -e "$page" ] || continue
         section=/usr/share/man/man${page##*.}
         put 644 "$page" "$section"
         gzip -9n "$TREE$section/$(basename "$page")"
@@ -45,7 +44,6 @@ manuals() {
 
 # What this sgctl says of itself, so that the two cannot disagree.
 completions() {
-    "$PROGRAMS/sgctl" completion --help >/dev/null 2>&1 || return 0
     zsh=/usr/share/zsh/vendor-completions
     [ "$DISTRIBUTION" = deb ] || zsh=/usr/share/zsh/site-functions
     completion bash /usr/share/bash-completion/completions/sgctl
@@ -64,16 +62,13 @@ shared() {
     put 644 "$HERE"/grafana/*.json /usr/share/sg-agent/grafana
     put 644 "$HERE/prometheus/alerts.yml" /usr/share/sg-agent/prometheus
     put 644 "$ROOT/proto/agent/v1/agent.proto" /usr/share/sg-agent/proto/agent/v1
-    for schema in "$HERE"/schema/*.json; do
-        [ ! -e "$schema" ] || put 644 "$schema" /usr/share/sg-agent/schema
-    done
+    put 644 "$HERE"/schema/*.json /usr/share/sg-agent/schema
 }
 
 # What people read.
 documents() {
     doc=/usr/share/doc/sg-agent
     put 644 "$ROOT/README.md" "$HERE/prometheus/RUNBOOK.md" "$doc"
-    [ -d "$HERE/examples" ] || return 0
     (cd "$HERE" && find examples -type f | LC_ALL=C sort) | while read -r file; do
         mode=644
         [ ! -x "$HERE/$file" ] || mode=755

@@ -107,7 +107,9 @@ internal sealed class AgentConnection : IDisposable
         }
     }
 
-    private async ValueTask<Stream> ConnectAsync(UnixDomainSocketEndPoint end, CancellationToken cancel)
+    /// <summary>Connects to a Unix socket.</summary>
+    /// <exception cref="SocketException">Nobody listens there, or not for us.</exception>
+    public static async ValueTask<Stream> OpenAsync(UnixDomainSocketEndPoint end, CancellationToken cancel)
     {
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
@@ -115,9 +117,21 @@ internal sealed class AgentConnection : IDisposable
             await socket.ConnectAsync(end, cancel).ConfigureAwait(false);
             return new NetworkStream(socket, ownsSocket: true);
         }
-        catch (Exception e)
+        catch
         {
             socket.Dispose();
+            throw;
+        }
+    }
+
+    private async ValueTask<Stream> ConnectAsync(UnixDomainSocketEndPoint end, CancellationToken cancel)
+    {
+        try
+        {
+            return await OpenAsync(end, cancel).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
             refusal = e as SocketException;
             throw;
         }

@@ -61,6 +61,7 @@ internal static class AgentHost
         using var supervisor = Supervisor.Start(read, reread, TimeProvider.System, log);
         using IDisposable? traces = TraceExport.Start(config.Tracing, version, log, Environment.GetEnvironmentVariable);
 
+        FootprintFile footprint = FootprintOf(config, log);
         NftFeatures features = NftFeatures.Probe();
         Reconciler? reconciler = null;
         using KernelFirewall firewall = FirewallOf(config, features);
@@ -82,7 +83,7 @@ internal static class AgentHost
         using LinkMonitor monitor = LinkMonitor.Start(links.Writer);
         supervisor.Reloading.IsFixed = drops.Fixes;
         var listeners = new Listeners(config, supervisor.Sockets, metrics.Registry, TimeProvider.System, log);
-        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config, log), .. listeners.Alarms]);
+        reconciler.Alarm([.. SessionAlarms(features, enforcer.Kernel, config, footprint), .. listeners.Alarms]);
         reconciler.Start(HostLinks.Of(LinkMonitor.ReadAll()), version, features.KernelRelease);
 
         var sessions = new SessionWatch(
@@ -227,9 +228,8 @@ internal static class AgentHost
     };
 
     private static List<string> SessionAlarms(
-        NftFeatures features, HostFacts kernel, DaemonConfig config, ILogger log)
+        NftFeatures features, HostFacts kernel, DaemonConfig config, FootprintFile footprint)
     {
-        FootprintFile footprint = FootprintOf(config, log);
         var alarms = new List<string>();
         if (!features.CtTimeout.Available)
         {

@@ -27,9 +27,9 @@ internal sealed class PolicyDraft(Findings findings)
 
     public Snapshot Snapshot { get; } = new();
 
-    public bool HasPrefixList(string id) => Snapshot.PrefixLists.Any(list => list.Id == id);
+    public bool HasPrefixList(string id) => origins.ContainsKey(PrefixListPath(id));
 
-    public bool HasPortList(string id) => Snapshot.PortLists.Any(list => list.Id == id);
+    public bool HasPortList(string id) => origins.ContainsKey(PortListPath(id));
 
     /// <returns>Null if there is one already; that is a fault.</returns>
     public V1.SecurityGroup? Group(string id, Origin from)
@@ -65,26 +65,33 @@ internal sealed class PolicyDraft(Findings findings)
 
     public void PrefixList(V1.PrefixList list, Origin from)
     {
-        if (HasPrefixList(list.Id))
+        if (IsFirst(PrefixListPath(list.Id), from))
         {
-            findings.Fault(from, FileCodes.Duplicate, "the list stands twice", "Leave one of the documents out.");
-            return;
+            Snapshot.PrefixLists.Add(list);
         }
-
-        Snapshot.PrefixLists.Add(list);
-        origins[$"prefix_lists[{list.Id}]"] = from;
     }
 
     public void PortList(V1.PortList list, Origin from)
     {
-        if (HasPortList(list.Id))
+        if (IsFirst(PortListPath(list.Id), from))
+        {
+            Snapshot.PortLists.Add(list);
+        }
+    }
+
+    private static string PrefixListPath(string id) => $"prefix_lists[{id}]";
+
+    private static string PortListPath(string id) => $"port_lists[{id}]";
+
+    private bool IsFirst(string list, Origin from)
+    {
+        bool isFirst = origins.TryAdd(list, from);
+        if (!isFirst)
         {
             findings.Fault(from, FileCodes.Duplicate, "the list stands twice", "Leave one of the documents out.");
-            return;
         }
 
-        Snapshot.PortLists.Add(list);
-        origins[$"port_lists[{list.Id}]"] = from;
+        return isFirst;
     }
 
     /// <summary>

@@ -48,14 +48,20 @@ internal static class Json
     });
 
     /// <summary>A document that is no message.</summary>
-    public static string Document(Action<Utf8JsonWriter> write)
+    public static string Document(Action<Utf8JsonWriter> write) => Text(json =>
+    {
+        json.WriteStartObject();
+        write(json);
+        json.WriteEndObject();
+    });
+
+    /// <summary>Whatever is written, and the end of its last line.</summary>
+    public static string Text(Action<Utf8JsonWriter> write)
     {
         using var text = new MemoryStream();
         using (var json = new Utf8JsonWriter(text, Options))
         {
-            json.WriteStartObject();
             write(json);
-            json.WriteEndObject();
         }
 
         return Encoding.UTF8.GetString(text.GetBuffer().AsSpan(0, (int)text.Length)) + "\n";

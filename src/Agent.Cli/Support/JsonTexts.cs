@@ -1,46 +1,34 @@
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
+using Agent.Cli.Output;
 
 namespace Agent.Cli.Support;
 
 /// <summary>A JSON document with its texts exchanged and its structure kept.</summary>
 internal static class JsonTexts
 {
-    private static readonly JsonWriterOptions Options = new()
-    {
-        Indented = true,
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // it goes into a file, never into a page
-    };
-
     /// <param name="json">A whole document.</param>
     /// <param name="exchange">Told the name that a text stands under, and the text.</param>
     /// <exception cref="JsonException">It is no JSON.</exception>
-    public static string Rewrite(string json, Func<string, string, string> exchange)
+    public static string Rewrite(string json, Func<string, string, string> exchange) => Json.Text(writer =>
     {
         var reader = new Utf8JsonReader(Encoding.UTF8.GetBytes(json));
-        using var text = new MemoryStream();
-        using (var writer = new Utf8JsonWriter(text, Options))
+        string name = "";
+        while (reader.Read())
         {
-            string name = "";
-            while (reader.Read())
+            switch (reader.TokenType)
             {
-                switch (reader.TokenType)
-                {
-                    case JsonTokenType.StartObject: writer.WriteStartObject(); break;
-                    case JsonTokenType.EndObject: writer.WriteEndObject(); break;
-                    case JsonTokenType.StartArray: writer.WriteStartArray(); break;
-                    case JsonTokenType.EndArray: writer.WriteEndArray(); break;
-                    case JsonTokenType.PropertyName:
-                        name = reader.GetString()!;
-                        writer.WritePropertyName(name);
-                        break;
-                    case JsonTokenType.String: writer.WriteStringValue(exchange(name, reader.GetString()!)); break;
-                    default: writer.WriteRawValue(reader.ValueSpan); break;
-                }
+                case JsonTokenType.StartObject: writer.WriteStartObject(); break;
+                case JsonTokenType.EndObject: writer.WriteEndObject(); break;
+                case JsonTokenType.StartArray: writer.WriteStartArray(); break;
+                case JsonTokenType.EndArray: writer.WriteEndArray(); break;
+                case JsonTokenType.PropertyName:
+                    name = reader.GetString()!;
+                    writer.WritePropertyName(name);
+                    break;
+                case JsonTokenType.String: writer.WriteStringValue(exchange(name, reader.GetString()!)); break;
+                default: writer.WriteRawValue(reader.ValueSpan); break;
             }
         }
-
-        return Encoding.UTF8.GetString(text.GetBuffer().AsSpan(0, (int)text.Length)) + "\n";
-    }
+    });
 }

@@ -15,20 +15,8 @@ internal static class MetricsPage
         using var handler = new SocketsHttpHandler { UseProxy = false };
         if (socket)
         {
-            handler.ConnectCallback = async (_, give) =>
-            {
-                var unix = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                try
-                {
-                    await unix.ConnectAsync(new UnixDomainSocketEndPoint(address), give).ConfigureAwait(false);
-                    return new NetworkStream(unix, ownsSocket: true);
-                }
-                catch
-                {
-                    unix.Dispose();
-                    throw;
-                }
-            };
+            handler.ConnectCallback = (_, give) =>
+                AgentConnection.OpenAsync(new UnixDomainSocketEndPoint(address), give);
         }
 
         using var client = new HttpClient(handler);
