@@ -68,7 +68,8 @@ $(ETCD)/usr/bin/etcd:
 	@touch $@
 
 test-kernel: build $(SERVERS) ## real packets and the real kernel, in network namespaces (root)
-	PATH="$(CURDIR)/$(PROMETHEUS)/usr/bin:$$PATH" SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) unshare -n \
+	PATH="$(CURDIR)/$(PROMETHEUS)/usr/bin:$$PATH" SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) SGCTL=$(SGCTL) \
+	    tests/twice.sh artifacts/kernel-tests.log unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests
 
 VM_TESTS = artifacts/vm/tests

@@ -15,7 +15,7 @@ public sealed class Probe(TestNetwork network)
     public static readonly TimeSpan DropWait = Pace.Scaled(TimeSpan.FromMilliseconds(200));
 
     /// <summary>How long a packet that should pass is waited for; only a failure costs this much.</summary>
-    public static readonly TimeSpan PassWait = Pace.Scaled(TimeSpan.FromSeconds(3));
+    public static readonly TimeSpan PassWait = Pace.Scaled(TimeSpan.FromSeconds(10));
 
     private const int PayloadLength = 24;
 
