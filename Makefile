@@ -24,7 +24,7 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-tools test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden \
-    corpus fuzz fleet run lab lab-down picture man fmt lint aot pack deb rpm test-package check clean
+    corpus fuzz fleet run lab lab-down picture man sbom audit fmt lint aot pack deb rpm test-package check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -140,6 +140,16 @@ man: ## write packaging/man and packaging/schema anew from verbs, settings and m
 	SG_WRITE_DOCUMENTS=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests -noLogo \
 	    -method '*_are_up_to_date'
 	@ls packaging/man packaging/schema
+
+sbom: setup ## write packaging/sbom anew: what the programs are made of, with versions and licences
+	$(call install,jq)
+	packaging/sbom/make.sh
+
+audit: setup ## ask the package registry for known vulnerabilities of what the programs are made of
+	@for project in Agent.Daemon Agent.Cli; do \
+	    report=$$(dotnet list src/$$project package --vulnerable --include-transitive) || exit 1; \
+	    echo "$$report"; ! echo "$$report" | grep -q 'has the following vulnerable' || exit 1; \
+	done
 
 fmt: ## format the sources
 	dotnet format Agent.sln

@@ -68,7 +68,7 @@ shared() {
 # What people read.
 documents() {
     doc=/usr/share/doc/sg-agent
-    put 644 "$ROOT/README.md" "$HERE/prometheus/RUNBOOK.md" "$doc"
+    put 644 "$ROOT/README.md" "$HERE/prometheus/RUNBOOK.md" "$HERE"/sbom/*.json "$doc"
     (cd "$HERE" && find examples -type f | LC_ALL=C sort) | while read -r file; do
         mode=644
         [ ! -x "$HERE/$file" ] || mode=755

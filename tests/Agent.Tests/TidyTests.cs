@@ -82,6 +82,20 @@ public partial class TidyTests
         None(named.Except(known));
     }
 
+    /// <summary>Each claim of the threat model names tests that there are.</summary>
+    [Fact]
+    public void Tests_in_the_threat_model_exist()
+    {
+        string tests = string.Concat(Files("*Tests*.cs").Select(File.ReadAllText));
+        string[] parts = File.ReadAllText(Path.Combine(Root, "src/THREATS.md")).Split("```");
+        string[] named = [.. parts.Where((_, i) => i % 2 == 0).SelectMany(part => Code().Matches(part))
+            .Select(match => match.Groups[1].Value).Where(name => TestName().IsMatch(name)).Distinct()];
+        Assert.True(named.Length > 30, "the threat model names hardly any test");
+        None(named.Where(name => name.Split('.') is var path
+            && (!tests.Contains($"class {path[0]}", StringComparison.Ordinal)
+                || (path.Length > 1 && !tests.Contains($" {path[1]}(", StringComparison.Ordinal)))));
+    }
+
     /// <summary>
     /// The list is on each project of src, it is an error, and what it bans is not suppressed anywhere.
     /// </summary>
@@ -181,6 +195,9 @@ public partial class TidyTests
     /// <summary>A name with a small letter in it: not an abbreviation, not a program, not a value.</summary>
     [GeneratedRegex(@"^[A-Z][A-Za-z]*[a-z][A-Za-z]*(\.[A-Z][A-Za-z]+)*(\(.*\))?$")]
     private static partial Regex TypeName();
+
+    [GeneratedRegex(@"^[A-Z][A-Za-z0-9]*Tests(\.\w+)?$")]
+    private static partial Regex TestName();
 
     [GeneratedRegex(@"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b")]
     private static partial Regex Compound();

@@ -39,13 +39,14 @@ internal sealed record EffectiveConfig
             return this with { Faults = read.Faults };
         }
 
+        bool tlsStays = Config.Grpc.Tls is null == next.Grpc.Tls is null;
         var inForce = ImmutableArray.CreateBuilder<Setting>();
         ImmutableSortedDictionary<string, Setting> pending = ImmutableSortedDictionary<string, Setting>.Empty;
         Dictionary<string, Setting> before = Settings.ToDictionary(one => one.Key, StringComparer.Ordinal);
         foreach (Setting setting in read.Settings)
         {
             if (setting.Value == before[setting.Key].Value
-                || (RuntimeSettings.Has(setting.Key) && !isFixed(setting.Key)))
+                || (RuntimeSettings.Has(setting.Key, tlsStays) && !isFixed(setting.Key)))
             {
                 inForce.Add(setting);
             }

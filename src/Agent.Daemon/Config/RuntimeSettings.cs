@@ -12,8 +12,11 @@ internal static class RuntimeSettings
         "drops.per_second", "drops.burst", "drops.flows_per_second", "drops.flow_vnics", "drops.flow_rules",
     ];
 
-    public static bool Has(string key) => Keys.Any(one => one.EndsWith('.')
-        ? key.StartsWith(one, StringComparison.Ordinal) : key == one);
+    /// <param name="key">Of a setting.</param>
+    /// <param name="tlsStays">False: the listener with TLS comes or goes, and all that is said of it with it.</param>
+    public static bool Has(string key, bool tlsStays = true) =>
+        Keys.Any(one => one.EndsWith('.') ? key.StartsWith(one, StringComparison.Ordinal) : key == one)
+        && (tlsStays || !key.StartsWith("grpc.tls.", StringComparison.Ordinal));
 
     /// <summary>What is in force after a reload.</summary>
     /// <param name="now">What was.</param>
@@ -29,7 +32,7 @@ internal static class RuntimeSettings
         {
             SocketControllers = next.Grpc.SocketControllers,
             SocketObservers = next.Grpc.SocketObservers,
-            // Certificates are looked for where they were: with TLS that comes or goes, nothing is taken.
+            // Certificates are looked for where they were.
             Tls = now.Grpc.Tls is { } tls && next.Grpc.Tls is { } other
                 ? tls with { Controllers = other.Controllers, Observers = other.Observers } : now.Grpc.Tls,
             CallsPerSecond = next.Grpc.CallsPerSecond,

@@ -118,7 +118,7 @@ internal sealed class Controller(EtcdStore store, string name, Action<string> sa
                 // What has come meanwhile goes out together.
                 while (batches.Reader.TryRead(out Batch? batch))
                 {
-                    region.Take(batch);
+                    region.Take(batch, DateTimeOffset.UtcNow);
                 }
 
                 Publish(region, streams, options);

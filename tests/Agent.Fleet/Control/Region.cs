@@ -2,6 +2,7 @@ using Agent.Client;
 using Agent.Fleet.Etcd;
 using Agent.Fleet.Store;
 using Agent.V1;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Agent.Fleet.Control;
 
@@ -55,10 +56,17 @@ internal sealed class Region
     }
 
     /// <summary>Takes a batch of changes.</summary>
+    /// <param name="batch">In the store's order.</param>
+    /// <param name="at">When it came: since then the region asks for it.</param>
     /// <exception cref="InvalidPolicyException">They lead to no policy.</exception>
-    public void Take(Batch batch)
+    public void Take(Batch batch, DateTimeOffset at)
     {
-        var delta = new Delta { BaseRevision = groups.Revision, Revision = (ulong)batch.Revision };
+        var delta = new Delta
+        {
+            BaseRevision = groups.Revision,
+            Revision = (ulong)batch.Revision,
+            IssuedAt = at.ToTimestamp(),
+        };
         var members = new Dictionary<(string Group, string Address), bool>();
         var changed = new Dictionary<string, SecurityGroup?>(StringComparer.Ordinal);
         foreach (Event one in batch.Events)

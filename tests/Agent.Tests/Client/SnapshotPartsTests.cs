@@ -42,6 +42,16 @@ public sealed class SnapshotPartsTests
         }
     }
 
+    /// <summary>A host's part was asked for when the whole was: what it takes counts from there.</summary>
+    [Fact]
+    public void What_a_host_gets_of_a_region_was_issued_when_the_region_was()
+    {
+        Snapshot region = RandomStates.Next(new Random(2), 1);
+        DesiredState part = DesiredState.Of(region).For(region.Vnics.Take(1));
+        Assert.Equal(region.IssuedAt, part.ToSnapshot().IssuedAt);
+        Assert.Equal(region.Revision, part.Revision);
+    }
+
     private static SnapshotResult Assemble(IEnumerable<SyncRequest> parts)
     {
         using var assembler = new SnapshotAssembler(PolicyLimits.Unlimited, new SnapshotBudget(long.MaxValue));

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Agent.Daemon;
+using Agent.Daemon.Access;
 using Agent.Daemon.Config;
 using Agent.Daemon.Logging;
 using Agent.Tests.Nftables;
@@ -166,6 +167,40 @@ public sealed class ConfigSourceTests
             Read("", [], "log.burst=7"), key => key.StartsWith("drops.", StringComparison.Ordinal), Now);
         Assert.Equal(["drops.per_second"], after.Pending.Keys);
         Assert.Equal((0u, 7), (after.Config.Compiler.DropRate, after.Config.Log.Burst));
+    }
+
+    /// <summary>Who may use a listener that comes or goes is told as pending with it.</summary>
+    [Fact]
+    public void Whom_TLS_lets_in_waits_with_TLS_and_changes_without()
+    {
+        ConfigResult plain = Read("", []);
+        ConfigResult first = Tls("ctl-1");
+        ConfigResult other = Tls("ctl-2");
+        EffectiveConfig comes = EffectiveConfig.Of(plain, Now).After(first, _ => false, Now);
+        Assert.Contains("grpc.tls.controllers", comes.Pending.Keys);
+        Assert.Null(comes.Config.Grpc.Tls);
+        EffectiveConfig goes = EffectiveConfig.Of(first, Now).After(plain, _ => false, Now);
+        Assert.Contains("grpc.tls.controllers", goes.Pending.Keys);
+        Assert.Equal(first.Config!.Grpc.Tls, goes.Config.Grpc.Tls);
+        EffectiveConfig changes = EffectiveConfig.Of(first, Now).After(other, _ => false, Now);
+        Assert.Empty(changes.Pending);
+        Assert.Equal(other.Config!.Grpc.Tls!.Controllers, changes.Config.Grpc.Tls!.Controllers);
+
+        ConfigResult Tls(string controller) => plain with
+        {
+            Config = plain.Config! with
+            {
+                Grpc = plain.Config!.Grpc with
+                {
+                    Tls = new TlsConfig("/c", "/k", "/ca")
+                    {
+                        Controllers = [CertificateName.Parse(controller)!.Value],
+                    },
+                },
+            },
+            Settings = [.. plain.Settings.Select(one => one.Key == "grpc.tls.controllers"
+                ? one with { Value = controller } : one)],
+        };
     }
 
     [Fact]
