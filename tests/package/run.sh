@@ -33,11 +33,12 @@ TOOLS
     apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
+# One processor: with several threads an emulated one may run code that the kernel has just patched ("Oops: int3").
 # The disks are as they were when it ends: what is written goes to a file that nobody sees. A reboot keeps it.
 start() {
     local home="$KERNELS/kernels/$SERIES"
     exec timeout --foreground "$LIMIT" qemu-system-x86_64 \
-        -accel tcg,thread=multi -cpu max,la57=off,svm=off -smp 2 -m 2048 -nodefaults -no-user-config -nographic \
+        -accel tcg,thread=single -cpu max,la57=off,svm=off -smp 1 -m 2048 -nodefaults -no-user-config -nographic \
         -serial mon:stdio -kernel "$home/vmlinuz" -initrd "$home/initramfs" \
         -drive "file=$1,if=virtio,format=raw,snapshot=on,cache=unsafe" \
         -drive "file=$2,if=virtio,format=raw,readonly=on" \
