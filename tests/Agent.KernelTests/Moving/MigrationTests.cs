@@ -2,8 +2,10 @@ using System.Net;
 using System.Net.Sockets;
 using Agent.KernelTests.Daemon;
 using Agent.KernelTests.Scenarios;
+using Agent.KernelTests.Terminal;
 using Agent.TestNet;
 using Agent.V1;
+using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
 
@@ -139,6 +141,37 @@ public sealed class MigrationTests
         }
 
         MovedSession WithoutTime(MovedSession one) => new(one) { EndsIn = good.EndsIn };
+    }
+
+    [Fact]
+    public async Task Sgctl_takes_a_file_says_what_was_refused_and_lists_what_is_wrong_with_it()
+    {
+        await using DaemonLab lab = await DaemonLab.StartAsync();
+        await lab.ApplyAsync(Source);
+        var file = new ExportedSessions
+        {
+            Sessions =
+            {
+                Session("198.51.100.7", "10.0.0.5", 40_000, 22), Session("198.51.100.7", "10.0.0.5", 40_001, 23),
+            },
+        };
+        var written = new JsonFormatter(JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true));
+        CommandOutcome taken = Sgctl(written.Format(file), "import-sessions", "tap-e2", "-");
+        Assert.Equal(
+            "1 sessions opened, 0 were there, 1 are not admitted here\n  1 by eni-e2 ingress: default\n", taken.Output);
+        Assert.Equal(0, taken.ExitCode);
+
+        CommandOutcome given = Sgctl(null, "export-sessions", Vnic);
+        Assert.Equal("", given.Error);
+        Assert.Equal("1 sessions opened, 0 were there, 0 are not admitted here\n",
+            Sgctl(given.Output.Replace("40000", "40002", StringComparison.Ordinal), "import-sessions", Vnic, "-").Output);
+
+        CommandOutcome wrong = Sgctl("sessions: [{ paket: {} }]", "import-sessions", Vnic, "-");
+        Assert.Equal(4, wrong.ExitCode);
+        Assert.Contains("did you mean packet", wrong.Error, StringComparison.OrdinalIgnoreCase);
+
+        CommandOutcome Sgctl(string? input, params string[] words) => SystemCommand.TryRun(
+            TerminalLab.Sgctl, input, ["--socket", lab.Daemon.SocketPath, .. words]);
     }
 
     private static (string, Direction, ulong) Told(SessionCut cut) => (cut.VnicId, cut.Direction, cut.Sessions);
