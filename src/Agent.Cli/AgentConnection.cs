@@ -71,6 +71,13 @@ internal sealed class AgentConnection : IDisposable
     public Task<VnicRules> ListRulesAsync(string vnic, CancellationToken cancel) => AskAsync(client.ListRulesAsync(
         new ListRulesRequest { Vnic = vnic }, deadline: Deadline(), cancellationToken: cancel), cancel);
 
+    /// <summary>Takes as long as the session table is to read.</summary>
+    public Task<ExportedSessions> ExportSessionsAsync(string vnic, CancellationToken cancel) => AskAsync(
+        client.ExportSessionsAsync(new ExportSessionsRequest { Vnic = vnic }, cancellationToken: cancel), cancel);
+
+    public Task<ImportSessionsResponse> ImportSessionsAsync(ImportSessionsRequest request, CancellationToken cancel) =>
+        AskAsync(client.ImportSessionsAsync(request, cancellationToken: cancel), cancel);
+
     public Task<LogLevelStatus> GetLogLevelAsync(CancellationToken cancel) => AskAsync(client.GetLogLevelAsync(
         new GetLogLevelRequest(), deadline: Deadline(), cancellationToken: cancel), cancel);
 

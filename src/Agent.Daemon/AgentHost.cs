@@ -95,6 +95,7 @@ internal static class AgentHost
         using var staged = new StagedDesk(StagedDesk.ReadKernel, KernelSessions.Read, config);
         using WebApplication app = Serve(
             builder, new ConfigDesk(supervisor.Reloading), reconciler, sessions, lister,
+            new MoveDesk(sessions, KernelSessions.Read, KernelSessions.Open, log),
             new ProofDesk(reconciler, verifier), staged, new RuleDesk(book), new DropDesk(drops.Hub),
             TopOf(sessions, book, config, metrics), new LogDesk(events.Level), controllers, metrics, listeners, version,
             features, stopping.Token);
@@ -272,8 +273,8 @@ internal static class AgentHost
 
     private static WebApplication Serve(
         WebApplicationBuilder builder, ConfigDesk configs, Reconciler reconciler, SessionWatch sessions,
-        SessionLister lister, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops, TopDesk top,
-        LogDesk logs, Controllers controllers, AgentMetrics metrics, Listeners listeners, string version,
+        SessionLister lister, MoveDesk moves, ProofDesk proofs, StagedDesk staged, RuleDesk rules, DropDesk drops,
+        TopDesk top, LogDesk logs, Controllers controllers, AgentMetrics metrics, Listeners listeners, string version,
         NftFeatures features, CancellationToken stopping)
     {
         DaemonConfig config = configs.Config;
@@ -301,6 +302,7 @@ internal static class AgentHost
                 version, Environment.MachineName, features.KernelRelease, Describe(features), config.Compiler,
                 sessions, controllers, TimeProvider.System),
             lister,
+            moves,
             proofs,
             staged,
             rules,

@@ -197,6 +197,14 @@ internal static partial class Log
         "what this agent changes in the kernel cannot be noted in {Path}, so --remove-ruleset may miss it: {Reason}")]
     public static partial void FootprintUnsaved(this ILogger log, string path, string reason);
 
+    [LoggerMessage(823, LogLevel.Information, "{Count} sessions of {Vnic} were given to the host that it moves to")]
+    public static partial void SessionsExported(this ILogger log, int count, string vnic);
+
+    [LoggerMessage(824, LogLevel.Information,
+        "{Vnic} brought {Count} sessions from another host; {Refused} more are not admitted here, {Failed} failed")]
+    public static partial void SessionsImported(
+        this ILogger log, string vnic, uint count, uint refused, uint failed);
+
     [LoggerMessage(822, LogLevel.Error, "another sg-agentd is running with {Path}; stop it first")]
     public static partial void AnotherDaemon(this ILogger log, string path);
 }

@@ -4,7 +4,6 @@ using System.Text.Json;
 using Agent.Contract;
 using Agent.Policy;
 using Agent.V1;
-using Google.Protobuf;
 
 namespace Agent.Cli.Input;
 
@@ -84,26 +83,8 @@ internal sealed class PolicyFile
 
     private static PolicyFileResult FromNode(string name, Node root)
     {
-        var text = new MemoryStream();
-        using var json = new Utf8JsonWriter(text);
-        var reader = new SchemaReader(json);
-        reader.Message(Trail.Root, Snapshot.Descriptor, root);
-        json.Flush();
-        if (reader.Faults.Count > 0)
-        {
-            return new PolicyFileResult(null, [.. reader.Faults]);
-        }
-
-        try
-        {
-            Snapshot message = JsonParser.Default.Parse<Snapshot>(
-                Encoding.UTF8.GetString(text.GetBuffer().AsSpan(0, (int)text.Length)));
-            return new PolicyFileResult(new PolicyFile(name, root, message), []);
-        }
-        catch (InvalidProtocolBufferException e)
-        {
-            return Failed(root.At, e.Message, "Correct the file.");
-        }
+        (Snapshot? message, ImmutableArray<FileFault> faults) = MessageDocument.Read<Snapshot>(root);
+        return new PolicyFileResult(message is null ? null : new PolicyFile(name, root, message), faults);
     }
 
     /// <summary>Any JSON or YAML, whatever it is about.</summary>
@@ -146,7 +127,7 @@ internal sealed class PolicyFile
     }
 
     private static PolicyFileResult Failed(Place at, string message, string remedy) =>
-        new(null, [new FileFault(at, new PolicyFault("", FileCodes.Malformed, message, remedy))]);
+        new(null, [MessageDocument.Fault(at, message, remedy)]);
 
     private Dictionary<string, Place> FindPlaces()
     {

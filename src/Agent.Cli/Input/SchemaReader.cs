@@ -130,7 +130,12 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
     {
         switch (field.FieldType)
         {
-            case FieldType.Message when field.MessageType == Timestamp.Descriptor: Moment(trail, node); break;
+            case FieldType.Message when field.MessageType == Timestamp.Descriptor:
+                Written<Timestamp>(trail, node, "a time", "2026-01-31T12:00:00Z");
+                break;
+            case FieldType.Message when field.MessageType == Duration.Descriptor:
+                Written<Duration>(trail, node, "a duration", "300s");
+                break;
             case FieldType.Message: Message(trail, field.MessageType, node); break;
             case FieldType.String: Text(trail, node); break;
             case FieldType.Enum: Choice(trail, field.EnumType, node); break;
@@ -141,23 +146,23 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
         }
     }
 
-    private void Moment(Trail trail, Node node)
+    /// <summary>A message that JSON has as text.</summary>
+    private void Written<T>(Trail trail, Node node, string what, string example) where T : IMessage<T>, new()
     {
-        if (node is Scalar { Kind: ScalarKind.Text or ScalarKind.Plain } scalar && IsMoment(scalar.Text))
+        if (node is Scalar { Kind: ScalarKind.Text or ScalarKind.Plain } scalar && IsOne(scalar.Text))
         {
             json.WriteStringValue(scalar.Text);
             return;
         }
 
-        Fault(node.At, trail, FileCodes.Type, $"{Show(node)} where a time must be",
-            "Write it as \"2026-01-31T12:00:00Z\".");
+        Fault(node.At, trail, FileCodes.Type, $"{Show(node)} where {what} must be", $"Write it as \"{example}\".");
         json.WriteNullValue();
 
-        static bool IsMoment(string text)
+        static bool IsOne(string text)
         {
             try
             {
-                JsonParser.Default.Parse<Timestamp>($"\"{JsonEncodedText.Encode(text)}\"");
+                JsonParser.Default.Parse<T>($"\"{JsonEncodedText.Encode(text)}\"");
                 return true;
             }
             catch (Exception e) when (e is InvalidProtocolBufferException or InvalidJsonException)

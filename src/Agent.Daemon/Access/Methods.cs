@@ -48,6 +48,8 @@ internal static class Methods
         [Agent + "WatchStatus"] = new(Role.Observer, CallKind.Watch),
         [Agent + "Explain"] = new(Role.Observer, CallKind.Costly),
         [Agent + "ListSessions"] = new(Role.Observer, CallKind.Watch),
+        [Agent + "ExportSessions"] = new(Role.Controller, CallKind.Costly),
+        [Agent + "ImportSessions"] = new(Role.Controller, CallKind.Update),
         [Agent + "ListRules"] = new(Role.Observer, CallKind.Costly),
         [Agent + "WatchDrops"] = new(Role.Observer, CallKind.Watch),
         [Agent + "WatchTop"] = new(Role.Observer, CallKind.Watch),

@@ -15,9 +15,9 @@ namespace Agent.Daemon.Service;
 /// <summary>The gRPC face: translates, asks the loop, translates back. Holds nothing.</summary>
 [BindServiceMethod(typeof(WeighedMethods), nameof(WeighedMethods.Bind))]
 internal sealed class AgentService(
-    Reconciler reconciler, StatusReporter reporter, SessionLister sessions, ProofDesk proofs, StagedDesk staged,
-    RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, Controllers controllers, ConfigDesk configs,
-    TimeProvider clock, SyncMetrics syncs, Refusals refusals, CancellationToken stopping)
+    Reconciler reconciler, StatusReporter reporter, SessionLister sessions, MoveDesk moves, ProofDesk proofs,
+    StagedDesk staged, RuleDesk rules, DropDesk drops, TopDesk top, LogDesk logs, Controllers controllers,
+    ConfigDesk configs, TimeProvider clock, SyncMetrics syncs, Refusals refusals, CancellationToken stopping)
     : SecurityGroupAgent.SecurityGroupAgentBase
 {
     private readonly SnapshotBudget snapshots = new(configs.Config.Grpc.MaxSnapshotBytes);
@@ -197,6 +197,18 @@ internal sealed class AgentService(
     public override Task ListSessions(
         ListSessionsRequest request, IServerStreamWriter<SessionStatus> responseStream, ServerCallContext context) =>
         ServeAsync(context, cancel => sessions.ListAsync(request, responseStream, cancel));
+
+    public override async Task<ExportedSessions> ExportSessions(
+        ExportSessionsRequest request, ServerCallContext context)
+    {
+        ExportedSessions? exported = null;
+        await ServeAsync(context, async cancel => exported = await moves.ExportAsync(
+            request, reconciler.State.AppliedRevision, cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        return exported!;
+    }
+
+    public override Task<ImportSessionsResponse> ImportSessions(
+        ImportSessionsRequest request, ServerCallContext context) => moves.ImportAsync(request);
 
     public override Task WatchDrops(
         WatchDropsRequest request, IServerStreamWriter<DropRecord> responseStream, ServerCallContext context) =>

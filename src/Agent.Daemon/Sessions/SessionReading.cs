@@ -1,6 +1,7 @@
 using System.Net;
 using Agent.Evaluator;
 using Agent.Evaluator.Sessions;
+using Agent.Netlink;
 using Agent.Netlink.Conntrack;
 using Agent.Policy;
 
@@ -8,8 +9,13 @@ namespace Agent.Daemon.Sessions;
 
 /// <summary>Shows the sessions of the host, one after the other.</summary>
 /// <returns>False if some may have been missed.</returns>
-/// <exception cref="Netlink.NetlinkException">The table cannot be read.</exception>
+/// <exception cref="NetlinkException">The table cannot be read.</exception>
 internal delegate bool SessionReading(FlowFilter filter, Action<Flow> visit, CancellationToken cancel);
+
+/// <summary>Puts sessions into the table of the host.</summary>
+/// <returns>For each what the kernel said; null: it is there now.</returns>
+/// <exception cref="NetlinkException">The table does not answer.</exception>
+internal delegate KernelError?[] SessionOpening(IReadOnlyList<Flow> flows);
 
 /// <summary>The connection tracking table of the namespace that the daemon runs in.</summary>
 internal static class KernelSessions
@@ -44,6 +50,13 @@ internal static class KernelSessions
         return sessions.TryVisit(filter, visit, cancel);
     }
 
+    /// <summary>Likewise.</summary>
+    public static KernelError?[] Open(IReadOnlyList<Flow> flows)
+    {
+        using var sessions = new ConntrackConnection();
+        return sessions.Open(flows);
+    }
+
     /// <summary>The flow as judges see it.</summary>
     public static TrackedSession Tracked(this Flow flow)
     {
@@ -63,7 +76,7 @@ internal static class KernelSessions
     public static Vnic? AnswererIn(this Flow flow, SessionOwners owners) => At(flow.Zone, flow.Reply.Source, owners);
 
     /// <summary>TCP's states as <c>ss</c> writes them; of other protocols whether anything came back.</summary>
-    public static string State(this Flow flow) => flow.TcpState is byte state ? (TcpState)state switch
+    public static string State(this Flow flow) => flow.Tcp is { } tcp ? (TcpState)tcp.State switch
     {
         TcpState.SynSent => "syn-sent",
         TcpState.SynRecv => "syn-recv",

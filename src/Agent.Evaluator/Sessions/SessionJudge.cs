@@ -117,6 +117,13 @@ public sealed class SessionJudge
     /// <summary>The conntrack zone in which the vNIC's sessions are.</summary>
     public ushort ZoneOf(Vnic vnic) => Owners.ZoneOf(vnic);
 
+    /// <summary>Whether the vNIC is known not to do what the policy says.</summary>
+    public bool IsUnfollowing(Vnic vnic)
+    {
+        ArgumentNullException.ThrowIfNull(vnic);
+        return facts.Unfollowing.Contains(vnic.Id);
+    }
+
     public SessionAge AgeOf(TrackedSession session)
     {
         uint epoch = session.Mark & facts.EpochMask;

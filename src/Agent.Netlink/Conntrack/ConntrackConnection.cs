@@ -115,6 +115,46 @@ public sealed class ConntrackConnection : IDisposable
             "clear marks of flows", new KernelError(KernelError.Eagain, "such flows kept appearing"));
     }
 
+    /// <summary>Puts flows into the table, one after the other.</summary>
+    /// <returns>For each what the kernel said; null: it is there now. EEXIST: one with its tuples was there.</returns>
+    /// <exception cref="NetlinkException">The kernel does not answer; some may be there.</exception>
+    public KernelError?[] Open(IReadOnlyList<Flow> flows)
+    {
+        ArgumentNullException.ThrowIfNull(flows);
+        var said = new KernelError?[flows.Count];
+        for (int at = 0; at < flows.Count; at += ChangesAtOnce)
+        {
+            int count = Math.Min(ChangesAtOnce, flows.Count - at);
+            uint first = sequence + 1;
+            writer.Clear();
+            for (int i = 0; i < count; i++)
+            {
+                FlowCodec.WriteNew(writer, ++sequence, flows[at + i]);
+            }
+
+            Send();
+            for (int answers = 0; answers < count;)
+            {
+                if (socket.Receive(AnswerTimeout) != ReceiveResult.Datagram)
+                {
+                    throw new NetlinkException("open flows", new KernelError(KernelError.Enobufs, "answers were lost"));
+                }
+
+                foreach (NlMessage message in new NlMessages(socket.Received))
+                {
+                    uint index = message.Sequence - first;
+                    if (message.Type == Nlmsg.Error && index < count)
+                    {
+                        said[at + (int)index] = KernelError.Read(message);
+                        answers++;
+                    }
+                }
+            }
+        }
+
+        return said;
+    }
+
     public void Dispose() => socket.Dispose();
 
     private void Send()

@@ -9,7 +9,11 @@ namespace Agent.Netlink.Conntrack;
 /// <param name="SourcePort">TCP, UDP and the like; the identifier for ICMP echo; 0 for others.</param>
 /// <param name="DestinationPort">Likewise; for ICMP, type and code as the high and the low byte.</param>
 public sealed record FlowTuple(
-    IPAddress Source, IPAddress Destination, byte Protocol, ushort SourcePort, ushort DestinationPort);
+    IPAddress Source, IPAddress Destination, byte Protocol, ushort SourcePort, ushort DestinationPort)
+{
+    /// <summary>As the other side sends. Not for ICMP, whose answers have types of their own.</summary>
+    public FlowTuple Inverse => new(Destination, Source, Protocol, DestinationPort, SourcePort);
+}
 
 /// <summary>A session of the connection tracking table.</summary>
 /// <param name="Original">As its first packet had it.</param>
@@ -25,8 +29,14 @@ public sealed record Flow(
     /// <summary>linux/netfilter/nf_conntrack_common.h IPS_SEEN_REPLY: something has come back.</summary>
     private const uint SeenReply = 2;
 
-    /// <summary>linux/netfilter/nf_conntrack_tcp.h, enum tcp_conntrack; null: it is no TCP session.</summary>
-    public byte? TcpState { get; init; }
+    /// <summary>IPS_ASSURED: it is not taken away early when the table is full.</summary>
+    private const uint Assured = 4;
+
+    /// <summary>IPS_CONFIRMED: it is in the table.</summary>
+    private const uint Confirmed = 8;
+
+    /// <summary>Null: it is no TCP session.</summary>
+    public TcpFlow? Tcp { get; init; }
 
     /// <summary>
     /// In the direction of the first packet; null: the kernel does not count it (net.netfilter.nf_conntrack_acct, when
@@ -46,7 +56,34 @@ public sealed record Flow(
     public DateTimeOffset? Start { get; init; }
 
     public bool IsAnswered => (Status & SeenReply) != 0;
+
+    public bool IsAssured => (Status & Assured) != 0;
+
+    /// <summary>The ends do not see the same addresses and ports.</summary>
+    public bool IsTranslated => Reply != Original.Inverse;
+
+    /// <summary>A session to put into the table: not judged yet, without translation.</summary>
+    /// <param name="original">As its first packet had it.</param>
+    /// <param name="zone">Conntrack zone.</param>
+    /// <param name="timeoutSeconds">Until it ends, if nothing more is seen.</param>
+    /// <param name="isAnswered">Something has come back.</param>
+    /// <param name="isAssured">It stays if the table is full.</param>
+    public static Flow New(
+        FlowTuple original, ushort zone, uint timeoutSeconds, bool isAnswered, bool isAssured) => new(
+            original, original.Inverse, zone, 0,
+            Confirmed | (isAnswered ? SeenReply : 0) | (isAssured ? Assured : 0), timeoutSeconds, 0);
 }
+
+/// <summary>What conntrack knows of a TCP session and tells; sequence numbers it does not.</summary>
+/// <param name="State">linux/netfilter/nf_conntrack_tcp.h, enum tcp_conntrack.</param>
+/// <param name="Original">Of the side that opened it.</param>
+/// <param name="Reply">Of the other one.</param>
+public readonly record struct TcpFlow(byte State, TcpSide Original, TcpSide Reply);
+
+/// <summary>One side of a TCP session.</summary>
+/// <param name="WindowScale">Bits by which its windows are shifted (RFC 7323), at most 14.</param>
+/// <param name="Flags">linux/netfilter/nf_conntrack_tcp.h, IP_CT_TCP_FLAG_* bits.</param>
+public readonly record struct TcpSide(byte WindowScale, byte Flags);
 
 /// <summary>What has passed in a session. Bytes are of layer 3 and above.</summary>
 public readonly record struct FlowCount(ulong Packets, ulong Bytes)

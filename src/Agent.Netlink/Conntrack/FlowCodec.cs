@@ -38,12 +38,42 @@ internal static class FlowCodec
     /// </summary>
     internal static void WriteMark(NlWriter writer, uint sequence, Flow flow, uint mask, uint value)
     {
-        byte family = flow.Original.Source.GetAddressBytes().Length == 4 ? (byte)2 : (byte)10;
-        NlMark message = Begin(writer, IpctnlMsgCt.New, NlmF.None, sequence, family);
-        WriteTuple(writer, flow.Original);
+        NlMark message = Begin(writer, IpctnlMsgCt.New, NlmF.None, sequence, FamilyOf(flow));
+        WriteTuple(writer, Cta.TupleOrig, flow.Original);
         writer.PutU16Be(Cta.Zone, flow.Zone);
         writer.PutU32Be(Cta.Mark, value);
         writer.PutU32Be(Cta.MarkMask, mask);
+        writer.EndMessage(message);
+    }
+
+    /// <summary>Puts a flow into the table; the kernel answers, EEXIST if it is there.</summary>
+    /// <remarks>
+    /// Without sequence numbers: the kernel takes them from the next segment of each side (net/netfilter/
+    /// nf_conntrack_proto_tcp.c, tcp_in_window, of a sender whose td_maxwin is 0).
+    /// </remarks>
+    internal static void WriteNew(NlWriter writer, uint sequence, Flow flow)
+    {
+        NlMark message = Begin(
+            writer, IpctnlMsgCt.New, NlmF.Create | NlmF.Excl | NlmF.Ack, sequence, FamilyOf(flow));
+        WriteTuple(writer, Cta.TupleOrig, flow.Original);
+        WriteTuple(writer, Cta.TupleReply, flow.Reply);
+        writer.PutU16Be(Cta.Zone, flow.Zone);
+        writer.PutU32Be(Cta.Timeout, flow.TimeoutSeconds);
+        writer.PutU32Be(Cta.Status, flow.Status);
+        writer.PutU32Be(Cta.Mark, flow.Mark);
+        if (flow.Tcp is { } tcp)
+        {
+            NlMark info = writer.BeginNest(Cta.ProtoInfo);
+            NlMark protocol = writer.BeginNest(CtaProtoInfo.Tcp);
+            writer.PutU8(CtaProtoInfo.TcpState, tcp.State);
+            writer.PutU8(CtaProtoInfo.TcpWscaleOriginal, tcp.Original.WindowScale);
+            writer.PutU8(CtaProtoInfo.TcpWscaleReply, tcp.Reply.WindowScale);
+            writer.PutBytes(CtaProtoInfo.TcpFlagsOriginal, [tcp.Original.Flags, 0xff]); // struct nf_ct_tcp_flags
+            writer.PutBytes(CtaProtoInfo.TcpFlagsReply, [tcp.Reply.Flags, 0xff]);
+            writer.EndNest(protocol);
+            writer.EndNest(info);
+        }
+
         writer.EndMessage(message);
     }
 
@@ -57,7 +87,7 @@ internal static class FlowCodec
         uint status = 0;
         uint timeout = 0;
         uint id = 0;
-        byte? tcpState = null;
+        TcpFlow? tcp = null;
         FlowCount? originalCount = null;
         FlowCount? replyCount = null;
         DateTimeOffset? start = null;
@@ -72,7 +102,7 @@ internal static class FlowCodec
                 case Cta.Status: status = attr.U32Be(); break;
                 case Cta.Timeout: timeout = attr.U32Be(); break;
                 case Cta.Id: id = attr.U32Be(); break;
-                case Cta.ProtoInfo: tcpState = ReadTcpState(attr.Nested); break;
+                case Cta.ProtoInfo: tcp = ReadTcp(attr.Nested); break;
                 case Cta.CountersOrig: originalCount = ReadCount(attr.Nested); break;
                 case Cta.CountersReply: replyCount = ReadCount(attr.Nested); break;
                 case Cta.Timestamp: start = ReadStart(attr.Nested); break;
@@ -83,7 +113,7 @@ internal static class FlowCodec
         return original is not null && reply is not null
             ? new Flow(original, reply, zone, mark, status, timeout, id)
             {
-                TcpState = tcpState,
+                Tcp = tcp,
                 OriginalCount = originalCount,
                 ReplyCount = replyCount,
                 Start = start,
@@ -91,26 +121,42 @@ internal static class FlowCodec
             : throw new NetlinkFormatException("a flow without its tuples");
     }
 
-    private static byte? ReadTcpState(NlAttrs attrs)
+    private static TcpFlow? ReadTcp(NlAttrs attrs)
     {
         foreach (NlAttr protocol in attrs)
         {
-            if (protocol.Type != CtaProtoInfo.Tcp)
+            if (protocol.Type == CtaProtoInfo.Tcp)
             {
-                continue;
-            }
-
-            foreach (NlAttr attr in protocol.Nested)
-            {
-                if (attr.Type == CtaProtoInfo.TcpState)
-                {
-                    return attr.U8();
-                }
+                return ReadTcpInfo(protocol.Nested);
             }
         }
 
         return null;
     }
+
+    private static TcpFlow? ReadTcpInfo(NlAttrs attrs)
+    {
+        byte? state = null;
+        TcpSide original = default;
+        TcpSide reply = default;
+        foreach (NlAttr attr in attrs)
+        {
+            switch (attr.Type)
+            {
+                case CtaProtoInfo.TcpState: state = attr.U8(); break;
+                case CtaProtoInfo.TcpWscaleOriginal: original = original with { WindowScale = attr.U8() }; break;
+                case CtaProtoInfo.TcpWscaleReply: reply = reply with { WindowScale = attr.U8() }; break;
+                case CtaProtoInfo.TcpFlagsOriginal: original = original with { Flags = FlagsOf(attr) }; break;
+                case CtaProtoInfo.TcpFlagsReply: reply = reply with { Flags = FlagsOf(attr) }; break;
+                default: break;
+            }
+        }
+
+        return state is byte known ? new TcpFlow(known, original, reply) : null;
+    }
+
+    private static byte FlagsOf(NlAttr attr) => attr.Payload is [byte flags, ..]
+        ? flags : throw new NetlinkFormatException("TCP flags without a byte");
 
     private static FlowCount ReadCount(NlAttrs attrs)
     {
@@ -149,18 +195,21 @@ internal static class FlowCodec
         return mark;
     }
 
-    private static void WriteTuple(NlWriter writer, FlowTuple tuple)
+    private static byte FamilyOf(Flow flow) =>
+        flow.Original.Source.GetAddressBytes().Length == 4 ? (byte)2 : (byte)10;
+
+    private static void WriteTuple(NlWriter writer, ushort type, FlowTuple tuple)
     {
         byte[] source = tuple.Source.GetAddressBytes();
         bool v4 = source.Length == 4;
-        NlMark nest = writer.BeginNest(Cta.TupleOrig);
+        NlMark nest = writer.BeginNest(type);
         NlMark ip = writer.BeginNest(CtaTuple.Ip);
         writer.PutBytes(v4 ? CtaIp.V4Src : CtaIp.V6Src, source);
         writer.PutBytes(v4 ? CtaIp.V4Dst : CtaIp.V6Dst, tuple.Destination.GetAddressBytes());
         writer.EndNest(ip);
         NlMark proto = writer.BeginNest(CtaTuple.Proto);
         writer.PutU8(CtaProto.Num, tuple.Protocol);
-        (ushort id, ushort type, ushort code) = tuple.Protocol switch
+        (ushort id, ushort kind, ushort code) = tuple.Protocol switch
         {
             1 => (CtaProto.IcmpId, CtaProto.IcmpType, CtaProto.IcmpCode),
             58 => (CtaProto.Icmpv6Id, CtaProto.Icmpv6Type, CtaProto.Icmpv6Code),
@@ -169,7 +218,7 @@ internal static class FlowCodec
         if (id != 0)
         {
             writer.PutU16Be(id, tuple.SourcePort);
-            writer.PutU8(type, (byte)(tuple.DestinationPort >> 8));
+            writer.PutU8(kind, (byte)(tuple.DestinationPort >> 8));
             writer.PutU8(code, (byte)(tuple.DestinationPort & 0xff));
         }
         else
@@ -195,8 +244,8 @@ internal static class FlowCodec
             {
                 switch (part.Type, attr.Type)
                 {
-                    case (CtaTuple.Ip, CtaIp.V4Src or CtaIp.V6Src): source = new IPAddress(attr.Payload); break;
-                    case (CtaTuple.Ip, CtaIp.V4Dst or CtaIp.V6Dst): destination = new IPAddress(attr.Payload); break;
+                    case (CtaTuple.Ip, CtaIp.V4Src or CtaIp.V6Src): source = ReadAddress(attr); break;
+                    case (CtaTuple.Ip, CtaIp.V4Dst or CtaIp.V6Dst): destination = ReadAddress(attr); break;
                     case (CtaTuple.Proto, CtaProto.Num): protocol = attr.U8(); break;
                     case (CtaTuple.Proto, CtaProto.SrcPort or CtaProto.IcmpId or CtaProto.Icmpv6Id):
                         from = attr.U16Be();
@@ -213,4 +262,7 @@ internal static class FlowCodec
             ? new FlowTuple(source, destination, number, from, (ushort)to)
             : throw new NetlinkFormatException("a tuple without addresses or protocol");
     }
+    private static IPAddress ReadAddress(NlAttr attr) => attr.Payload.Length is 4 or 16
+        ? new IPAddress(attr.Payload)
+        : throw new NetlinkFormatException($"an address of {attr.Payload.Length} bytes");
 }

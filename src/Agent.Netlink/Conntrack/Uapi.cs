@@ -59,6 +59,10 @@ internal static class CtaProtoInfo
 {
     internal const ushort Tcp = 1;
     internal const ushort TcpState = 1;
+    internal const ushort TcpWscaleOriginal = 2;
+    internal const ushort TcpWscaleReply = 3;
+    internal const ushort TcpFlagsOriginal = 4;
+    internal const ushort TcpFlagsReply = 5;
 }
 
 /// <summary>linux/netfilter/nfnetlink_conntrack.h, enum ctattr_counters.</summary>

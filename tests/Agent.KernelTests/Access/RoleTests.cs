@@ -67,6 +67,10 @@ public sealed class RoleTests(NamedClients named) : IClassFixture<NamedClients>
             new StageSnapshotRequest { Snapshot = DaemonLab.OneWayIn(), NextRevision = true }, cancellationToken: t)),
         ("DiscardStaged", false, async (c, t) =>
             await c.DiscardStagedAsync(new DiscardStagedRequest(), cancellationToken: t)),
+        ("ExportSessions", false, async (c, t) => await c.ExportSessionsAsync(
+            new ExportSessionsRequest { Vnic = "eni-e1" }, cancellationToken: t)),
+        ("ImportSessions", false, async (c, t) => await c.ImportSessionsAsync(
+            new ImportSessionsRequest { Vnic = "eni-e1" }, cancellationToken: t)),
         ("Sync", false, SyncAsync),
     ];
 

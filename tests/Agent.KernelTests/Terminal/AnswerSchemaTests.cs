@@ -35,6 +35,11 @@ public sealed class AnswerSchemaTests(TerminalLab lab) : IClassFixture<TerminalL
             Fits(line, Run($"{line} --json", Policy).Output);
         }
 
+        string exported = Run("export-sessions eni-e1 --json", null).Output;
+        Fits("export-sessions eni-e1", exported);
+        Fits("import-sessions eni-e1 -", Run("import-sessions eni-e1 - --json", exported).Output);
+        Fits("import-sessions eni-e1 -", Run("import-sessions eni-e1 - --json", "{ nonsense: 1 }").Output);
+
         string bad = Policy.Replace("80/80", "80", StringComparison.Ordinal);
         foreach (string line in (string[])["apply -", "stage -", "diff -"])
         {
