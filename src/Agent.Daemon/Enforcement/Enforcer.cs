@@ -317,12 +317,14 @@ internal sealed partial class Enforcer(
             }
         }
 
+        var reached = new Holding(next, aim, [observed]);
+        sentHolding = plan.Switch.Count > 0 ? reached : null;
         if (plan.Switch.Count > 0 && !Commit("switch", plan.Switch, tally, next))
         {
             return false;
         }
 
-        holding = new Holding(next, aim, [observed]);
+        (holding, sentHolding) = (reached, null);
         return true;
     }
 

@@ -24,7 +24,7 @@ internal sealed class DiskWeather(Fate fate, IHostWatch watch)
             watch.At(call);
             if (Refuses(call, bytes))
             {
-                watch.Tell($"  the disk is {kind}: no {call}");
+                watch.DiskFails($"  the disk is {kind}: no {call}");
                 throw new IOException($"{kind}: no {call}");
             }
         };

@@ -40,6 +40,12 @@ internal sealed class HostLife : IHostWatch
 {
     private const int StoryLines = 120;
     private const int CalmSteps = 40;
+    private const int MostLives = 500;
+
+    /// <summary>Twice what three vNICs and groups take; a state, one that is being written, and one set aside.</summary>
+    private const int MostObjects = 2000;
+    private const int MostFiles = 3;
+    private const int MostBytes = 4 << 20;
 
     private readonly Fate fate;
     private readonly Sabotage sabotage;
@@ -50,6 +56,7 @@ internal sealed class HostLife : IHostWatch
     private readonly StoryLog story = new(StoryLines);
     private readonly HostTally tally;
     private readonly HostFacts facts;
+    private readonly DaemonConfig config;
     private readonly Verifier? verifier;
     private readonly DiskWeather weather;
 
@@ -61,6 +68,7 @@ internal sealed class HostLife : IHostWatch
     private int calmSteps;
     private int diesIn;
     private bool devicesMoved;
+    private bool workGiven;
     private bool isSettled;
     private int commitsOfThisLife;
 
@@ -81,6 +89,11 @@ internal sealed class HostLife : IHostWatch
             NetdevHooksByName = host.HooksByName,
             Bridge = fate.Pick(4) == 0 ? BridgeLayer.Closed : BridgeLayer.None,
         };
+        config = new DaemonConfig
+        {
+            Verify = proves ? VerifyMode.Enforce : VerifyMode.Off,
+            MassChange = fate.Pick(2) == 0 ? new MassChangeConfig() : new MassChangeConfig { Floor = 2 },
+        };
         verifier = proves ? new Verifier(clock) : null;
         weather = new DiskWeather(fate, this);
         kernel = new ProcessKernel(host, fate, this);
@@ -94,8 +107,9 @@ internal sealed class HostLife : IHostWatch
     /// it came.</exception>
     public void Live()
     {
-        for (int lives = 1; !isSettled || lives == 1; lives++)
+        for (int lives = 1; !isSettled; lives++)
         {
+            Expect("it comes up", lives > MostLives ? $"not in {lives} lives" : null);
             story.Tell($"life {lives} begins{(fate.IsCalm ? ", in the calm" : "")}");
             try
             {
@@ -118,12 +132,25 @@ internal sealed class HostLife : IHostWatch
 
     public string Story => story.ToString();
 
+    public void Refused()
+    {
+        tally.Count("refusals");
+        witness.MayHoldBack = true;
+    }
+
     public void Tell(string line) => story.Tell(line);
 
-    public void Happens(string what)
+    public void DiskFails(string how)
     {
-        tally.Count(what);
-        story.Tell(what);
+        tally.Count("disk faults");
+        story.Tell(how);
+    }
+
+    public void Interfere(string when, bool toOurs)
+    {
+        story.Tell(when + host.Interfere(toOurs));
+        story.IsHarmed |= host.IsDamaged;
+        tally.Count(host.IsDamaged ? "foreign changes" : "foreign commits");
     }
 
     public void At(string point)
@@ -166,9 +193,7 @@ internal sealed class HostLife : IHostWatch
             Progress = progress,
             KeepsSessions = sabotage.ForgetsEpoch,
         };
-        loop = new Reconciler(
-            enforcer, file, new DaemonConfig { Verify = verifier is null ? VerifyMode.Off : VerifyMode.Enforce }, clock,
-            story, new AgentMetrics(Metrics.NewCustomRegistry(), "test", "simulated")) { Progress = progress };
+        loop = new Reconciler(enforcer, file, config, clock, story, new AgentMetrics(Metrics.NewCustomRegistry(), "test", "simulated")) { Progress = progress };
         MakeTrouble();
         loop.Start(host.Links, "test", "simulated");
         Expect("no acknowledged state is lost", controller.Connected(loop.State));
@@ -198,7 +223,7 @@ internal sealed class HostLife : IHostWatch
         }
         else if (fate.Strikes(20))
         {
-            story.Tell(host.Interfere(toOurs: true));
+            Interfere("", toOurs: true);
         }
     }
 
@@ -214,7 +239,8 @@ internal sealed class HostLife : IHostWatch
     // The loop has nothing to do, and would wait: the world goes on until it is asked for something.
     private void Rest()
     {
-        Expect("the loop does not fail by itself", story.Complaint);
+        Expect("the daemon does not fail or accuse by itself", story.Complaint);
+        Expect("nothing piles up", Piled());
         Expect("answers are true", controller.TakeAnswers());
         Expect("no acknowledged state is lost", controller.Check(loop!.State));
         Look();
@@ -249,8 +275,6 @@ internal sealed class HostLife : IHostWatch
         return asked;
     }
 
-    private bool workGiven;
-
     private void Ask(AgentRequest request) => workGiven |= loop!.Requests.TryWrite(request);
 
     private void Storm()
@@ -264,13 +288,15 @@ internal sealed class HostLife : IHostWatch
         MakeTrouble();
         if (fate.Strikes(20))
         {
+            tally.Count("device changes");
             story.Tell(host.ChangeDevices());
+            story.IsHarmed |= !host.HooksByName; // guards went with their devices
             devicesMoved = true;
         }
 
         if (fate.Strikes(10))
         {
-            story.Tell(host.Interfere(toOurs: !host.IsOwned));
+            Interfere("", toOurs: !host.IsOwned);
         }
 
         for (int i = fate.Pick(3); i > 0; i--)
@@ -316,7 +342,6 @@ internal sealed class HostLife : IHostWatch
         kernel.Interference = fate.Strikes(20) ? 40 : 0;
         kernel.RefusesSoon = fate.Strikes(12);
         kernel.RefusedName = fate.Strikes(40) ? "" : kernel.RefusedName;
-        witness.MayHoldBack |= kernel.RefusesSoon || kernel.RefusedName.Length > 0 || !host.HooksByName;
         weather.Blow(host.Disk, isCalm: false);
     }
 
@@ -429,8 +454,18 @@ internal sealed class HostLife : IHostWatch
         OpenSessions();
         if (fate.Strikes(10))
         {
-            story.Tell($"  meanwhile {host.Interfere(toOurs: !host.IsOwned)}");
+            Interfere("  meanwhile ", toOurs: !host.IsOwned);
         }
+    }
+
+    /// <returns>What there is too much of; null: nothing.</returns>
+    private string? Piled()
+    {
+        int objects = host.Nftables.Ruleset.Tables.Sum(table => table.Chains.Count + table.Sets.Count + table.Objects.Count);
+        long bytes = host.Disk.Names.Sum(name => host.Disk.Read(name)!.LongLength);
+        return objects > MostObjects ? $"{objects} objects in the kernel"
+            : host.Disk.Names.Count > MostFiles || bytes > MostBytes
+                ? $"{bytes} bytes in {string.Join(", ", host.Disk.Names)}" : null;
     }
 
     // Once a policy is in force for every vNIC, it is the only one that may be.
@@ -443,10 +478,10 @@ internal sealed class HostLife : IHostWatch
         }
 
         host.Repaired();
+        story.IsHarmed = false;
         if (state.AppliedRevision == state.Desired.Revision && state.Failed.IsEmpty && state.Enforced == enforced)
         {
             witness.Follows(state.Desired);
-            witness.MayHoldBack = kernel.RefusesSoon || kernel.RefusedName.Length > 0;
         }
     }
 

@@ -7,8 +7,15 @@ internal sealed class HostTally
 
     public int this[string what] => counts.GetValueOrDefault(what);
 
-    public void Count(string what) => counts[what] = this[what] + 1;
+    public void Count(string what, int times = 1) => counts[what] = this[what] + times;
 
-    public override string ToString() =>
-        string.Join(", ", counts.Select(pair => $"{pair.Value} {pair.Key}"));
+    public void Add(HostTally other)
+    {
+        foreach ((string what, int times) in other.counts)
+        {
+            Count(what, times);
+        }
+    }
+
+    public override string ToString() => string.Join(", ", counts.Select(pair => $"{pair.Value} {pair.Key}"));
 }

@@ -11,19 +11,28 @@ namespace Agent.Tests.Simulation.Host;
 internal sealed class PolicyWitness
 {
     private readonly List<PolicyOracle> oracles = [];
+    private List<PolicyOracle>? mixtures;
 
     /// <summary>Some object was refused since: a vNIC may be closed, or keep older rules with newer members.</summary>
     public bool MayHoldBack { get; set; }
 
     public int Policies => oracles.Count;
 
-    public void Forget() => oracles.Clear();
+    public void Forget()
+    {
+        oracles.Clear();
+        (mixtures, MayHoldBack) = (null, false);
+    }
 
     public void Follows(PolicySnapshot only)
     {
-        Forget();
+        if (oracles is not [{ Snapshot: var known }] || !ReferenceEquals(known, only))
+        {
+            Forget();
+            MayFollow(only);
+        }
+
         MayHoldBack = false;
-        MayFollow(only);
     }
 
     public void MayFollow(PolicySnapshot policy)
@@ -31,6 +40,7 @@ internal sealed class PolicyWitness
         if (oracles.All(one => !ReferenceEquals(one.Snapshot, policy)))
         {
             oracles.Add(new PolicyOracle(policy, PolicySettings.Default));
+            mixtures = null;
         }
     }
 
@@ -77,7 +87,7 @@ internal sealed class PolicyWitness
         $"{packet.Interface} {packet.Direction.ToString().ToLowerInvariant()} {packet.Tuple} mark {packet.Mark:x}";
 
     private bool MayPass(SimulatedSession packet) => oracles.Any(oracle => Passes(oracle, packet))
-        || (MayHoldBack && Mixtures().Any(oracle => Passes(oracle, packet)));
+        || (MayHoldBack && (mixtures ??= [.. Mixtures()]).Exists(oracle => Passes(oracle, packet)));
 
     private bool MustPass(SimulatedSession packet) =>
         !MayHoldBack && oracles.Count > 0 && oracles.All(oracle => Passes(oracle, packet));

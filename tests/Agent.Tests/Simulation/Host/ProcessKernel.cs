@@ -67,6 +67,11 @@ internal sealed class ProcessKernel(SimulatedHost host, Fate fate, IHostWatch wa
         uint? planned = host.IsOwned && ops.All(op => op.Table == SimulatedHost.Table) ? null : generation;
         CommitOutcome outcome = Objection(ops, planned) ?? host.Nftables.Commit(ops, planned);
         watch.Tell($"  {ops.Count} operations, {ops[0]} ...: {Said(ops, outcome)}");
+        if (outcome is CommitOutcome.Refused)
+        {
+            watch.Refused();
+        }
+
         if (outcome is not CommitOutcome.Committed)
         {
             return outcome;
@@ -142,7 +147,7 @@ internal sealed class ProcessKernel(SimulatedHost host, Fate fate, IHostWatch wa
     {
         if (fate.Strikes(Interference))
         {
-            watch.Tell($"  {host.Interfere(toOurs: !host.IsOwned && fate.Pick(3) == 0)}");
+            watch.Interfere("  ", toOurs: !host.IsOwned && fate.Pick(3) == 0);
         }
     }
 
@@ -164,6 +169,14 @@ internal interface IHostWatch
 
     /// <summary>A transaction of the process is in the kernel.</summary>
     void Committed();
+
+    /// <summary>Operations were refused.</summary>
+    void Refused();
+
+    /// <summary>Others write.</summary>
+    void Interfere(string when, bool toOurs);
+
+    void DiskFails(string how);
 
     void Tell(string line);
 }

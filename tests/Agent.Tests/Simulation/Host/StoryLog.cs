@@ -9,10 +9,14 @@ internal sealed class StoryLog(int length) : ILogger
 {
     private const int LoopFailed = 400;
     private const int StateDamaged = 101;
+    private const int DriftRepaired = 301;
     private readonly Queue<string> lines = [];
 
     /// <summary>The first thing that the daemon says and never should; null: nothing.</summary>
     public string? Complaint { get; private set; }
+
+    /// <summary>Somebody else changed our tables: it may be said.</summary>
+    public bool IsHarmed { get; set; }
 
     public void Tell(string line)
     {
@@ -36,7 +40,7 @@ internal sealed class StoryLog(int length) : ILogger
         string text = formatter(state, exception);
         Tell($"    {text}{(exception is null ? "" : $": {exception.Message}")}");
         bool isOurFault = eventId.Id == LoopFailed && exception is not (NetlinkException or EnforcementFailedException);
-        if (isOurFault || eventId.Id == StateDamaged)
+        if (isOurFault || eventId.Id == StateDamaged || (eventId.Id == DriftRepaired && !IsHarmed))
         {
             Complaint ??= $"{text}: {exception}";
         }
