@@ -97,7 +97,7 @@ internal sealed class HostLife : IHostWatch
         verifier = proves ? new Verifier(clock) : null;
         weather = new DiskWeather(fate, this);
         kernel = new ProcessKernel(host, fate, this);
-        stepsLeft = steps;
+        (stepsLeft, story.IsHarmed) = (steps, !IsHonest);
         clock.OnWait = WhileTheLoopWaits;
         clock.IsSpent = () => fate.Strikes(30);
     }
@@ -131,6 +131,9 @@ internal sealed class HostLife : IHostWatch
     }
 
     public string Story => story.ToString();
+
+    /// <summary>Where something is broken on purpose, the daemon may well take it for somebody else's doing.</summary>
+    private bool IsHonest => sabotage == Sabotage.None;
 
     public void Refused()
     {
@@ -478,7 +481,7 @@ internal sealed class HostLife : IHostWatch
         }
 
         host.Repaired();
-        story.IsHarmed = false;
+        story.IsHarmed = !IsHonest || enforcer.Found is not null;
         if (state.AppliedRevision == state.Desired.Revision && state.Failed.IsEmpty && state.Enforced == enforced)
         {
             witness.Follows(state.Desired);

@@ -146,11 +146,9 @@ public sealed class SabotageTests
                 return firewall.Commit(some, generation);
             }
 
-            // Where a chain is flushed, it is not yet filled again.
-            int cut = InTwoParts ? ops.ToList().FindLastIndex(op => op is NftOp.FlushChain) + 1 : 0;
-            return cut > 0 && cut < ops.Count
-                && firewall.Commit([.. ops.Take(cut)], generation) is CommitOutcome.Committed half
-                ? firewall.Commit([.. ops.Skip(cut)], half.Generation) : firewall.Commit(ops, generation);
+            NftOp[] flushes = InTwoParts && !isCleanup ? [.. ops.Where(op => op is NftOp.FlushChain)] : [];
+            return flushes.Length > 0 && firewall.Commit(flushes, generation) is CommitOutcome.Committed half
+                ? firewall.Commit([.. ops.Except(flushes)], half.Generation) : firewall.Commit(ops, generation);
         }
     }
 }
