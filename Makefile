@@ -24,7 +24,7 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-tools test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden \
-    corpus fuzz fleet run lab lab-down picture man sbom audit fmt lint aot pack deb rpm test-package check clean
+    corpus fuzz sim fleet run lab lab-down picture man sbom audit fmt lint aot pack deb rpm test-package check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +110,15 @@ fuzz: build ## broken messages, for SECONDS=60 each: readers, state file, and th
 	SG_FUZZ_SECONDS=$(SECONDS) SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests \
 	    -method Agent.KernelTests.Access.HeavyMessageTests.Broken_\* -showliveoutput
+
+SEED ?= 1
+RUNS ?= 1000
+STEPS ?= 10
+
+sim: ## lives of simulated hosts in which everything goes wrong: SEED=n the first, RUNS=n how many, STEPS=n how long
+	dotnet build tests/Agent.Tests -c $(CONFIGURATION) -v quiet
+	SG_SIM_SEED=$(SEED) SG_SIM_RUNS=$(RUNS) SG_SIM_STEPS=$(STEPS) $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
+	    -noLogo -class Agent.Tests.Simulation.Host.HostSimulationTests -showliveoutput
 
 fleet: $(ETCD)/usr/bin/etcd ## controllers, etcd and up to 1,000 agents: writes tests/fleet (minutes; root)
 	dotnet build tests/Agent.Fleet -c Release -v quiet

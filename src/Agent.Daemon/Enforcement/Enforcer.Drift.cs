@@ -6,6 +6,9 @@ namespace Agent.Daemon.Enforcement;
 internal sealed partial class Enforcer
 {
     private Holding? holding;
+
+    /// <summary>What holds instead if a switch was taken that was not answered; the next reading tells.</summary>
+    private Holding? sentHolding;
     private bool drifted;
 
     /// <summary>A drift that is not repaired yet; null: none is known.</summary>
@@ -17,6 +20,12 @@ internal sealed partial class Enforcer
         Progress?.Begin("read");
         (observed, generation) = firewall.Read();
         observedIsKnown = true;
+        if (sentHolding is not null && Difference(observed, sentHolding.Ruleset) is null)
+        {
+            holding = sentHolding;
+        }
+
+        sentHolding = null;
         if (enforced is null || holding is null)
         {
             return "nothing was enforced yet";

@@ -41,6 +41,12 @@ internal sealed partial class Enforcer(
     private IReadOnlyList<NftOp> cleanup = [];
     private HoldBacks held = HoldBacks.None;
 
+    /// <summary>
+    /// The last epoch that was sent. Whatever the answer was, or if none came, sessions may carry it: it is not sent
+    /// again.
+    /// </summary>
+    private uint sentEpoch;
+
     /// <summary>What the kernel can do; which devices exist is for the caller of each step to say.</summary>
     public HostFacts Kernel { get; init; } = HostFacts.Default;
 
@@ -112,7 +118,7 @@ internal sealed partial class Enforcer(
             firewall.Unmark(mask: 0, value: 0, settings.EpochMask);
         }
 
-        Epoch = found ?? EpochReader.Next(lastEpoch, settings.EpochMask);
+        Epoch = sentEpoch = found ?? EpochReader.Next(lastEpoch, settings.EpochMask);
         return found is not null;
     }
 
@@ -186,23 +192,24 @@ internal sealed partial class Enforcer(
     }
 
     /// <summary>Removes what the last change left unreferenced. Call a few milliseconds after it.</summary>
-    public void Cleanup()
+    /// <returns>False: it stays. The next enforcement finds the leftovers when it reads.</returns>
+    public bool Cleanup()
     {
         IReadOnlyList<NftOp> due = cleanup;
         cleanup = [];
         if (due.Count == 0)
         {
-            return;
+            return true;
         }
 
         if (Commit("clean_up", due, new EnforcementTally()))
         {
             holding = Holding.Exactly(enforced!);
+            return true;
         }
-        else
-        {
-            log.CleanupPutOff(due.Count); // the next plan finds the leftovers when it reads
-        }
+
+        log.CleanupPutOff(due.Count);
+        return false;
     }
 
     /// <summary>Commits what is no part of what is enforced, whatever else was committed meanwhile.</summary>
@@ -310,12 +317,14 @@ internal sealed partial class Enforcer(
             }
         }
 
+        var reached = new Holding(next, aim, [observed]);
+        sentHolding = plan.Switch.Count > 0 ? reached : null;
         if (plan.Switch.Count > 0 && !Commit("switch", plan.Switch, tally, next))
         {
             return false;
         }
 
-        holding = new Holding(next, aim, [observed]);
+        (holding, sentHolding) = (reached, null);
         return true;
     }
 
@@ -383,14 +392,14 @@ internal sealed partial class Enforcer(
     // that carry one of it, from the last time round, are made to carry none.
     private uint Advance()
     {
-        uint next = EpochReader.Next(Epoch, settings.EpochMask);
+        uint next = EpochReader.Next(sentEpoch, settings.EpochMask);
         uint half = settings.EpochMask & ~(settings.EpochMask >> 1);
-        if (((next ^ Epoch) & half) != 0)
+        if (((next ^ sentEpoch) & half) != 0)
         {
             log.EpochHalf(next);
             firewall.Unmark(half, next & half, settings.EpochMask);
         }
 
-        return next;
+        return sentEpoch = next;
     }
 }

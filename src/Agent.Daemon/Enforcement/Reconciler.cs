@@ -167,12 +167,16 @@ internal sealed partial class Reconciler(
         changed = default;
         try
         {
-            enforcer.Cleanup();
+            if (!enforcer.Cleanup())
+            {
+                PlanRetry(whole: false); // or it would stay until something else changes
+            }
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             // The edge of the loop again: what is left over is found by the next plan.
             enforcer.Distrust();
+            PlanRetry(whole: false);
             log.LoopFailed(nameof(CleanUp), e);
             metrics.LoopFailures.Inc();
         }

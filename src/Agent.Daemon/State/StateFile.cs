@@ -60,6 +60,10 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
     private long snapshotBytes;
     private long neededBytes = LeastBytes;
 
+    /// <summary>What was loaded is held from then on, and may be what a process wrote that died before it synced.
+    /// </summary>
+    private bool isCertain = true;
+
     public StateFile(string directory)
         : this(new StateDirectory(directory))
     {
@@ -120,6 +124,7 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         version = VersionOf(bytes);
         snapshotBytes = records[0].Payload.Length;
         Resume(at);
+        isCertain = false;
         return records;
     }
 
@@ -151,7 +156,7 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         Close();
         disk.Sync();
         Resume(bytes.Length);
-        version = FormatVersion;
+        (version, isCertain) = (FormatVersion, true);
         snapshotBytes = payload.Length;
     }
 
@@ -189,12 +194,15 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         }
     }
 
-    /// <summary>Whether a step as large as the last one could be written now.</summary>
-    /// <returns>Null: it could; otherwise why not.</returns>
+    /// <summary>
+    /// Whether what was loaded is safely there (it is synced), and a step as large as the last one could be written now.
+    /// </summary>
+    /// <returns>Null: so it is; otherwise why not.</returns>
     public string? Objection()
     {
         try
         {
+            MakeCertain();
             WriteAside(new byte[Math.Max(neededBytes, LeastBytes)]);
             disk.Delete(Aside);
             return null;
@@ -311,6 +319,22 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         {
             return false;
         }
+    }
+
+    private void MakeCertain()
+    {
+        if (isCertain)
+        {
+            return;
+        }
+
+        using (IStateDiskFile file = disk.Open(Name, anew: false))
+        {
+            file.Sync();
+        }
+
+        disk.Sync();
+        isCertain = true;
     }
 
     // What a full disk leaves of it would keep the disk full.

@@ -13,11 +13,18 @@ internal sealed class LoopProgress(TimeProvider clock)
 
     public LoopMark Mark => mark;
 
+    /// <summary>Told of each mark before the loop goes on. Only a simulation asks: it drives the loop from here.</summary>
+    public Action<LoopMark>? OnMark { get; init; }
+
     /// <summary>Takes something up: a request, or the next step of one.</summary>
     public void Begin(string step) => Set(step);
 
     /// <summary>Has nothing to do.</summary>
     public void Rest() => Set(step: null);
 
-    private void Set(string? step) => mark = new LoopMark(mark.Number + 1, step, clock.GetTimestamp());
+    private void Set(string? step)
+    {
+        mark = new LoopMark(mark.Number + 1, step, clock.GetTimestamp());
+        OnMark?.Invoke(mark);
+    }
 }

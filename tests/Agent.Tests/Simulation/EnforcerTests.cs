@@ -1,5 +1,6 @@
 using Agent.Compiler;
 using Agent.Daemon.Enforcement;
+using Agent.Netlink;
 using Agent.Nftables;
 using Agent.Policy;
 using Agent.Tests.Evaluator;
@@ -356,6 +357,27 @@ public class EnforcerTests
         Assert.NotEqual(epoch, enforcer.Epoch);
         enforcer.Cleanup();
         AssertHolds(enforcer, First);
+    }
+
+    /// <summary>The transaction that moved the epoch was taken, and its answer lost: sessions may carry it since.
+    /// </summary>
+    [Fact]
+    public void An_epoch_that_was_sent_is_not_sent_again_whatever_was_answered()
+    {
+        Enforcer enforcer = Start();
+        enforcer.Enforce(First, HostFacts.Default);
+        uint epoch = enforcer.Epoch;
+        uint? Now() => EpochReader.Find(kernel.Ruleset, CompilerSettings.Default);
+        kernel.AfterCommit = () => _ = Now() == epoch ? 0
+            : throw new NetlinkException("read generation", new KernelError(KernelError.Enobufs));
+        Assert.Throws<NetlinkException>(() => enforcer.Enforce(Narrower, HostFacts.Default));
+        kernel.AfterCommit = () => { };
+        uint lost = Assert.NotNull(Now());
+        Assert.NotEqual(epoch, lost);
+
+        enforcer.Distrust();
+        Assert.Null(enforcer.Enforce(Policy(9, web: []), HostFacts.Default).Drift); // nobody else wrote
+        Assert.DoesNotContain(Assert.NotNull(Now()), (uint[])[epoch, lost]);
     }
 
     [Fact]

@@ -1,252 +1,491 @@
+using System.Collections.Immutable;
+using Agent.Netlink;
 using Agent.Nftables;
 
 namespace Agent.Tests.Simulation;
 
-/// <summary>What nf_tables does with a transaction, as far as our operations go: strict, and all or nothing.</summary>
+/// <summary>
+/// What nf_tables does with a transaction, as far as our operations go: all or nothing, every fault named.
+/// <see cref="KernelContract"/> holds it against the real one.
+/// </summary>
 /// <remarks>
-/// Stricter than the kernel in one place: what exists may not be added again, save a table. A plan that does so has
-/// lost track.
+/// Left out: whether an expression's registers and types fit, loops of jumps, and limits of memory. What refers to a
+/// name is looked for over the whole table where the kernel counts uses; the answers are the same.
 /// </remarks>
 internal sealed class KernelModel
 {
-    private readonly Dictionary<(NftFamily Family, string Name), Table> tables;
+    private readonly SortedDictionary<(NftFamily Family, string Name), KernelTable> tables;
+    private Ruleset? ruleset;
 
-    public KernelModel() => tables = [];
+    public KernelModel() => tables = new(Comparer<(NftFamily Family, string Name)>.Create(Compare));
 
-    private KernelModel(Dictionary<(NftFamily Family, string Name), Table> tables) => this.tables = tables;
+    private KernelModel(KernelModel other)
+    {
+        tables = new(other.tables, other.tables.Comparer);
+        IsStrict = other.IsStrict;
+    }
+
+    /// <summary>
+    /// Refuses what the kernel would take as done already: adding what exists, save a table, and deleting a chain that
+    /// has rules. A plan that does so has lost track.
+    /// </summary>
+    public bool IsStrict { get; init; } = true;
 
     /// <summary>The ruleset in canonical order.</summary>
-    public Ruleset Ruleset =>
-        new(tables.OrderBy(pair => pair.Key.Family).ThenBy(pair => pair.Key.Name, StringComparer.Ordinal)
-        .Select(pair => pair.Value.ToValue(pair.Key.Family, pair.Key.Name)).ToValueArray());
+    public Ruleset Ruleset => ruleset ??= new Ruleset(
+        tables.Select(pair => pair.Value.ToValue(pair.Key.Family, pair.Key.Name)).ToValueArray());
 
     /// <summary>Applies all operations, or none.</summary>
-    /// <returns>Null, or the index of the refused operation and why.</returns>
-    public (int Index, string Why)? Apply(IReadOnlyList<NftOp> ops)
+    /// <returns>Null, or the index of the first refused operation and why.</returns>
+    public (int Index, string Why)? Apply(IReadOnlyList<NftOp> ops) =>
+        Commit(ops, out _) is [var first, ..] ? (first.OpIndex, $"{ops[first.OpIndex]}: {first.Error}") : null;
+
+    /// <summary>Applies all operations, or none.</summary>
+    /// <param name="ops">In this order.</param>
+    /// <param name="changes">Something was to be done, so the generation moves.</param>
+    /// <returns>Every refused operation: those that follow one are tried all the same.</returns>
+    public IReadOnlyList<OpRefusal> Commit(IReadOnlyList<NftOp> ops, out bool changes)
     {
-        var copy = new KernelModel(tables.ToDictionary(pair => pair.Key, pair => pair.Value.Copy()));
+        var next = new KernelModel(this);
+        var touched = new HashSet<(NftFamily, string)>();
+        var refusals = new List<OpRefusal>();
+        changes = false;
         for (int i = 0; i < ops.Count; i++)
         {
-            if (copy.Apply(ops[i]) is { } why)
+            if (next.Apply(ops[i], touched, ref changes) is { } fault)
             {
-                return (i, $"{ops[i]}: {why}");
+                refusals.Add(new OpRefusal(i, new KernelError(fault.Errno, fault.Why)));
             }
         }
 
+        if (refusals.Count == 0)
+        {
+            Take(next);
+        }
+
+        return refusals;
+    }
+
+    /// <summary>Makes a table dormant, or wakes it up, as its owner or any root program may.</summary>
+    public void SetDormant(NftFamily family, string name, bool dormant)
+    {
+        if (tables.TryGetValue((family, name), out KernelTable? table))
+        {
+            tables[(family, name)] = table.Copy();
+            tables[(family, name)].IsDormant = dormant;
+            ruleset = null;
+        }
+    }
+
+    /// <summary>
+    /// A device goes, or gets another name: chains of kernels without hooks by name go with it, or follow. Nobody is
+    /// told, and the generation stays.
+    /// </summary>
+    public void MoveDevice(string device, string? newName)
+    {
+        foreach (var key in tables.Keys.Where(key => key.Family == NftFamily.Netdev).ToArray())
+        {
+            tables[key] = tables[key].Copy();
+            tables[key].MoveDevice(device, newName);
+        }
+
+        ruleset = null;
+    }
+
+    private static int Compare((NftFamily Family, string Name) a, (NftFamily Family, string Name) b) =>
+        a.Family != b.Family ? a.Family.CompareTo(b.Family) : string.CompareOrdinal(a.Name, b.Name);
+
+    private void Take(KernelModel next)
+    {
         tables.Clear();
-        foreach ((var key, Table table) in copy.tables)
+        foreach ((var key, KernelTable table) in next.tables)
         {
             tables.Add(key, table);
         }
 
-        return null;
+        ruleset = null;
     }
 
-    private string? Apply(NftOp op)
+    private KernelFault? Apply(NftOp op, HashSet<(NftFamily, string)> touched, ref bool changes)
     {
         var key = (op.Family, op.Table);
+        bool exists = tables.TryGetValue(key, out KernelTable? table);
         switch (op)
         {
             case NftOp.AddTable:
-                tables.TryAdd(key, new Table());
+                changes |= table is null or { IsDormant: true };
+                if (table is null)
+                {
+                    tables[key] = new KernelTable { IsStrict = IsStrict };
+                    touched.Add(key);
+                }
+                else if (table.IsDormant)
+                {
+                    table = Touched(key, table, touched);
+                    table.IsDormant = false;
+                }
+
                 return null;
-            case NftOp.DeleteTable: return tables.Remove(key) ? null : "no such table";
+            case NftOp.DeleteTable:
+                changes = true;
+                touched.Remove(key);
+                return tables.Remove(key) ? null : new KernelFault(KernelError.Enoent, "no such table");
         }
 
-        return tables.TryGetValue(key, out Table? table) ? table.Apply(op) : "no such table";
+        changes = true;
+        return exists ? Touched(key, table!, touched).Apply(op)
+            : new KernelFault(KernelError.Enoent, "no such table");
     }
 
-    private sealed class Table
+    private KernelTable Touched((NftFamily, string) key, KernelTable table, HashSet<(NftFamily, string)> touched)
     {
-        private readonly Dictionary<string, (BaseHook? Hook, List<NftRule> Rules)> chains = [];
-        private readonly Dictionary<string, NftSet> sets = [];
-        private readonly Dictionary<string, NftObject> objects = [];
-
-        public Table Copy()
+        if (touched.Add(key))
         {
-            var copy = new Table();
-            foreach ((string name, (BaseHook? hook, List<NftRule> rules)) in chains)
-            {
-                copy.chains.Add(name, (hook, [.. rules]));
-            }
-
-            foreach ((string name, NftSet set) in sets)
-            {
-                copy.sets.Add(name, set);
-            }
-
-            foreach ((string name, NftObject item) in objects)
-            {
-                copy.objects.Add(name, item);
-            }
-
-            return copy;
+            tables[key] = table = table.Copy();
         }
 
-        public NftTable ToValue(NftFamily family, string name) => new(family, name,
-            chains.OrderBy(pair => pair.Key, StringComparer.Ordinal)
-                .Select(pair => new NftChain(pair.Key, pair.Value.Hook, pair.Value.Rules.ToValueArray()))
-                .ToValueArray(),
-            sets.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => pair.Value).ToValueArray(),
-            objects.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => pair.Value).ToValueArray());
+        return table;
+    }
+}
 
-        public string? Apply(NftOp op) => op switch
+/// <summary>Why an operation is refused.</summary>
+internal sealed record KernelFault(int Errno, string Why);
+
+/// <summary>One table of it.</summary>
+internal sealed class KernelTable
+{
+    private const int Einval = 22;
+    private const int Enfile = 23;
+    private const int Eopnotsupp = 95;
+
+    private Dictionary<string, (BaseHook? Hook, ImmutableArray<NftRule> Rules)> chains = [];
+    private Dictionary<string, NftSet> sets = [];
+    private Dictionary<string, NftObject> objects = [];
+
+    public bool IsStrict { get; init; }
+
+    public bool IsDormant { get; set; }
+
+    public KernelTable Copy() => new()
+    {
+        IsStrict = IsStrict,
+        IsDormant = IsDormant,
+        chains = new(chains),
+        sets = new(sets),
+        objects = new(objects),
+    };
+
+    public NftTable ToValue(NftFamily family, string name) => new(family, name,
+        chains.OrderBy(pair => pair.Key, StringComparer.Ordinal)
+            .Select(pair => new NftChain(pair.Key, pair.Value.Hook, new ValueArray<NftRule>(pair.Value.Rules)))
+            .ToValueArray(),
+        sets.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => pair.Value).ToValueArray(),
+        objects.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => pair.Value).ToValueArray())
+    {
+        Dormant = IsDormant,
+    };
+
+    public void MoveDevice(string device, string? newName)
+    {
+        foreach ((string name, (BaseHook? hook, ImmutableArray<NftRule> rules)) in chains.ToArray())
         {
-            NftOp.AddChain add => chains.TryAdd(add.Chain, (add.Hook, [])) ? null : "exists",
-            NftOp.DeleteChain delete => DeleteChain(delete.Chain),
-            NftOp.FlushChain flush => Flush(flush.Chain),
-            NftOp.AddRule add => AddRule(add),
-            NftOp.AddSet add => sets.TryAdd(add.Set.Name, Emptied(add.Set)) ? null : "exists",
-            NftOp.DeleteSet delete =>
-                IsUsed(delete.Set) ? "set is in use" : sets.Remove(delete.Set) ? null : "no such set",
-            NftOp.AddElements add => AddElements(add),
-            NftOp.DeleteElements delete => DeleteElements(delete),
-            NftOp.AddObject add => objects.TryAdd(add.Object.Name, add.Object) ? null : "exists",
-            NftOp.DeleteObject delete => IsUsed(delete.Object.Name) ? "object is in use"
-                : objects.Remove(delete.Object.Name) ? null : "no such object",
-            _ => "unknown operation",
-        };
-
-        private static NftSet Emptied(NftSet set) => set with { Elements = NftElements.Empty(set.RowBytes) };
-
-        private string? DeleteChain(string name) =>
-            !chains.TryGetValue(name, out (BaseHook? Hook, List<NftRule> Rules) chain) ? "no such chain"
-            : chain.Rules.Count > 0 ? "chain has rules"
-            : IsUsed(name) ? "chain is in use"
-            : chains.Remove(name) ? null : "";
-
-        private string? Flush(string name)
-        {
-            if (!chains.TryGetValue(name, out (BaseHook? Hook, List<NftRule> Rules) chain))
+            if (hook?.Device == device)
             {
-                return "no such chain";
+                _ = newName is null ? chains.Remove(name) : chains.Remove(name) && chains.TryAdd(
+                    name, (hook with { Device = newName }, rules));
             }
+        }
+    }
 
-            chain.Rules.Clear();
+    public KernelFault? Apply(NftOp op) => op switch
+    {
+        NftOp.AddChain add => AddChain(add),
+        NftOp.DeleteChain delete => DeleteChain(delete.Chain),
+        NftOp.FlushChain flush => Flush(flush.Chain),
+        NftOp.AddRule add => AddRule(add),
+        NftOp.AddSet add => AddSet(add.Set),
+        NftOp.DeleteSet delete => !sets.ContainsKey(delete.Set) ? Missing("set")
+            : Uses(NameKind.Set, delete.Set) ? Busy("set") : Done(sets.Remove(delete.Set)),
+        NftOp.AddElements add => AddElements(add),
+        NftOp.DeleteElements delete => DeleteElements(delete),
+        NftOp.AddObject add => AddObject(add.Object),
+        NftOp.DeleteObject delete => !objects.ContainsKey(delete.Object.Name) ? Missing("object")
+            : Uses(NameKind.Object, delete.Object.Name) ? Busy("object") : Done(objects.Remove(delete.Object.Name)),
+        _ => throw new ArgumentOutOfRangeException(nameof(op), op, "unknown operation"),
+    };
+
+    private static KernelFault Missing(string what) => new(KernelError.Enoent, $"no such {what}");
+
+    private static KernelFault Busy(string what) => new(KernelError.Ebusy, $"{what} is in use");
+
+    private static KernelFault? Done(bool _) => null;
+
+    private KernelFault? Exists() => IsStrict ? new KernelFault(KernelError.Eexist, "exists") : null;
+
+    private KernelFault? AddChain(NftOp.AddChain add)
+    {
+        if (!chains.TryGetValue(add.Chain, out var known))
+        {
+            chains.Add(add.Chain, (add.Hook, []));
             return null;
         }
 
-        private string? AddRule(NftOp.AddRule add)
+        // A hook that is not given is not compared (nf_tables_api.c, nf_tables_updchain).
+        return add.Hook is not null && add.Hook != known.Hook
+            ? new KernelFault(Eopnotsupp, "chain has another hook") : Exists();
+    }
+
+    private KernelFault? DeleteChain(string name) =>
+        !chains.TryGetValue(name, out var chain) ? Missing("chain")
+        : IsStrict && chain.Rules.Length > 0 ? new KernelFault(KernelError.Ebusy, "chain has rules")
+        : Uses(NameKind.Chain, name, except: name) ? Busy("chain")
+        : Done(chains.Remove(name));
+
+    private KernelFault? Flush(string name)
+    {
+        if (!chains.TryGetValue(name, out var chain))
         {
-            if (!chains.TryGetValue(add.Chain, out (BaseHook? Hook, List<NftRule> Rules) chain))
-            {
-                return "no such chain";
-            }
+            return Missing("chain");
+        }
 
-            if (add.Rule.Exprs.SelectMany(Names).FirstOrDefault(name => !Exists(name)) is { } missing)
-            {
-                return $"names {missing}, which is not there";
-            }
+        chains[name] = (chain.Hook, []);
+        return null;
+    }
 
-            chain.Rules.Add(add.Rule);
+    private KernelFault? AddRule(NftOp.AddRule add)
+    {
+        if (!chains.TryGetValue(add.Chain, out var chain))
+        {
+            return Missing("chain");
+        }
+
+        KernelFault? fault = add.Rule.Exprs.SelectMany(Names).Select(Fault).FirstOrDefault(one => one is not null);
+        if (fault is null)
+        {
+            chains[add.Chain] = (chain.Hook, chain.Rules.Add(add.Rule));
+        }
+
+        return fault;
+    }
+
+    private KernelFault? AddSet(NftSet set)
+    {
+        if (!sets.TryGetValue(set.Name, out NftSet? known))
+        {
+            sets.Add(set.Name, set with { Elements = NftElements.Empty(set.RowBytes) });
             return null;
         }
 
-        private string? AddElements(NftOp.AddElements add)
+        return known with { Elements = set.Elements } != set
+            ? new KernelFault(KernelError.Eexist, "set is of another type") : Exists();
+    }
+
+    private KernelFault? AddObject(NftObject item)
+    {
+        if (objects.TryAdd(item.Name, item))
         {
-            if (!sets.TryGetValue(add.Set.Name, out NftSet? set) || Emptied(set) != Emptied(add.Set))
-            {
-                return "no such set";
-            }
-
-            string? missing = Rows(add.Elements).SelectMany(row => Names(set, row))
-                .FirstOrDefault(name => !Exists(name));
-            if (missing is not null)
-            {
-                return $"names {missing}, which is not there";
-            }
-
-            byte[][] rows = [.. Rows(set.Elements), .. Rows(add.Elements)];
-            NftSet after = set with { Elements = Build(set, rows) };
-            sets[set.Name] = after;
-            return Clash(set, rows);
-        }
-
-        private string? DeleteElements(NftOp.DeleteElements delete)
-        {
-            if (!sets.TryGetValue(delete.Set.Name, out NftSet? set))
-            {
-                return "no such set";
-            }
-
-            HashSet<string> gone = [.. Rows(delete.Elements).Select(Convert.ToHexString)];
-            byte[][] rest = [.. Rows(set.Elements).Where(row => !gone.Contains(Convert.ToHexString(row)))];
-            if (rest.Length + gone.Count != set.Elements.Count)
-            {
-                return "no such element";
-            }
-
-            sets[set.Name] = set with { Elements = Build(set, rest) };
             return null;
         }
 
-        /// <summary>Equal keys; or, of one-field intervals, overlapping ones.</summary>
-        private static string? Clash(NftSet set, byte[][] rows)
+        return objects[item.Name] != item ? new KernelFault(Eopnotsupp, "object is another one") : Exists();
+    }
+
+    private KernelFault? AddElements(NftOp.AddElements add)
+    {
+        if (!sets.TryGetValue(add.Set.Name, out NftSet? set))
         {
-            int key = set.KeyBytes;
-            byte[][] sorted = [.. rows.OrderBy(row => Convert.ToHexString(row), StringComparer.Ordinal)];
-            for (int i = 1; i < sorted.Length; i++)
+            return Missing("set");
+        }
+
+        if (set.RowBytes != add.Set.RowBytes || set.Key != add.Set.Key)
+        {
+            return new KernelFault(Einval, "set is of another type");
+        }
+
+        KernelFault? fault = Rows(add.Elements).SelectMany(row => Names(set, row)).Select(Fault)
+            .FirstOrDefault(one => one is not null);
+        if (fault is not null)
+        {
+            return fault;
+        }
+
+        byte[][] known = [.. Rows(set.Elements)];
+        var builder = new NftElements.Builder(set.RowBytes);
+        foreach (byte[] row in known.Concat(Rows(add.Elements)))
+        {
+            builder.Add(row); // equal rows become one
+        }
+
+        NftElements after = builder.Build();
+        if (Clash(set, known, [.. Rows(add.Elements)]) is string clash)
+        {
+            return new KernelFault(KernelError.Eexist, clash);
+        }
+
+        if (after.Count > set.Size)
+        {
+            return new KernelFault(Enfile, "set is full");
+        }
+
+        bool isDouble = after.Count < known.Length + add.Elements.Count;
+        sets[set.Name] = set with { Elements = after };
+        return isDouble ? Exists() : null;
+    }
+
+    private KernelFault? DeleteElements(NftOp.DeleteElements delete)
+    {
+        if (!sets.TryGetValue(delete.Set.Name, out NftSet? set))
+        {
+            return Missing("set");
+        }
+
+        // Data is not asked for: a key, or both bounds of one.
+        int key = KeyOf(set);
+        var gone = new HashSet<int>();
+        for (int i = 0; i < delete.Elements.Count; i++)
+        {
+            int at = Find(set, delete.Elements[i], key);
+            if (at < 0 || !gone.Add(at) || (IsStrict && !set.Elements[at].SequenceEqual(delete.Elements[i])))
             {
-                ReadOnlySpan<byte> before = sorted[i - 1];
-                ReadOnlySpan<byte> row = sorted[i];
-                bool clash = !set.Interval ? before[..key].SequenceEqual(row[..key])
-                    : set.Key.Count == 1 ? before[key..(2 * key)].SequenceCompareTo(row[..key]) >= 0
-                    : before[..(2 * key)].SequenceEqual(row[..(2 * key)]);
-                if (clash)
+                return Missing("element");
+            }
+        }
+
+        var rest = new NftElements.Builder(set.RowBytes);
+        for (int i = 0; i < set.Elements.Count; i++)
+        {
+            if (!gone.Contains(i))
+            {
+                rest.Add(set.Elements[i]);
+            }
+        }
+
+        sets[set.Name] = set with { Elements = rest.Build() };
+        return null;
+    }
+
+    // An interval of several fields is looked up by where it begins (nft_set_pipapo.c, nft_pipapo_deactivate).
+    private static int Find(NftSet set, ReadOnlySpan<byte> row, int key)
+    {
+        int exact = set.Elements.IndexOfKey(row[..key]);
+        for (int i = 0; exact < 0 && set.Interval && set.Key.Count > 1 && i < set.Elements.Count; i++)
+        {
+            exact = Contains(set, set.Elements[i], row[..set.KeyBytes]) ? i : -1;
+        }
+
+        return exact;
+    }
+
+    private static int KeyOf(NftSet set) => set.KeyBytes * (set.Interval ? 2 : 1);
+
+    // A row that is there already is no clash. Intervals of several fields are only compared at their corners.
+    private static string? Clash(NftSet set, byte[][] known, byte[][] added)
+    {
+        if (!set.Interval)
+        {
+            Dictionary<string, byte[]> rows = [];
+            foreach (byte[] row in known.Concat(added))
+            {
+                string key = Convert.ToHexString(row.AsSpan(0, set.KeyBytes));
+                if (!rows.TryAdd(key, row) && !rows[key].AsSpan().SequenceEqual(row))
                 {
-                    return $"element {Convert.ToHexString(row)} clashes";
+                    return $"element {key} has other data";
                 }
             }
 
             return null;
         }
 
-        private static NftElements Build(NftSet set, byte[][] rows)
+        List<byte[]> there = [.. known];
+        foreach (byte[] row in added)
         {
-            var builder = new NftElements.Builder(set.RowBytes);
-            foreach (byte[] row in rows)
+            int key = set.KeyBytes;
+            foreach (byte[] other in there)
             {
-                builder.Add(row);
+                bool clash = set.Key.Count == 1
+                    ? Order(row[..key], other[key..(2 * key)]) <= 0 && Order(other[..key], row[key..(2 * key)]) <= 0
+                    : Contains(set, other, row.AsSpan(0, key)) || Contains(set, other, row.AsSpan(key, key));
+                if (clash && !row.AsSpan().SequenceEqual(other))
+                {
+                    return $"element {Convert.ToHexString(row)} overlaps";
+                }
             }
 
-            return builder.Build();
+            there.Add(row);
         }
 
-        private bool Exists(string name) =>
-            chains.ContainsKey(name) || sets.ContainsKey(name) || objects.ContainsKey(name);
+        return null;
+    }
 
-        private bool IsUsed(string name) =>
-            chains.Values.Any(chain => chain.Rules.Any(rule => rule.Exprs.SelectMany(Names).Contains(name)))
-            || sets.Values.Any(set => Rows(set.Elements).SelectMany(row => Names(set, row)).Contains(name));
+    private static int Order(ReadOnlySpan<byte> a, ReadOnlySpan<byte> b) => a.SequenceCompareTo(b);
 
-        private static IEnumerable<byte[]> Rows(NftElements elements)
+    private static bool Contains(NftSet set, ReadOnlySpan<byte> box, ReadOnlySpan<byte> point)
+    {
+        int at = 0;
+        foreach (NftType field in set.Key)
         {
-            for (int i = 0; i < elements.Count; i++)
+            int length = NftSet.PaddedLength(field);
+            if (Order(point.Slice(at, length), box.Slice(at, length)) < 0
+                || Order(point.Slice(at, length), box.Slice(set.KeyBytes + at, length)) > 0)
             {
-                yield return elements[i].ToArray();
+                return false;
             }
+
+            at += length;
         }
 
-        private static IEnumerable<string> Names(NftExpr expr) => expr switch
+        return true;
+    }
+
+    private enum NameKind
+    {
+        Chain,
+        Set,
+        Object,
+    }
+
+    private KernelFault? Fault((NameKind Kind, string Name) named) => named.Kind switch
+    {
+        NameKind.Chain => !chains.TryGetValue(named.Name, out var chain) ? Missing($"chain {named.Name}")
+            : chain.Hook is not null ? new KernelFault(Eopnotsupp, $"chain {named.Name} is hooked") : null,
+        NameKind.Set => sets.ContainsKey(named.Name) ? null : Missing($"set {named.Name}"),
+        _ => objects.ContainsKey(named.Name) ? null : Missing($"object {named.Name}"),
+    };
+
+    private bool Uses(NameKind kind, string name, string? except = null) =>
+        chains.Any(pair => pair.Key != except
+            && pair.Value.Rules.Any(rule => rule.Exprs.SelectMany(Names).Contains((kind, name))))
+        || (kind != NameKind.Set
+            && sets.Values.Any(set => Rows(set.Elements).SelectMany(row => Names(set, row)).Contains((kind, name))));
+
+    private static IEnumerable<byte[]> Rows(NftElements elements)
+    {
+        for (int i = 0; i < elements.Count; i++)
         {
-            NftExpr.VerdictIs { Verdict.Chain: string chain } => [chain],
-            NftExpr.Lookup lookup => [lookup.Set],
-            NftExpr.LookupData lookup => [lookup.Map],
-            NftExpr.LookupVerdict lookup => [lookup.Map],
-            NftExpr.ObjectRef reference => [reference.Name],
-            NftExpr.ObjectMap map => [map.Map],
+            yield return elements[i].ToArray();
+        }
+    }
+
+    private static IEnumerable<(NameKind, string)> Names(NftExpr expr) => expr switch
+    {
+        NftExpr.VerdictIs { Verdict.Chain: string chain } => [(NameKind.Chain, chain)],
+        NftExpr.Lookup lookup => [(NameKind.Set, lookup.Set)],
+        NftExpr.LookupData lookup => [(NameKind.Set, lookup.Map)],
+        NftExpr.LookupVerdict lookup => [(NameKind.Set, lookup.Map)],
+        NftExpr.ObjectRef reference => [(NameKind.Object, reference.Name)],
+        NftExpr.ObjectMap map => [(NameKind.Set, map.Map)],
+        _ => [],
+    };
+
+    private static IEnumerable<(NameKind, string)> Names(NftSet set, byte[] row)
+    {
+        ReadOnlySpan<byte> data = row.AsSpan(row.Length - NftElements.DataLength(set.Kind));
+        return set.Kind switch
+        {
+            NftSetKind.VerdictMap => NftElements.GetVerdict(data).Chain is string chain
+                ? [(NameKind.Chain, chain)] : [],
+            NftSetKind.CounterMap => [(NameKind.Object, NftElements.GetName(data))],
             _ => [],
         };
-
-        private static IEnumerable<string> Names(NftSet set, byte[] row)
-        {
-            ReadOnlySpan<byte> data = row.AsSpan(row.Length - NftElements.DataLength(set.Kind));
-            return set.Kind switch
-            {
-                NftSetKind.VerdictMap => NftElements.GetVerdict(data).Chain is string chain ? [chain] : [],
-                NftSetKind.CounterMap => [NftElements.GetName(data)],
-                _ => [],
-            };
-        }
     }
 }

@@ -19,6 +19,9 @@ internal sealed class SimulatedFirewall : IFirewall
     /// <summary>Called before each commit; may write something foreign, or throw.</summary>
     public Action BeforeCommit { get; set; } = () => { };
 
+    /// <summary>Called when something is committed, before it is answered.</summary>
+    public Action AfterCommit { get; set; } = () => { };
+
     /// <summary>Called before what was committed is read back.</summary>
     public Action BeforeReadBack { get; set; } = () => { };
 
@@ -77,6 +80,7 @@ internal sealed class SimulatedFirewall : IFirewall
 
         generation++;
         Committed.Add(ops);
+        AfterCommit();
         return new CommitOutcome.Committed(generation, ops.Count + 2, 100);
     }
 }

@@ -74,6 +74,42 @@ public class PowerCutTests
         }
     }
 
+    /// <summary>
+    /// A process is killed between a write and its sync, and the next one tells everybody that it holds what was written.
+    /// </summary>
+    [Theory]
+    [InlineData("sync")]
+    [InlineData("sync directory")]
+    public void What_a_killed_process_did_not_sync_and_the_next_one_holds_survives_a_power_cut(string killedAt)
+    {
+        var disk = new TornDisk();
+        int left = killedAt == "sync" ? 1 : 0; // the first one is the snapshot's
+        disk.Before = (call, _) => _ = call == killedAt && left-- == 0 ? throw new PowerCutException() : 0;
+        Live(disk, "Sd");
+        disk.Before = (_, _) => { };
+        using var file = new StateFile(disk);
+        List<string> held = Texts(file.Load());
+        Assert.NotEmpty(held);
+        Assert.Null(file.Objection());
+        foreach (byte[]? found in disk.AfterCut(State))
+        {
+            AssertFound(found, held, underway: null);
+        }
+    }
+
+    [Fact]
+    public void As_long_as_what_was_loaded_cannot_be_synced_it_is_told()
+    {
+        var disk = new TornDisk();
+        Live(disk, "Sd");
+        using var file = new StateFile(disk);
+        file.Load();
+        disk.Before = (call, _) => _ = call == "sync directory" ? throw new IOException("no sync") : 0;
+        Assert.Equal("no sync", file.Objection());
+        disk.Before = (_, _) => { };
+        Assert.Null(file.Objection());
+    }
+
     public static TheoryData<string, int> Failures
     {
         get

@@ -76,6 +76,21 @@ internal sealed class TornDisk : IStateDisk
         .Select(directory => directory.GetValueOrDefault(name)).Distinct()
         .SelectMany(inode => inode is null ? [null] : inode.AfterCut());
 
+    /// <summary>A disk as a power cut now may leave it; which one, is for <paramref name="random"/> to say.</summary>
+    public TornDisk AfterCut(Random random)
+    {
+        Dictionary<string, Inode> directory =
+            random.Next(unsynced.Count + 1) is var arrived and > 0 ? unsynced[arrived - 1] : synced;
+        var disk = new TornDisk();
+        foreach ((string name, Inode inode) in directory)
+        {
+            byte[] content = inode.AfterCut(random);
+            disk.names[name] = disk.synced[name] = new Inode { Synced = content, Now = content };
+        }
+
+        return disk;
+    }
+
     private void Change(Action change)
     {
         change();
@@ -106,19 +121,36 @@ internal sealed class TornDisk : IStateDisk
             }
         }
 
+        public byte[] AfterCut(Random random)
+        {
+            int writes = random.Next(Between.Count + 1);
+            if (writes == 0)
+            {
+                return Synced;
+            }
+
+            byte[] before = writes == 1 ? Synced : Between[writes - 2];
+            byte[] after = Between[writes - 1];
+            int same = before.AsSpan().CommonPrefixLength(after);
+            byte[][] torn = [.. Torn(before, after, same, random.Next(same, after.Length + 1))];
+            return torn[random.Next(torn.Length)];
+        }
+
         private static IEnumerable<byte[]> Torn(byte[] before, byte[] after)
         {
             int same = before.AsSpan().CommonPrefixLength(after);
-            for (int at = same; at <= after.Length; at++)
+            return Enumerable.Range(same, after.Length + 1 - same).SelectMany(at => Torn(before, after, same, at));
+        }
+
+        private static IEnumerable<byte[]> Torn(byte[] before, byte[] after, int same, int at)
+        {
+            byte[] rest = new byte[after.Length - at];
+            yield return after[..at]; // the size follows the data
+            yield return [.. after[..at], .. rest]; // or runs ahead of it
+            yield return [.. after[..same], .. new byte[at - same], .. after[at..]]; // or the last sector was first
+            if (before.Length > at)
             {
-                byte[] rest = new byte[after.Length - at];
-                yield return after[..at]; // the size follows the data
-                yield return [.. after[..at], .. rest]; // or runs ahead of it
-                yield return [.. after[..same], .. new byte[at - same], .. after[at..]]; // or the last sector was first
-                if (before.Length > at)
-                {
-                    yield return [.. after[..at], .. before[at..]]; // over what was there
-                }
+                yield return [.. after[..at], .. before[at..]]; // over what was there
             }
         }
     }

@@ -1,0 +1,40 @@
+using Agent.Tests.State;
+
+namespace Agent.Tests.Simulation.Host;
+
+/// <summary>What a disk does for a while: works, is full, takes no write, or fails now and then.</summary>
+internal sealed class DiskWeather(Fate fate, IHostWatch watch)
+{
+    private enum Kind
+    {
+        Fair,
+        Full,
+        ReadOnly,
+        Failing,
+    }
+
+    private Kind kind;
+
+    public void Blow(TornDisk disk, bool isCalm)
+    {
+        kind = isCalm || !fate.Strikes(15) ? Kind.Fair : (Kind)(1 + fate.Pick(3));
+        disk.Partial = fate.Pick(200);
+        disk.Before = (call, bytes) =>
+        {
+            watch.At(call);
+            if (Refuses(call, bytes))
+            {
+                watch.DiskFails($"  the disk is {kind}: no {call}");
+                throw new IOException($"{kind}: no {call}");
+            }
+        };
+    }
+
+    private bool Refuses(string call, int bytes) => kind switch
+    {
+        Kind.Full => call is "create" or "write" && bytes >= 0 && fate.Strikes(90),
+        Kind.ReadOnly => true,
+        Kind.Failing => fate.Strikes(40),
+        _ => false,
+    };
+}

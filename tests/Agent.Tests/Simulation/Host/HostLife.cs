@@ -1,0 +1,520 @@
+using System.Diagnostics;
+using Agent.Compiler;
+using Agent.Daemon;
+using Agent.Daemon.Config;
+using Agent.Daemon.Enforcement;
+using Agent.Daemon.State;
+using Agent.Daemon.Supervision;
+using Agent.Evaluator;
+using Agent.Netlink;
+using Agent.Nftables;
+using Agent.Policy;
+using Prometheus;
+
+namespace Agent.Tests.Simulation.Host;
+
+/// <summary>What of a run is not as it is in production: a test breaks it, to see that it is found.</summary>
+internal sealed record Sabotage
+{
+    public static readonly Sabotage None = new();
+
+    public Func<IFirewall, IFirewall> Firewall { get; init; } = firewall => firewall;
+
+    public Func<IStateDisk, IStateDisk> Disk { get; init; } = disk => disk;
+
+    public Func<CompileRequest, CompiledRuleset> Compiler { get; init; } = RulesetCompiler.Compile;
+
+    /// <summary>Sessions are not judged again when rules become stricter.</summary>
+    public bool ForgetsEpoch { get; init; }
+}
+
+/// <summary>
+/// A host from its first start on, for some turbulent steps, until in the calm everything is as it should be: the real
+/// loop, enforcer, compiler, state file and validation, on one thread, and all that happens decided by one seed.
+/// </summary>
+/// <remarks>
+/// The loop drives the simulation: wherever it would wait, or call kernel or disk, it comes by here, and here the world
+/// goes on. So whatever happens, happens at such a point, and the process may die at each.
+/// </remarks>
+internal sealed class HostLife : IHostWatch
+{
+    private const int StoryLines = 120;
+    private const int CalmSteps = 40;
+    private const int MostLives = 500;
+
+    /// <summary>Twice what three vNICs and groups take; a state, one that is being written, and one set aside.</summary>
+    private const int MostObjects = 2000;
+    private const int MostFiles = 3;
+    private const int MostBytes = 4 << 20;
+
+    private readonly Fate fate;
+    private readonly Sabotage sabotage;
+    private readonly SimulatedClock clock = new();
+    private readonly SimulatedHost host;
+    private readonly SimulatedController controller;
+    private readonly PolicyWitness witness = new();
+    private readonly StoryLog story = new(StoryLines);
+    private readonly HostTally tally;
+    private readonly HostFacts facts;
+    private readonly DaemonConfig config;
+    private readonly Verifier? verifier;
+    private readonly DiskWeather weather;
+
+    private ProcessKernel kernel;
+    private Reconciler? loop;
+    private Enforcer? enforcer;
+    private CancellationTokenSource stop = new();
+    private int stepsLeft;
+    private int calmSteps;
+    private int diesIn;
+    private bool devicesMoved;
+    private bool workGiven;
+    private bool isSettled;
+    private int commitsOfThisLife;
+
+    /// <param name="seed">Decides everything.</param>
+    /// <param name="steps">Turbulent ones.</param>
+    /// <param name="tally">Counts what happens.</param>
+    /// <param name="proves">Rulesets are proved before they are committed, which takes most of the time.</param>
+    /// <param name="sabotage">What is broken.</param>
+    public HostLife(int seed, int steps, HostTally tally, bool proves = false, Sabotage? sabotage = null)
+    {
+        this.tally = tally;
+        fate = new Fate(seed);
+        this.sabotage = sabotage ?? Sabotage.None;
+        host = new SimulatedHost(fate);
+        controller = new SimulatedController(fate, this);
+        facts = HostFacts.Default with
+        {
+            NetdevHooksByName = host.HooksByName,
+            Bridge = fate.Pick(4) == 0 ? BridgeLayer.Closed : BridgeLayer.None,
+        };
+        config = new DaemonConfig
+        {
+            Verify = proves ? VerifyMode.Enforce : VerifyMode.Off,
+            MassChange = fate.Pick(2) == 0 ? new MassChangeConfig() : new MassChangeConfig { Floor = 2 },
+        };
+        verifier = proves ? new Verifier(clock) : null;
+        weather = new DiskWeather(fate, this);
+        kernel = new ProcessKernel(host, fate, this);
+        (stepsLeft, story.IsHarmed) = (steps, !IsHonest);
+        clock.OnWait = WhileTheLoopWaits;
+        clock.IsSpent = () => fate.Strikes(30);
+    }
+
+    /// <summary>Lives it.</summary>
+    /// <exception cref="BrokenPromiseException">Something that must always hold did not; <see cref="Story"/> tells how
+    /// it came.</exception>
+    public void Live()
+    {
+        for (int lives = 1; !isSettled; lives++)
+        {
+            Expect("it comes up", lives > MostLives ? $"not in {lives} lives" : null);
+            story.Tell($"life {lives} begins{(fate.IsCalm ? ", in the calm" : "")}");
+            try
+            {
+                Run();
+                controller.Disconnected();
+            }
+            catch (ProcessDiedException e)
+            {
+                AfterDeath(e.Message);
+            }
+            catch (NetlinkException e)
+            {
+                story.Tell($"it could not start: {e.Message}");
+                controller.Disconnected();
+            }
+        }
+
+        AfterAll();
+    }
+
+    public string Story => story.ToString();
+
+    /// <summary>Where something is broken on purpose, the daemon may well take it for somebody else's doing.</summary>
+    private bool IsHonest => sabotage == Sabotage.None;
+
+    public void Refused()
+    {
+        tally.Count("refusals");
+        witness.MayHoldBack = true;
+    }
+
+    public void Tell(string line) => story.Tell(line);
+
+    public void DiskFails(string how)
+    {
+        tally.Count("disk faults");
+        story.Tell(how);
+    }
+
+    public void Interfere(string when, bool toOurs)
+    {
+        story.Tell(when + host.Interfere(toOurs));
+        story.IsHarmed |= host.IsDamaged;
+        tally.Count(host.IsDamaged ? "foreign changes" : "foreign commits");
+    }
+
+    public void At(string point)
+    {
+        if (diesIn > 0 && --diesIn == 0)
+        {
+            throw new ProcessDiedException(point);
+        }
+    }
+
+    /// <summary>Each transaction is a step after which everything must hold.</summary>
+    public void Committed()
+    {
+        commitsOfThisLife++;
+        tally.Count("transactions");
+        if (loop is { State.Version: > 0 })
+        {
+            witness.MayFollow(loop.State.Desired);
+        }
+
+        host.IsProgrammed |= host.Ours.Find(NftFamily.Inet, SimulatedHost.Table) is { } table
+            && table.Chains.Any(chain => chain.Hook is { Hook: NftHook.Forward });
+        Judge(packets: 5);
+    }
+
+    private void Run()
+    {
+        kernel = new ProcessKernel(host, fate, this);
+        (diesIn, stop) = (0, new CancellationTokenSource());
+        weather.Blow(host.Disk, isCalm: fate.IsCalm);
+        commitsOfThisLife = 0;
+        using var file = new StateFile(sabotage.Disk(host.Disk));
+        var progress = new LoopProgress(clock) { OnMark = Marked };
+        enforcer = new Enforcer(
+            sabotage.Firewall(kernel), CompilerSettings.Default, PolicySettings.Default, clock, story)
+        {
+            Kernel = facts,
+            Compiler = sabotage.Compiler,
+            Verifier = verifier,
+            Progress = progress,
+            KeepsSessions = sabotage.ForgetsEpoch,
+        };
+        loop = new Reconciler(enforcer, file, config, clock, story, new AgentMetrics(Metrics.NewCustomRegistry(), "test", "simulated")) { Progress = progress };
+        MakeTrouble();
+        loop.Start(host.Links, "test", "simulated");
+        Expect("no acknowledged state is lost", controller.Connected(loop.State));
+        Task run = loop.RunAsync(stop.Token);
+        if (!run.IsCompleted)
+        {
+            throw new UnreachableException("the loop waits although nothing was asked of it to wait for");
+        }
+
+        run.GetAwaiter().GetResult();
+        story.Tell("it stops");
+    }
+
+    private void AfterDeath(string at)
+    {
+        story.Tell($"the process dies at: {at}");
+        tally.Count("deaths");
+        tally.Count($"deaths at {at}");
+        Expect("answers are true", controller.TakeAnswers());
+        controller.Disconnected();
+        if (fate.Pick(3) == 0)
+        {
+            story.Tell("and the power goes");
+            tally.Count("power cuts");
+            host.CutPower();
+            witness.Forget();
+        }
+        else if (fate.Strikes(20))
+        {
+            Interfere("", toOurs: true);
+        }
+    }
+
+    private void Marked(LoopMark mark)
+    {
+        At(mark.Step ?? "rest");
+        if (mark.Step is null)
+        {
+            Rest();
+        }
+    }
+
+    // The loop has nothing to do, and would wait: the world goes on until it is asked for something.
+    private void Rest()
+    {
+        Expect("the daemon does not fail or accuse by itself", story.Complaint);
+        Expect("nothing piles up", Piled());
+        Expect("answers are true", controller.TakeAnswers());
+        Expect("no acknowledged state is lost", controller.Check(loop!.State));
+        Look();
+        Judge(packets: 8);
+        if (fate.IsCalm)
+        {
+            Calm();
+            return;
+        }
+
+        if (--stepsLeft <= 0)
+        {
+            story.Tell("from here on nothing goes wrong");
+            fate.IsCalm = true;
+            (diesIn, devicesMoved) = (0, true);
+            weather.Blow(host.Disk, isCalm: true);
+            Calm();
+            return;
+        }
+
+        do
+        {
+            Storm();
+        }
+        while (!HasWork());
+    }
+
+    private bool HasWork()
+    {
+        bool asked = workGiven;
+        workGiven = false;
+        return asked;
+    }
+
+    private void Ask(AgentRequest request) => workGiven |= loop!.Requests.TryWrite(request);
+
+    private void Storm()
+    {
+        clock.Advance(TimeSpan.FromMilliseconds(fate.Pick(8) == 0 ? 70_000 : fate.Pick(2000)));
+        if (fate.Strikes(3))
+        {
+            clock.SetBack(TimeSpan.FromHours(fate.Pick(100) - 50));
+        }
+
+        MakeTrouble();
+        if (fate.Strikes(20))
+        {
+            tally.Count("device changes");
+            story.Tell(host.ChangeDevices());
+            story.IsHarmed |= !host.HooksByName; // guards went with their devices
+            devicesMoved = true;
+        }
+
+        if (fate.Strikes(10))
+        {
+            Interfere("", toOurs: !host.IsOwned);
+        }
+
+        for (int i = fate.Pick(3); i > 0; i--)
+        {
+            if (fate.Pick(5) > 0)
+            {
+                controller.WantMore();
+            }
+
+            controller.Send();
+        }
+
+        Deliver();
+        OpenSessions();
+        if (fate.Strikes(70))
+        {
+            Ask(new AgentRequest.AuditDue()); // the others are lost
+        }
+
+        if (fate.Strikes(4))
+        {
+            Ask(new AgentRequest.Verify(new TaskCompletionSource<ReadBack>()));
+        }
+
+        ProveLater(fate.Strikes(50));
+        if (fate.Strikes(3))
+        {
+            story.Tell("it is told to stop");
+            stop.Cancel();
+            workGiven = true;
+        }
+    }
+
+    private void MakeTrouble()
+    {
+        if (fate.IsCalm)
+        {
+            return;
+        }
+
+        diesIn = fate.Strikes(15) ? fate.Pick(50) + 1 : diesIn;
+        kernel.Faults = fate.Strikes(25) ? fate.Pick(40) : 0;
+        kernel.Interference = fate.Strikes(20) ? 40 : 0;
+        kernel.RefusesSoon = fate.Strikes(12);
+        kernel.RefusedName = fate.Strikes(40) ? "" : kernel.RefusedName;
+        weather.Blow(host.Disk, isCalm: false);
+    }
+
+    private void Deliver()
+    {
+        int before = controller.Sent;
+        controller.Deliver(loop!);
+        workGiven |= controller.Sent > before;
+        if (devicesMoved && !fate.Strikes(30))
+        {
+            devicesMoved = false;
+            Ask(new AgentRequest.LinksChanged(host.Links));
+        }
+    }
+
+    private void ProveLater(bool isDue)
+    {
+        if (isDue && verifier is not null && loop!.State is { Enforced: { } enforced } state
+            && (state.Proof is not { IsPending: false } proof || !ReferenceEquals(proof.Of, enforced)))
+        {
+            Ask(new AgentRequest.Proved(verifier.ProveAtLeisureAsync(
+                enforced, enforced.Ruleset, only: null, CancellationToken.None).GetAwaiter().GetResult()));
+        }
+    }
+
+    private void OpenSessions()
+    {
+        for (int i = 0; i < 6; i++)
+        {
+            host.Open(Packets.Draw(fate.Random));
+        }
+    }
+
+    private void Calm()
+    {
+        if (MissingForPeace() is not { } missing)
+        {
+            story.Tell("all is as it should be");
+            isSettled = true;
+            stop.Cancel();
+            return;
+        }
+
+        if (++calmSteps > CalmSteps)
+        {
+            throw new BrokenPromiseException("when faults stop, it converges", missing);
+        }
+
+        clock.Advance(TimeSpan.FromSeconds(5));
+        if (controller.Wanted.Revision == 0)
+        {
+            controller.WantMore();
+        }
+
+        if (!controller.Holds(loop!.State))
+        {
+            controller.Send();
+        }
+
+        Deliver();
+        ProveLater(isDue: true);
+        Ask(new AgentRequest.AuditDue());
+    }
+
+    /// <returns>What is not yet as it should be; null if everything is.</returns>
+    private string? MissingForPeace()
+    {
+        AgentState state = loop!.State;
+        if (!controller.Holds(state))
+        {
+            return $"revision {controller.Wanted.Revision} is wanted, and {state.Desired.Revision} held";
+        }
+
+        if (state.AppliedRevision != state.Desired.Revision || !state.Failed.IsEmpty || !state.Alarms.IsEmpty)
+        {
+            return $"the answer says: revision {state.AppliedRevision} in force; failed: "
+                + $"{string.Join(", ", state.Failed)}; alarms: {string.Join(", ", state.Alarms)}";
+        }
+
+        if (state.Staged is not null || enforcer!.CleanupDue || !state.Links.Equals(host.Links))
+        {
+            return "something is staged, to be cleaned up, or not yet followed";
+        }
+
+        if (verifier is not null
+            && (state.Proof is not { Outcome: ProofOutcome.Proved } proof || !ReferenceEquals(proof.Of, state.Enforced)))
+        {
+            return $"it is not proved: {state.Proof?.Outcome}";
+        }
+
+        CompiledRuleset anew = RulesetCompiler.Compile(state.Enforced!.Request with { Policy = state.Desired });
+        return anew.Ruleset != host.Nftables.Ruleset
+            ? string.Join("; ", RulesetChange.Between(host.Nftables.Ruleset, anew.Ruleset).Take(5)) : null;
+    }
+
+    // What was enforced at the end is found by the next process, which has nothing to do.
+    private void AfterAll()
+    {
+        Ruleset before = host.Nftables.Ruleset;
+        Run();
+        Expect("a restart changes nothing", before == host.Nftables.Ruleset && commitsOfThisLife == 0
+            ? null : $"{commitsOfThisLife} transactions");
+        verifier?.Dispose();
+    }
+
+    private void WhileTheLoopWaits()
+    {
+        At("between switch and cleaning up");
+        Judge(packets: 4);
+        OpenSessions();
+        if (fate.Strikes(10))
+        {
+            Interfere("  meanwhile ", toOurs: !host.IsOwned);
+        }
+    }
+
+    /// <returns>What there is too much of; null: nothing.</returns>
+    private string? Piled()
+    {
+        int objects = host.Nftables.Ruleset.Tables.Sum(table => table.Chains.Count + table.Sets.Count + table.Objects.Count);
+        long bytes = host.Disk.Names.Sum(name => host.Disk.Read(name)!.LongLength);
+        return objects > MostObjects ? $"{objects} objects in the kernel"
+            : host.Disk.Names.Count > MostFiles || bytes > MostBytes
+                ? $"{bytes} bytes in {string.Join(", ", host.Disk.Names)}" : null;
+    }
+
+    // Once a policy is in force for every vNIC, it is the only one that may be.
+    private void Look()
+    {
+        AgentState state = loop!.State;
+        if (enforcer?.Enforced is not { } enforced || !host.Holds(enforced.Ruleset))
+        {
+            return;
+        }
+
+        host.Repaired();
+        story.IsHarmed = !IsHonest || enforcer.Found is not null;
+        if (state.AppliedRevision == state.Desired.Revision && state.Failed.IsEmpty && state.Enforced == enforced)
+        {
+            witness.Follows(state.Desired);
+        }
+    }
+
+    private void Judge(int packets)
+    {
+        if (!host.IsProgrammed || host.IsDamaged || witness.Policies == 0)
+        {
+            return;
+        }
+
+        tally.Count("judgements");
+        Ruleset now = host.Nftables.Ruleset;
+        for (int i = 0; i < packets; i++)
+        {
+            Expect("nothing passes beyond the policies, and nothing that all of them allow is cut",
+                witness.Judge(now, Packets.Draw(fate.Random)));
+        }
+
+        for (int i = 0; i < host.Sessions.Count; i++)
+        {
+            (string? wrong, host.Sessions[i]) = witness.JudgeSession(now, host.Sessions[i]);
+            Expect("sessions live as long as they are allowed", wrong);
+        }
+    }
+
+    private static void Expect(string promise, string? otherwise)
+    {
+        if (otherwise is not null)
+        {
+            throw new BrokenPromiseException(promise, otherwise);
+        }
+    }
+}

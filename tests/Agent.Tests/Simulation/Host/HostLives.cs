@@ -1,0 +1,96 @@
+using System.Collections.Concurrent;
+
+namespace Agent.Tests.Simulation.Host;
+
+/// <summary>A life in which a promise was broken.</summary>
+/// <param name="Seed">Which.</param>
+/// <param name="Steps">As few turbulent steps as lead there.</param>
+/// <param name="Broken">The promise, and how.</param>
+/// <param name="Story">The last steps before.</param>
+internal sealed record FailedLife(int Seed, int Steps, Exception Broken, string Story)
+{
+    public string? Promise => (Broken as BrokenPromiseException)?.Promise;
+
+    public override string ToString() => $"""
+        {Story}
+        {Broken.Message}
+
+        make sim SEED={Seed} RUNS=1 STEPS={Steps}
+        """;
+}
+
+/// <summary>Many lives, on all processors; each of them on one thread.</summary>
+internal static class HostLives
+{
+    /// <summary>Of so many lives one proves what it commits, which takes several times as long.</summary>
+    private const int ProvingEvery = 25;
+
+    /// <summary>Lives the seeds in their order until one fails, or time is over.</summary>
+    /// <param name="first">Seed of the first.</param>
+    /// <param name="lives">How many.</param>
+    /// <param name="steps">Turbulent ones in each.</param>
+    /// <param name="budget">No life begins after that.</param>
+    /// <param name="sabotage">What is broken in all of them.</param>
+    /// <returns>The one that failed, of the lowest seed; null: none did. How many were lived, and what happened.
+    /// </returns>
+    public static (FailedLife? Failed, int Lived, HostTally Tally) Live(
+        int first, int lives, int steps, TimeSpan budget, Sabotage? sabotage = null)
+    {
+        long started = TimeProvider.System.GetTimestamp();
+        var failed = new ConcurrentBag<FailedLife>();
+        var tally = new HostTally();
+        int lived = 0;
+        Parallel.For(
+            0, lives, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount },
+            (i, state) =>
+            {
+                if (state.IsStopped || TimeProvider.System.GetElapsedTime(started) > budget)
+                {
+                    state.Stop();
+                    return;
+                }
+
+                var own = new HostTally();
+                if (Live(first + i, steps, own, sabotage) is { } life)
+                {
+                    failed.Add(life);
+                    state.Stop();
+                }
+
+                lock (tally)
+                {
+                    lived++;
+                    tally.Add(own);
+                }
+            });
+        return (failed.MinBy(life => life.Seed) is { } found ? Shortest(found, sabotage) : null, lived, tally);
+    }
+
+    private static FailedLife? Live(int seed, int steps, HostTally tally, Sabotage? sabotage)
+    {
+        var life = new HostLife(seed, steps, tally, proves: sabotage is null && seed % ProvingEvery == 0, sabotage);
+        try
+        {
+            life.Live();
+            return null;
+        }
+        catch (Exception e)
+        {
+            return new FailedLife(seed, steps, e, life.Story);
+        }
+    }
+
+    // What happens first is the same, however many steps follow.
+    private static FailedLife Shortest(FailedLife failed, Sabotage? sabotage)
+    {
+        for (int steps = 1; steps < failed.Steps; steps++)
+        {
+            if (Live(failed.Seed, steps, new HostTally(), sabotage) is { } shorter && shorter.Promise == failed.Promise)
+            {
+                return shorter;
+            }
+        }
+
+        return failed;
+    }
+}

@@ -1,0 +1,39 @@
+using System.Globalization;
+
+namespace Agent.Tests.Simulation.Host;
+
+/// <summary>
+/// Whole lives of hosts, as many as the time allows: README.md beside this file. <c>make sim</c> lives others; a seed
+/// is the same life each time.
+/// </summary>
+public sealed class HostSimulationTests(ITestOutputHelper output)
+{
+    private const int FewestLives = 20;
+    private const int MostLives = 300;
+
+    private static readonly int? Asked = Number("SG_SIM_RUNS");
+
+    private static readonly int Steps = Number("SG_SIM_STEPS") ?? 10;
+
+    /// <summary>On a machine with nothing else to do all of them take less.</summary>
+    private static readonly TimeSpan Budget = TimeSpan.FromSeconds(15);
+
+    [Fact]
+    public void Whatever_happens_to_a_host_it_keeps_its_promises_and_ends_up_with_the_policy()
+    {
+        (FailedLife? failed, int lived, HostTally tally) = HostLives.Live(
+            Number("SG_SIM_SEED") ?? 1, Asked ?? MostLives, Steps, Asked is null ? Budget : TimeSpan.MaxValue);
+        output.WriteLine($"{lived} lives: {tally}");
+        Assert.True(failed is null, failed?.ToString());
+        if (Asked is null)
+        {
+            Assert.True(lived >= FewestLives, $"{lived} lives");
+            string[] rare = ["deaths", "power cuts", "refusals", "foreign changes", "device changes", "disk faults"];
+            Assert.All(rare, what => Assert.True(tally[what] > 0, $"no {what}"));
+        }
+    }
+
+    private static int? Number(string variable) =>
+        int.TryParse(Environment.GetEnvironmentVariable(variable), CultureInfo.InvariantCulture, out int number)
+            ? number : null;
+}

@@ -1,0 +1,154 @@
+using Agent.Daemon.Enforcement;
+using Agent.Daemon.State;
+using Agent.Nftables;
+
+namespace Agent.Tests.Simulation.Host;
+
+/// <summary>The simulation finds what it is there for: each of these breaks one thing, and some seed shows it.</summary>
+public sealed class SabotageTests
+{
+    private const string Bounds = "nothing passes beyond the policies, and nothing that all of them allow is cut";
+    private const int Lives = 120;
+    private const int Steps = 10;
+
+    [Fact]
+    public void A_disk_that_does_not_sync_loses_an_acknowledged_state() => Finds(
+        "no acknowledged state is lost", new Sabotage { Disk = disk => new CarelessDisk(disk, syncs: false) });
+
+    [Fact]
+    public void A_disk_error_that_is_passed_over_loses_an_acknowledged_state() => Finds(
+        "no acknowledged state is lost", new Sabotage { Disk = disk => new CarelessDisk(disk, syncs: true) });
+
+    [Fact]
+    public void An_epoch_that_does_not_move_lets_sessions_live_on() => Finds(
+        "sessions live as long as they are allowed", new Sabotage { ForgetsEpoch = true });
+
+    [Fact]
+    public void A_transaction_in_two_parts_opens_or_cuts_in_between() => Finds(
+        Bounds, new Sabotage { Firewall = firewall => new MeddlingFirewall(firewall) { InTwoParts = true } });
+
+    [Fact]
+    public void A_switch_before_its_preparation_is_over_opens_or_cuts() => Finds(
+        Bounds, new Sabotage { Firewall = firewall => new MeddlingFirewall(firewall) { WithoutElements = true } });
+
+    [Fact]
+    public void A_compiler_that_opens_a_profile_is_found_by_a_packet() => Finds(
+        Bounds, new Sabotage
+        {
+            Compiler = request => ErringCompiler.Compile(
+                request, (_, table) => table.Chains.FirstOrDefault(chain => IsProfile(chain.Name)) is { } chain
+                    ? ErringCompiler.Open(request, table, chain.Name[..^"_in".Length]) : table),
+        });
+
+    [Fact]
+    public void What_is_never_cleaned_up_does_not_converge() => Finds(
+        "when faults stop, it converges",
+        new Sabotage { Firewall = firewall => new MeddlingFirewall(firewall) { WithoutCleanup = true } });
+
+    private static bool IsProfile(string chain) => chain.StartsWith("p_", StringComparison.Ordinal)
+        && chain.EndsWith("_in", StringComparison.Ordinal);
+
+    private static void Finds(string promise, Sabotage sabotage)
+    {
+        (FailedLife? failed, int lived, _) = HostLives.Live(1, Lives, Steps, TimeSpan.MaxValue, sabotage);
+        Assert.True(failed is not null, $"not found in {lived} lives");
+        Assert.True(promise == failed.Promise, failed.ToString());
+    }
+
+    /// <summary>Says that all is well, and either does not sync, or passes over what fails.</summary>
+    private sealed class CarelessDisk(IStateDisk disk, bool syncs) : IStateDisk
+    {
+        public string PathOf(string name) => disk.PathOf(name);
+
+        public byte[]? Read(string name) => disk.Read(name);
+
+        public IStateDiskFile Open(string name, bool anew) => new CarelessFile(disk.Open(name, anew), syncs);
+
+        public void Rename(string from, string to) => disk.Rename(from, to);
+
+        public void Delete(string name) => disk.Delete(name);
+
+        public void Sync()
+        {
+            if (syncs)
+            {
+                disk.Sync();
+            }
+        }
+
+        public DateTimeOffset? WrittenAt(string name) => disk.WrittenAt(name);
+    }
+
+    private sealed class CarelessFile(IStateDiskFile file, bool syncs) : IStateDiskFile
+    {
+        public long Length
+        {
+            get => file.Length;
+            set => file.Length = value;
+        }
+
+        public void Write(long at, ReadOnlySpan<byte> bytes)
+        {
+            try
+            {
+                file.Write(at, bytes);
+            }
+            catch (IOException) when (syncs)
+            {
+            }
+        }
+
+        public void Sync()
+        {
+            if (syncs)
+            {
+                file.Sync();
+            }
+        }
+
+        public void Dispose() => file.Dispose();
+    }
+
+    /// <summary>Changes transactions on their way.</summary>
+    private sealed class MeddlingFirewall(IFirewall firewall) : IFirewall
+    {
+        public bool InTwoParts { get; init; }
+
+        public bool WithoutElements { get; init; }
+
+        public bool WithoutCleanup { get; init; }
+
+        public uint ReadGeneration() => firewall.ReadGeneration();
+
+        public (Ruleset Ruleset, uint Generation) Read() => firewall.Read();
+
+        public (Ruleset Ruleset, uint Generation) ReadBack(
+            Ruleset expected, IReadOnlyList<NftOp> ops, uint generation) =>
+            firewall.ReadBack(expected, ops, generation);
+
+        public Ruleset ReadAside(string table) => firewall.ReadAside(table);
+
+        public void Unmark(uint mask, uint value, uint clear) => firewall.Unmark(mask, value, clear);
+
+        public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation)
+        {
+            bool isCleanup = ops.All(op => op is NftOp.FlushChain or NftOp.DeleteChain or NftOp.DeleteSet
+                or NftOp.DeleteElements or NftOp.DeleteObject);
+            if (WithoutCleanup && isCleanup)
+            {
+                return new CommitOutcome.Committed(generation ?? firewall.ReadGeneration(), 0, 0);
+            }
+
+            bool isPreparation = ops.All(op => op is not NftOp.FlushChain);
+            NftOp[] some = WithoutElements && isPreparation ? [.. ops.Where(op => op is not NftOp.AddElements)] : [];
+            if (some.Length > 0)
+            {
+                return firewall.Commit(some, generation);
+            }
+
+            NftOp[] flushes = InTwoParts && !isCleanup ? [.. ops.Where(op => op is NftOp.FlushChain)] : [];
+            return flushes.Length > 0 && firewall.Commit(flushes, generation) is CommitOutcome.Committed half
+                ? firewall.Commit([.. ops.Except(flushes)], half.Generation) : firewall.Commit(ops, generation);
+        }
+    }
+}
