@@ -1,10 +1,18 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Agent.Benchmarks;
+using Agent.Benchmarks.Changes;
 
 // "proof" or "flow". Prints the report, and writes it to what follows --out; "--only TEXT" leaves out what is called
 // otherwise.
 string? After(string option) => args.SkipWhile(arg => arg != option).Skip(1).FirstOrDefault();
+
+if (args.FirstOrDefault() == "trace")
+{
+    int[] n = [.. args[1..7].Select(int.Parse)];
+    ChangeBenchmarks.Trace(n[0], n[1], n[2], n[3], n[4] > 0, n[5]);
+    return;
+}
 
 string processor = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith(
     "model name", StringComparison.Ordinal))?.Split(':')[1].Trim() ?? "unknown";
