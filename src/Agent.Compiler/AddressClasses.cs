@@ -20,6 +20,7 @@ internal sealed class AddressClasses
     private readonly Derivation? derivation;
     private Dictionary<(IpFamily, string), uint>? numbers;
     private Dictionary<uint, AddressClass>? byNumber;
+    private Dictionary<string, List<int>>? byTag;
     private NftSet[]? maps;
     private NftChain[]? chains;
 
@@ -149,6 +150,7 @@ internal sealed class AddressClasses
         {
             numbers = numbers,
             byNumber = byNumber,
+            byTag = byTag,
             chains = Cuts.All(pair => HostMap(pair.Key, pair.Value) == HostMap(pair.Key, cuts[pair.Key])
                 && pair.Value.Hosts.Count > 0 == cuts[pair.Key].Hosts.Count > 0) ? chains : null,
         };
@@ -220,6 +222,29 @@ internal sealed class AddressClasses
 
     private AddressClass ClassOf(uint number) =>
         (byNumber ??= Classes.ToDictionary(item => item.Number))[number];
+
+    /// <summary>Classes that a tag covers, as indices of <see cref="Classes"/>, ascending.</summary>
+    public IReadOnlyList<int> WithTag(string tag)
+    {
+        if (byTag is null)
+        {
+            byTag = new(StringComparer.Ordinal);
+            for (int i = 0; i < Classes.Count; i++)
+            {
+                foreach (string one in Classes[i].Tags)
+                {
+                    if (!byTag.TryGetValue(one, out List<int>? its))
+                    {
+                        byTag.Add(one, its = []);
+                    }
+
+                    its.Add(i);
+                }
+            }
+        }
+
+        return byTag.TryGetValue(tag, out List<int>? found) ? found : [];
+    }
 
     private static string KeyOf(IEnumerable<string> tags) => string.Join('|', tags);
 

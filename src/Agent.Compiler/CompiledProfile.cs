@@ -92,8 +92,8 @@ internal sealed class CompiledProfile
     public static CompiledProfile Of(
         Profile profile, ProfileSource source, AddressClasses classes, CompilerSettings settings)
     {
-        PolicyProgram ingress = PolicyProgram.Of(source.Ingress, source.IngressDefault, classes.Classes);
-        PolicyProgram egress = PolicyProgram.Of(source.Egress, source.EgressDefault, classes.Classes);
+        PolicyProgram ingress = PolicyProgram.Of(source.Ingress, source.IngressDefault, classes);
+        PolicyProgram egress = PolicyProgram.Of(source.Egress, source.EgressDefault, classes);
         string name = profile.Name;
         var into = new PolicyEmitter(ingress, name + "_in", classes, settings);
         var outOf = new PolicyEmitter(egress, name + "_out", classes, settings);

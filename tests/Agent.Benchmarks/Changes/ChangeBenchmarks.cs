@@ -1,41 +1,37 @@
-using System.Globalization;
-using Agent.Contract;
-using Agent.V1;
+using System.Text;
 
 namespace Agent.Benchmarks.Changes;
 
-/// <summary>What changes cost, in this process and in the daemon.</summary>
+/// <summary>What changes, start and size cost.</summary>
 internal static class ChangeBenchmarks
 {
-    public static void Trace(int vnics, int groups, int rules, int members, bool proves, int rounds)
+    /// <param name="only">Part of the name of what is measured ("daemon", "members", "growth"); null: everything.</param>
+    /// <param name="output">The report's file, for charts beside it; null: none are drawn.</param>
+    /// <returns>The tables, Markdown.</returns>
+    public static async Task<string> RunAsync(string? only, string? output)
     {
-        using var host = new ChangeHost(proves);
-        Snapshot snapshot = SnapshotWriter.Write(BenchmarkHost.Of(vnics, groups, rules, members));
-        SecurityGroup big = snapshot.Groups.Single(group => group.Members.Count > 0);
-        big.Rules.Remove(big.Rules.Single(rule => rule.GroupId == big.Id)); // none may name itself
-        var state = new FlowState(snapshot);
-        Show("load", host.Load(snapshot));
-        for (int i = 0; i < rounds / 5; i++)
+        var text = new StringBuilder();
+        if (only is null || "daemon".Contains(only, StringComparison.Ordinal))
         {
-            host.CompileAnew(remembers: false);
-            host.CompileAnew(remembers: true);
+            text.Append(await LiveTable.RunAsync());
         }
 
-        foreach ((string name, Func<FlowState, int, Delta> step) in
-            ((string, Func<FlowState, int, Delta>)[])[("member", (s, i) => s.Member(i)), ("rule", (s, i) => s.Rule(i))])
+        if (only is null || "members".Contains(only, StringComparison.Ordinal))
         {
-            ChangeCost? last = null;
-            for (int i = 0; i < rounds; i++)
+            text.Append(MembersTable.Run());
+        }
+
+        if (only is null || "growth".Contains(only, StringComparison.Ordinal))
+        {
+            string? folder = output is null ? null : Path.GetDirectoryName(Path.GetFullPath(output));
+            if (folder is not null)
             {
-                last = host.Change(step(state, i));
+                Directory.CreateDirectory(folder);
             }
 
-            Show(name, last!);
+            text.Append(GrowthTable.Run(folder));
         }
-    }
 
-    private static void Show(string name, ChangeCost cost) => Console.WriteLine($"{name}: " + string.Join(", ",
-        cost.Milliseconds.Select(pair => string.Create(CultureInfo.InvariantCulture,
-            $"{pair.Key} {pair.Value:F2} ms {cost.Allocated[pair.Key] / 1024:N0} K")))
-        + $"; {cost.Messages} messages, {cost.Bytes} bytes");
+        return text.ToString();
+    }
 }

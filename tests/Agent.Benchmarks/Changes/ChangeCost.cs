@@ -29,7 +29,7 @@ internal enum Stage
 }
 
 /// <summary>What one change cost this process.</summary>
-/// <param name="Milliseconds">By stage.</param>
+/// <param name="Milliseconds">Of processor, the kernel's part included, by stage.</param>
 /// <param name="Allocated">Bytes, by stage.</param>
 /// <param name="Messages">Netlink messages of the change, without cleaning up.</param>
 /// <param name="Bytes">Of netlink.</param>

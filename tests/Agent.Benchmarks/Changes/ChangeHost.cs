@@ -42,7 +42,7 @@ internal sealed class ChangeHost : IDisposable
     public ChangeCost Load(Snapshot snapshot)
     {
         byte[] message = snapshot.ToByteArray();
-        return Take(() => SnapshotReader.Read(Snapshot.Parser.ParseFrom(message), PolicyLimits.Default));
+        return Take(() => SnapshotReader.Read(Snapshot.Parser.ParseFrom(message), PolicyLimits.Unlimited));
     }
 
     /// <summary>Commits a delta, and what it leaves behind is removed beforehand next time.</summary>
@@ -50,19 +50,15 @@ internal sealed class ChangeHost : IDisposable
     {
         Clean();
         byte[] message = delta.ToByteArray();
-        return Take(() => DeltaReader.Apply(policy, Delta.Parser.ParseFrom(message), PolicyLimits.Default));
+        return Take(() => DeltaReader.Apply(policy, Delta.Parser.ParseFrom(message), PolicyLimits.Unlimited));
     }
 
     /// <summary>Compiles what is in force, with nothing remembered.</summary>
-    public double CompileAnew(bool remembers)
+    public ChangeCost CompileAnew()
     {
         (milliseconds, allocated) = ([], []);
-        Measure(Stage.Compile, () => RulesetCompiler.Compile(compiled!.Request with
-        {
-            Previous = remembers ? compiled : null,
-        }));
-        Console.WriteLine($"compile anew {remembers}: {milliseconds[Stage.Compile]} ms {allocated[Stage.Compile] / 1024} K");
-        return milliseconds[Stage.Compile];
+        Measure(Stage.Compile, () => RulesetCompiler.Compile(compiled!.Request));
+        return new ChangeCost(milliseconds, allocated, 0, 0);
     }
 
     public void Dispose()
