@@ -91,11 +91,14 @@ vm-shell: vm-programs ## a console in such a machine to play in: KERNEL=6.1 or 6
 
 BENCH = $(BIN)/Agent.Benchmarks/release/Agent.Benchmarks
 
-bench: ## how long proofs and changes take: writes tests/benchmarks (minutes, the second one as root)
+bench: ## what proofs and changes cost: writes tests/benchmarks (minutes, as root)
 	dotnet build src/Agent.Daemon -c Release -v quiet
 	dotnet build tests/Agent.Benchmarks -c Release -v quiet
 	$(BENCH) proof --out tests/benchmarks/proof.md --commit $$(git rev-parse --short HEAD)
 	SG_AGENTD=$(BIN)/Agent.Daemon/release/sg-agentd $(BENCH) flow --out tests/benchmarks/flow.md \
+	    --commit $$(git rev-parse --short HEAD)
+	test -x $(AOT_DIR)/sg-agentd || $(MAKE) aot
+	SG_AGENTD=$(CURDIR)/$(AOT_DIR)/sg-agentd $(BENCH) changes --out tests/benchmarks/changes.md \
 	    --commit $$(git rev-parse --short HEAD)
 
 corpus: build ## prove published filter sets, in ClassBench's format: FILTER_SETS=directory (minutes)

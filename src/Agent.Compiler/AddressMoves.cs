@@ -1,3 +1,4 @@
+using Agent.Nftables;
 using Agent.Policy;
 
 namespace Agent.Compiler;
@@ -6,17 +7,9 @@ namespace Agent.Compiler;
 internal static class AddressMoves
 {
     /// <summary>The distinct pairs of class numbers that addresses have before and after.</summary>
-    public static HashSet<(uint Old, uint New)> Between(
-        IpFamily family, AddressClasses.Cut? before, AddressClasses.Cut? after)
+    public static HashSet<(uint Old, uint New)> Between(IpFamily family, AddressCut? before, AddressCut? after)
     {
         var pairs = new HashSet<(uint, uint)>();
-        if (ReferenceEquals(before, after) && before is not null)
-        {
-            pairs.UnionWith(before.Numbers.Values.Select(number => (number, number)));
-            pairs.Add((Decision.Unclassified(family), Decision.Unclassified(family)));
-            return pairs;
-        }
-
         var left = new Cursor(family, before);
         var right = new Cursor(family, after);
         (uint, uint)? last = null;
@@ -35,11 +28,11 @@ internal static class AddressMoves
 
     // One point of every piece that either cut tells apart, ascending. The cuts are sorted: with 65,536 addresses,
     // sorting their points again would cost most of a change.
-    private static IEnumerable<UInt128> Starts(AddressClasses.Cut? before, AddressClasses.Cut? after)
+    private static IEnumerable<UInt128> Starts(AddressCut? before, AddressCut? after)
     {
         yield return 0;
-        List<Edges> ahead = [.. ((AddressClasses.Cut?[])[before, after]).OfType<AddressClasses.Cut>()
-            .SelectMany(cut => (Edges[])[new Edges(cut.Space.Hosts), new Edges(cut.Space.Nets)])];
+        List<Edges> ahead = [.. ((AddressCut?[])[before, after]).OfType<AddressCut>()
+            .SelectMany(cut => (Edges[])[new Edges(cut, cut.Hosts), new Edges(cut, cut.Nets)])];
         ahead.RemoveAll(edges => edges.AtEnd);
         while (ahead.Count > 0)
         {
@@ -60,18 +53,19 @@ internal static class AddressMoves
         }
     }
 
-    /// <summary>First addresses of disjoint ascending segments, and of what lies behind each, ascending.</summary>
+    /// <summary>First addresses of disjoint ascending rows, and of what lies behind each, ascending.</summary>
     private sealed class Edges
     {
-        private readonly IReadOnlyList<Segment> segments;
+        private readonly AddressCut cut;
+        private readonly NftElements rows;
         private int index;
         private bool behind;
 
-        public Edges(IReadOnlyList<Segment> segments)
+        public Edges(AddressCut cut, NftElements rows)
         {
-            this.segments = segments;
-            AtEnd = segments.Count == 0;
-            Current = AtEnd ? 0 : segments[0].First;
+            (this.cut, this.rows) = (cut, rows);
+            AtEnd = rows.Count == 0;
+            Current = AtEnd ? 0 : cut.FirstOf(rows, 0);
         }
 
         public UInt128 Current { get; private set; }
@@ -81,22 +75,22 @@ internal static class AddressMoves
         /// <returns>False at the end.</returns>
         public bool Move()
         {
-            if (!behind && segments[index].Last != UInt128.MaxValue)
+            if (!behind && cut.LastOf(rows, index) is var last && last != UInt128.MaxValue)
             {
                 behind = true;
-                Current = segments[index].Last + 1;
+                Current = last + 1;
                 return true;
             }
 
             behind = false;
-            AtEnd = ++index == segments.Count;
-            Current = AtEnd ? 0 : segments[index].First;
+            AtEnd = ++index == rows.Count;
+            Current = AtEnd ? 0 : cut.FirstOf(rows, index);
             return !AtEnd;
         }
     }
 
     /// <summary>Class numbers along ascending addresses.</summary>
-    private sealed class Cursor(IpFamily family, AddressClasses.Cut? cut)
+    private sealed class Cursor(IpFamily family, AddressCut? cut)
     {
         private int host;
         private int net;
@@ -108,20 +102,18 @@ internal static class AddressMoves
                 return Decision.Unclassified(family);
             }
 
-            return Find(cut.Space.Hosts, ref host, address) ?? Find(cut.Space.Nets, ref net, address)
+            return Find(cut, cut.Hosts, ref host, address) ?? Find(cut, cut.Nets, ref net, address)
                 ?? Decision.Unclassified(family);
         }
 
-        private uint? Find(IReadOnlyList<Segment> segments, ref int index, UInt128 address)
+        private static uint? Find(AddressCut cut, NftElements rows, ref int index, UInt128 address)
         {
-            while (index < segments.Count && segments[index].Last < address)
+            while (index < rows.Count && cut.LastOf(rows, index) < address)
             {
                 index++;
             }
 
-            return index < segments.Count && segments[index].First <= address
-                ? cut!.Numbers[segments[index].Signature]
-                : null;
+            return index < rows.Count && cut.FirstOf(rows, index) <= address ? AddressCut.MarkOf(rows, index) : null;
         }
     }
 }

@@ -80,8 +80,10 @@ internal sealed class CompiledProfile
 
     public PolicyProgram Egress { get; }
 
+    /// <summary>In the order of their names.</summary>
     public required ImmutableArray<NftSet> Sets { get; init; }
 
+    /// <summary>In the order of their names.</summary>
     public required ImmutableArray<NftChain> Chains { get; init; }
 
     /// <summary>Why the profile cannot be enforced, or null.</summary>
@@ -90,8 +92,8 @@ internal sealed class CompiledProfile
     public static CompiledProfile Of(
         Profile profile, ProfileSource source, AddressClasses classes, CompilerSettings settings)
     {
-        PolicyProgram ingress = PolicyProgram.Of(source.Ingress, source.IngressDefault, classes.Classes);
-        PolicyProgram egress = PolicyProgram.Of(source.Egress, source.EgressDefault, classes.Classes);
+        PolicyProgram ingress = PolicyProgram.Of(source.Ingress, source.IngressDefault, classes);
+        PolicyProgram egress = PolicyProgram.Of(source.Egress, source.EgressDefault, classes);
         string name = profile.Name;
         var into = new PolicyEmitter(ingress, name + "_in", classes, settings);
         var outOf = new PolicyEmitter(egress, name + "_out", classes, settings);
@@ -99,7 +101,7 @@ internal sealed class CompiledProfile
         return new CompiledProfile(source, ingress, egress)
         {
             TooLarge = Excess(into, settings) ?? Excess(outOf, settings),
-            Sets = [.. into.Maps(), .. outOf.Maps()],
+            Sets = [.. into.Maps().Concat(outOf.Maps()).OrderBy(map => map.Name, StringComparer.Ordinal)],
             Chains =
             [
                 into.Chain($"{name}_in", remoteIsSource: true, mirrored: false,

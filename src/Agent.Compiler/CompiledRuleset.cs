@@ -44,6 +44,9 @@ public sealed class CompiledRuleset
     /// </summary>
     public int UncountedRules { get; init; }
 
+    /// <summary>For the next compilation; null: it has to do without.</summary>
+    internal CompilerMemo? Memo { get; init; }
+
     /// <summary>What counts drops.</summary>
     internal DropCounters Drops { get; }
 
@@ -78,10 +81,12 @@ public sealed class CompiledRuleset
     public CompiledRuleset WithEpoch(uint epoch)
     {
         CompileRequest request = Request with { Epoch = epoch };
-        var tables = Ruleset.Tables.Select(table => !RulesetCompiler.Judges(request, table.Family) ? table : table with
-        {
-            Chains = Renewed(table, RulesetCompiler.DatapathOf(request, table.Family)),
-        });
+        Dictionary<NftFamily, FixedChains> renewed = Ruleset.Tables.Select(table => table.Family)
+            .Where(family => RulesetCompiler.Judges(request, family))
+            .ToDictionary(
+                family => family, family => FixedChains.Of(request, family, Memo?.Fixed.GetValueOrDefault(family)));
+        var tables = Ruleset.Tables.Select(table => !renewed.TryGetValue(table.Family, out FixedChains? chains) ? table
+            : table with { Chains = Renewed(table, chains) });
         return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes, Guards, Drops)
         {
             Failed = Failed,
@@ -89,6 +94,7 @@ public sealed class CompiledRuleset
             Zones = Zones,
             CountedVnics = CountedVnics,
             UncountedRules = UncountedRules,
+            Memo = Memo is null ? null : Memo with { Fixed = renewed },
         };
     }
 
@@ -97,10 +103,10 @@ public sealed class CompiledRuleset
         Closed.Contains(vnic.Id) || !Profiles.TryGetValue(ProfileOf(vnic), out CompiledProfile? profile) ? []
             : RuleHits.Of(profile, Direction.Egress).Concat(RuleHits.Of(profile, Direction.Ingress));
 
-    private static ValueArray<NftChain> Renewed(NftTable table, Datapath datapath)
+    private static ValueArray<NftChain> Renewed(NftTable table, FixedChains chains)
     {
-        Dictionary<string, NftChain> renewed = datapath.Chains().ToDictionary(
-            chain => chain.Name, chain => RulesetCompiler.Shaped(table.Family, chain), StringComparer.Ordinal);
+        Dictionary<string, NftChain> renewed =
+            chains.Chains.ToDictionary(chain => chain.Name, StringComparer.Ordinal);
         return table.Chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray();
     }
 

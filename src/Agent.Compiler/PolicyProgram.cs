@@ -65,28 +65,23 @@ internal sealed class PolicyProgram
     /// <param name="rules">In evaluation order.</param>
     /// <param name="fallback">The type's default.</param>
     /// <param name="classes">The VPC's address classes.</param>
-    public static PolicyProgram Of(
-        ImmutableArray<RankedRule> rules, Verdict fallback, IReadOnlyList<AddressClass> classes)
+    public static PolicyProgram Of(ImmutableArray<RankedRule> rules, Verdict fallback, AddressClasses classes)
     {
         Dictionary<string, uint> numbers = StableHash.Number(
             rules.Select(rule => rule.Key), Decision.FirstNumber, Decision.NumberLimit);
-        (RankedRule Rule, uint Number)[] numbered = [.. rules.Select(rule => (rule, numbers[rule.Key]))];
-        HashSet<string> tags = [.. rules.Select(rule => rule.Remote.Tag).OfType<string>()];
-
+        var numbered = new NumberedRules([.. rules.Select(rule => (rule, numbers[rule.Key]))]);
         var programs = new List<ClassProgram>
         {
             ProgramOf(numbered, IpFamily.V4, [], [], fallback),
             ProgramOf(numbered, IpFamily.V6, [], [], fallback),
         };
-        foreach (IGrouping<string, AddressClass> same in classes
-            .Where(address => address.Tags.Any(tags.Contains))
-            .GroupBy(address => $"{(int)address.Family}|{string.Join('|', address.Tags.Where(tags.Contains))}")
+        foreach (IGrouping<string, (AddressClass Class, List<string> Tags)> same in Named(numbered.Tags, classes)
+            .GroupBy(one => $"{(int)one.Class.Family}|{string.Join('|', one.Tags)}")
             .OrderBy(group => group.Key, StringComparer.Ordinal))
         {
-            AddressClass first = same.First();
+            (AddressClass first, List<string> its) = same.First();
             ClassProgram program = ProgramOf(
-                numbered, first.Family, [.. first.Tags.Where(tags.Contains)], [.. same.Select(a => a.Number).Order()],
-                fallback);
+                numbered, first.Family, its, [.. same.Select(one => one.Class.Number).Order()], fallback);
             ClassProgram rest = programs[first.Family == IpFamily.V4 ? 0 : 1];
             if (!program.Table.Equals(rest.Table) || !program.Owns.SequenceEqual(rest.Owns))
             {
@@ -96,6 +91,71 @@ internal sealed class PolicyProgram
 
         return new PolicyProgram(
             fallback, numbers.ToDictionary(pair => pair.Value, pair => pair.Key), programs, NumberClasses(programs));
+    }
+
+    // The classes that any of the tags covers, each with those that do, in order. A VPC may have many thousand classes
+    // of which one policy names a few.
+    private static IEnumerable<(AddressClass Class, List<string> Tags)> Named(
+        IEnumerable<string> tags, AddressClasses classes)
+    {
+        var named = new Dictionary<int, List<string>>();
+        foreach (string tag in tags.Order(StringComparer.Ordinal))
+        {
+            foreach (int index in classes.WithTag(tag))
+            {
+                if (!named.TryGetValue(index, out List<string>? its))
+                {
+                    named.Add(index, its = []);
+                }
+
+                its.Add(tag);
+            }
+        }
+
+        return named.Select(pair => (classes.Classes[pair.Key], pair.Value));
+    }
+
+    /// <summary>Rules with their numbers, in evaluation order, found by what they ask of the remote address.</summary>
+    private sealed class NumberedRules
+    {
+        private readonly (RankedRule Rule, uint Number)[] all;
+        private readonly List<int> untagged = [];
+        private readonly Dictionary<string, List<int>> tagged = new(StringComparer.Ordinal);
+
+        public NumberedRules((RankedRule Rule, uint Number)[] all)
+        {
+            this.all = all;
+            for (int i = 0; i < all.Length; i++)
+            {
+                if (all[i].Rule.Remote.Tag is not string tag)
+                {
+                    untagged.Add(i);
+                }
+                else if (tagged.TryGetValue(tag, out List<int>? its))
+                {
+                    its.Add(i);
+                }
+                else
+                {
+                    tagged.Add(tag, [i]);
+                }
+            }
+        }
+
+        public IEnumerable<string> Tags => tagged.Keys;
+
+        /// <summary>Those that can match an address of a family that just these tags cover.</summary>
+        public (RankedRule Rule, uint Number)[] Matching(IpFamily family, IReadOnlyList<string> tags)
+        {
+            var places = new List<int>(untagged);
+            foreach (string tag in tags)
+            {
+                places.AddRange(tagged[tag]);
+            }
+
+            places.Sort();
+            return [.. places.Select(place => all[place]).Where(ranked => ranked.Rule.Covers(family))];
+        }
     }
 
     private static Dictionary<string, uint> NumberClasses(List<ClassProgram> programs)
@@ -110,14 +170,10 @@ internal sealed class PolicyProgram
     }
 
     private static ClassProgram ProgramOf(
-        (RankedRule Rule, uint Number)[] rules, IpFamily family, IReadOnlyList<string> tags,
-        IReadOnlyList<uint> addressClasses, Verdict fallback)
+        NumberedRules rules, IpFamily family, IReadOnlyList<string> tags, IReadOnlyList<uint> addressClasses,
+        Verdict fallback)
     {
-        (RankedRule Rule, uint Number)[] matching =
-        [
-            .. rules.Where(ranked => ranked.Rule.Covers(family)
-                && (ranked.Rule.Remote.Tag is null || tags.Contains(ranked.Rule.Remote.Tag))),
-        ];
+        (RankedRule Rule, uint Number)[] matching = rules.Matching(family, tags);
         string key = $"{(int)family}|{string.Join('|', tags)}";
         DecisionTable table = DecisionTable.Of([.. matching.Where(ranked => ranked.Rule.Own is null)], fallback);
         return new ClassProgram(key, family, addressClasses, table, OwnsOf(matching, key, table, fallback));

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
 using Agent.Policy;
 
 namespace Agent.Compiler;
@@ -14,14 +15,18 @@ internal sealed record Profile(string VpcId, ImmutableArray<string> GroupIds)
     /// <summary>"p_" and ten hex digits.</summary>
     public const int NameLength = 12;
 
-    public string Name => "p_" + StableHash.Name(Key);
+    private static readonly ConditionalWeakTable<Vnic, Profile> Known = [];
+    private string? name;
+
+    public string Name => name ??= "p_" + StableHash.Name(Key);
 
     public bool Equals(Profile? other) => other is not null && Key == other.Key;
 
     public override int GetHashCode() => Key.GetHashCode(StringComparison.Ordinal);
 
-    public static Profile Of(Vnic vnic) =>
-        new(vnic.VpcId, [.. vnic.GroupIds.Distinct().Order(StringComparer.Ordinal)]);
+    /// <remarks>Asked for every vNIC with each change, and always the same of one object.</remarks>
+    public static Profile Of(Vnic vnic) => Known.GetValue(vnic, static one =>
+        new Profile(one.VpcId, [.. one.GroupIds.Distinct().Order(StringComparer.Ordinal)]));
 
     /// <summary>The type's default (semantics.md section 1, step 5).</summary>
     public Verdict Default(PolicySnapshot policy, Direction direction) =>

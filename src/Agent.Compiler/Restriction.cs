@@ -37,8 +37,14 @@ public static class Restriction
         }
 
         var comparison = new Comparison(before, after);
-        return before.Request.Policy.Vnics.Values.Any(comparison.LosesAnything);
+        return SameVnics(before, after)
+            ? before.Request.Policy.Vnics.Values.Select(Profile.Of).Distinct().Any(comparison.LosesAnything)
+            : before.Request.Policy.Vnics.Values.Any(comparison.LosesAnything);
     }
+
+    private static bool SameVnics(CompiledRuleset before, CompiledRuleset after) =>
+        ReferenceEquals(before.Request.Policy.Vnics, after.Request.Policy.Vnics)
+        && before.Request.ClosedVnics.IsEmpty && after.Request.ClosedVnics.IsEmpty;
 
     /// <summary>
     /// True if a vNIC is gone, closed, or another one than before: what counts even where rules do not touch sessions.
@@ -61,6 +67,13 @@ public static class Restriction
 
     private static bool LeavesZone(CompiledRuleset before, CompiledRuleset after)
     {
+        if (ReferenceEquals(before.Request.Policy.Vnics, after.Request.Policy.Vnics)
+            && ReferenceEquals(before.Request.Policy.Vpcs, after.Request.Policy.Vpcs)
+            && before.Zones.SequenceEqual(after.Zones))
+        {
+            return false;
+        }
+
         SortedDictionary<string, ushort> old = ZoneNumbers.ByInterface(before.Request.Policy, before.Zones);
         SortedDictionary<string, ushort> now = ZoneNumbers.ByInterface(after.Request.Policy, after.Zones);
         HashSet<string> vnics = [.. after.Request.Policy.Vnics.Values.Select(vnic => vnic.InterfaceName)];
@@ -72,6 +85,11 @@ public static class Restriction
     // Zones part what they know; two unlisted VPCs have only their addresses between them.
     private static bool MeetsStranger(PolicySnapshot before, PolicySnapshot after)
     {
+        if (ReferenceEquals(before.Vnics, after.Vnics))
+        {
+            return false; // nobody is new
+        }
+
         HashSet<string> old = [.. Unlisted(before).Select(vnic => vnic.VpcId)];
         return Unlisted(after).Any(vnic => !before.Vnics.ContainsKey(vnic.Id) && old.Any(vpc => vpc != vnic.VpcId));
 
@@ -90,9 +108,11 @@ public static class Restriction
     private sealed class Comparison(CompiledRuleset before, CompiledRuleset after)
     {
         private readonly Dictionary<(string, string), bool> profiles = [];
-        private readonly Dictionary<string, List<(IpFamily Family, uint Old, uint New)>> moves = new(
-            StringComparer.Ordinal);
+        private readonly Dictionary<string, Moves> moves = new(StringComparer.Ordinal);
         private readonly Dictionary<(DecisionTable, DecisionTable), bool> tables = new(new ByIdentity());
+
+        /// <summary>The vNICs of a profile, if they are the same before and after, and none is closed.</summary>
+        public bool LosesAnything(Profile both) => ProfileLoses(both.Name, both.Name, both.VpcId);
 
         public bool LosesAnything(Vnic old)
         {
@@ -127,9 +147,10 @@ public static class Restriction
                 || Loses(old.Ingress, now.Ingress, vpcId) || Loses(old.Egress, now.Egress, vpcId);
         }
 
-        private bool Loses(PolicyProgram old, PolicyProgram now, string vpcId) => MovesOf(vpcId).Any(move =>
-            (!ReferenceEquals(old, now) || move.Old != move.New)
-            && Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New)));
+        // What is the same policy for an address that stayed in its class is no question.
+        private bool Loses(PolicyProgram old, PolicyProgram now, string vpcId) =>
+            (ReferenceEquals(old, now) ? MovesOf(vpcId).Changed : MovesOf(vpcId).All).Any(move =>
+                Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New)));
 
         private static PolicyProgram.ClassProgram ClassOf(PolicyProgram program, IpFamily family, uint address) =>
             program.Find(address) ?? program.Classes[family == IpFamily.V4 ? 0 : 1];
@@ -250,24 +271,41 @@ public static class Restriction
             return starts;
         }
 
-        /// <summary>Every pair (class before, class after) that some address of the VPC has.</summary>
-        private List<(IpFamily Family, uint Old, uint New)> MovesOf(string vpcId)
+        private Moves MovesOf(string vpcId)
         {
-            if (!moves.TryGetValue(vpcId, out List<(IpFamily Family, uint Old, uint New)>? found))
+            if (!moves.TryGetValue(vpcId, out Moves? found))
             {
-                found = [];
-                foreach (IpFamily family in (IpFamily[])[IpFamily.V4, IpFamily.V6])
-                {
-                    AddressClasses.Cut? old = before.Classes.GetValueOrDefault(vpcId)?.Cuts[family];
-                    AddressClasses.Cut? now = after.Classes.GetValueOrDefault(vpcId)?.Cuts[family];
-                    found.AddRange(AddressMoves.Between(family, old, now).Select(move => (family, move.Old, move.New)));
-                }
-
-                moves.Add(vpcId, found);
+                AddressClasses? old = before.Classes.GetValueOrDefault(vpcId);
+                AddressClasses? now = after.Classes.GetValueOrDefault(vpcId);
+                moves.Add(vpcId, found = new Moves(
+                    () => MovesBetween(old, now, isWhole: true), () => MovesBetween(old, now, isWhole: false)));
             }
 
             return found;
         }
+
+        private static IEnumerable<(IpFamily, uint, uint)> MovesBetween(
+            AddressClasses? old, AddressClasses? now, bool isWhole) =>
+            ((IpFamily[])[IpFamily.V4, IpFamily.V6]).SelectMany(
+                family => now is null ? AddressMoves.Between(family, old?.Cuts[family], null)
+                    : now.MovesFrom(old, family, isWhole),
+                (family, move) => (family, move.Old, move.New));
+    }
+
+    /// <summary>Pairs (class before, class after) that some address of a VPC has.</summary>
+    /// <param name="all">Finds every one.</param>
+    /// <param name="changed">Finds those of different classes, and perhaps others.</param>
+    private sealed class Moves(
+        Func<IEnumerable<(IpFamily Family, uint Old, uint New)>> all,
+        Func<IEnumerable<(IpFamily Family, uint Old, uint New)>> changed)
+    {
+        private (IpFamily Family, uint Old, uint New)[]? whole;
+        private (IpFamily Family, uint Old, uint New)[]? some;
+
+        public (IpFamily Family, uint Old, uint New)[] All => whole ??= [.. all()];
+
+        public (IpFamily Family, uint Old, uint New)[] Changed =>
+            some ??= [.. changed().Where(move => move.Old != move.New)];
     }
 
     /// <summary>Tables are compared by content once; after that the objects themselves are the key.</summary>

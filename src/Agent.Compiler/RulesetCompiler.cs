@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Agent.Nftables;
 using Agent.Policy;
 
@@ -7,6 +9,9 @@ namespace Agent.Compiler;
 /// <summary>Lowers a policy for one host.</summary>
 public static class RulesetCompiler
 {
+    /// <summary>Chains as bridge tables have them.</summary>
+    private static readonly ConditionalWeakTable<NftChain, NftChain> Bridged = [];
+
     /// <summary>Compiles. Pure: no clock, no file, no kernel.</summary>
     /// <returns>
     /// Inet, bridge (if the host has it) and netdev tables, always complete; vNICs that could not be compiled are
@@ -26,56 +31,57 @@ public static class RulesetCompiler
         new(request.Settings, request.PolicySettings, request.Epoch, LayerOf(request, family),
             LogOf(request, family));
 
-    private static DropLog? LogOf(CompileRequest request, NftFamily family) =>
+    internal static DropLog? LogOf(CompileRequest request, NftFamily family) =>
         DropLog.Of(request.Settings, request.Host, family);
 
     internal static Layer LayerOf(CompileRequest request, NftFamily family) => new(
         family, Zoned: !request.Policy.Vpcs.IsEmpty, Bridged: request.Host.Bridge == BridgeLayer.Open);
 
+    /// <summary>The chain as a table of the family has it; of one chain always the same object.</summary>
     internal static NftChain Shaped(NftFamily family, NftChain chain) =>
-        family == NftFamily.Bridge ? Exprs.InBridge(chain) : chain;
+        family == NftFamily.Bridge ? Bridged.GetValue(chain, Exprs.InBridge) : chain;
 
-    /// <summary>What a table is made of.</summary>
-    private sealed class Parts
-    {
-        public List<NftChain> Chains { get; } = [];
-
-        public List<NftSet> Sets { get; } = [];
-
-        public List<NftObject> Objects { get; } = [];
-    }
+    internal static NftTable Table(
+        CompileRequest request, NftFamily family, IEnumerable<NftChain> chains, IEnumerable<NftSet> sets,
+        IEnumerable<NftObject> objects) => new(
+            family, request.Settings.Table,
+            new(ImmutableCollectionsMarshal.AsImmutableArray(NameOrder.Of(chains, chain => chain.Name))),
+            new(ImmutableCollectionsMarshal.AsImmutableArray(NameOrder.Of(sets, set => set.Name))),
+            new(ImmutableCollectionsMarshal.AsImmutableArray(NameOrder.Of(objects, item => item.Name))));
 
     /// <summary>One compilation's working state.</summary>
-    private sealed class Compilation(CompileRequest request)
+    private sealed class Compilation
     {
-        private readonly PolicySnapshot policy = request.Policy;
-        private readonly ILookup<string, Vnic> vnicsOf = request.Policy.Vnics.Values
-            .SelectMany(vnic => vnic.GroupIds.Select(id => (id, vnic)))
-            .ToLookup(pair => pair.id, pair => pair.vnic, StringComparer.Ordinal);
+        private readonly CompileRequest request;
+        private readonly PolicySnapshot policy;
+        private readonly CompiledRuleset? previous;
+        private readonly VnicIndex index;
         private readonly SortedDictionary<string, string> failed = new(StringComparer.Ordinal);
         private readonly Dictionary<string, CompiledProfile> compiled = new(StringComparer.Ordinal);
         private readonly Dictionary<string, string> closedProfiles = new(StringComparer.Ordinal);
-        private readonly ImmutableSortedDictionary<string, ushort> zones =
-            ZoneNumbers.Of(request.Policy, request.Settings, request.KnownZones);
-
-        /// <summary>Profiles, classes, timeouts: alike in every table that judges.</summary>
-        private readonly Parts shared = new();
+        private readonly ImmutableSortedDictionary<string, ushort> zones;
         private readonly HashSet<string> open = new(StringComparer.Ordinal);
-        private ImmutableSortedSet<string> counted = [];
-        private int uncounted;
 
-        /// <summary>Alike in every table that judges.</summary>
-        private readonly DropCounters drops = DropCounters.Of(
-            [.. request.Policy.Vnics.Values.Select(vnic => vnic.InterfaceName)],
-            [.. request.Policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)], request.Previous?.Drops);
+        // Profiles, classes, timeouts: alike in every table that judges.
+        private readonly List<NftChain> chains = [];
+        private readonly List<NftSet> sets = [];
+        private readonly List<NftObject> objects = [];
+
+        public Compilation(CompileRequest request)
+        {
+            this.request = request;
+            policy = request.Policy;
+            previous = request.Previous;
+            index = VnicIndex.Of(policy, previous?.Memo?.Index);
+            zones = ZoneNumbers.Of(policy, request.Settings, request.KnownZones);
+        }
 
         public CompiledRuleset Run()
         {
             var classes = new Dictionary<string, AddressClasses>(StringComparer.Ordinal);
-            foreach (IGrouping<string, Profile> vpc in policy.Vnics.Values
-                .Select(Profile.Of).Distinct().GroupBy(profile => profile.VpcId, StringComparer.Ordinal))
+            foreach ((string vpc, ImmutableArray<Profile> profiles) in index.Vpcs)
             {
-                classes.Add(vpc.Key, AddVpc(vpc.Key, [.. vpc]));
+                classes.Add(vpc, AddVpc(vpc, profiles));
             }
 
             AddTimes();
@@ -84,18 +90,30 @@ public static class RulesetCompiler
                 Open(vnic);
             }
 
-            counted = RuleHits.Chosen(policy, request.Settings, RulesOf, out uncounted);
-            shared.Sets.AddRange(RuleHits.Sets(
+            ImmutableSortedSet<string> counted = RuleHits.Chosen(policy, request.Settings, RulesOf, out int uncounted);
+            sets.AddRange(RuleHits.Sets(
                 request.Settings, policy.Vnics.Values.Where(vnic => counted.Contains(vnic.Id)), RulesOf));
-            Dictionary<string, VnicGuard> guards = Guards();
-            NftTable[] tables = [JudgingTable(NftFamily.Inet), GuardTable(guards.Values), .. BridgeTable()];
-            return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), compiled, classes, guards, drops)
+            DropCounters drops = DropCounters.Of(
+                index.Interfaces, [.. policy.Vpcs.Values.SelectMany(vpc => vpc.UplinkInterfaces)], previous?.Drops);
+            HostLayout layout = LayoutOf(drops, counted);
+            var @fixed = new Dictionary<NftFamily, FixedChains>();
+            NftTable[] tables =
+            [
+                JudgingTable(NftFamily.Inet, layout, drops, @fixed),
+                layout.GuardTable,
+                .. request.Host.Bridge == BridgeLayer.Open
+                    ? [JudgingTable(NftFamily.Bridge, layout, drops, @fixed)]
+                    : layout.ClosedBridgeTable is { } closed ? [closed] : Array.Empty<NftTable>(),
+            ];
+            return new CompiledRuleset(
+                request, new Ruleset(tables.ToValueArray()), compiled, classes, layout.Guards, drops)
             {
                 Failed = failed.ToImmutableSortedDictionary(StringComparer.Ordinal),
                 Closed = [.. policy.Vnics.Keys.Where(id => !open.Contains(id))],
                 Zones = zones,
                 CountedVnics = counted,
                 UncountedRules = uncounted,
+                Memo = new CompilerMemo(index, layout, @fixed),
             };
         }
 
@@ -103,9 +121,22 @@ public static class RulesetCompiler
             : ((Direction[])[Direction.Egress, Direction.Ingress])
                 .SelectMany(way => RuleHits.Of(compiled[CompiledRuleset.ProfileOf(vnic)], way));
 
-        private AddressClasses AddVpc(string vpcId, Profile[] profiles)
+        // It needs the vNICs and VPCs of the policy only, and may outlive the rest.
+        private HostLayout LayoutOf(DropCounters drops, ImmutableSortedSet<string> counted)
         {
-            var sources = new Dictionary<Profile, ProfileSource>();
+            CompileRequest host = request with
+            {
+                Policy = PolicySnapshot.Empty with { Vnics = policy.Vnics, Vpcs = policy.Vpcs },
+                HeldBack = ImmutableDictionary<string, (PolicySnapshot? Policy, string Reason)>.Empty,
+                Previous = null,
+            };
+            return HostLayout.Of(
+                new HostBasis(host, index, drops, zones, open, counted), compiled, previous?.Memo?.Layout);
+        }
+
+        private AddressClasses AddVpc(string vpcId, ImmutableArray<Profile> profiles)
+        {
+            var sources = new List<(Profile Profile, ProfileSource Source, CompiledProfile? Earlier)>();
             foreach (Profile profile in profiles)
             {
                 PolicySnapshot? rules = policy;
@@ -117,18 +148,19 @@ public static class RulesetCompiler
 
                 if (rules is not null)
                 {
-                    sources.Add(profile, ProfileSource.Of(profile, rules, request.PolicySettings, Earlier(profile)));
+                    CompiledProfile? earlier = Earlier(profile);
+                    sources.Add((
+                        profile, ProfileSource.Of(profile, rules, request.PolicySettings, earlier), earlier));
                 }
             }
 
-            AddressClasses? before = request.Previous?.Classes.GetValueOrDefault(vpcId);
-            AddressClasses classes = AddressClasses.Of(vpcId, Tags(sources.Values), before);
-            shared.Sets.AddRange(classes.Maps());
-            shared.Chains.AddRange(classes.Chains());
+            AddressClasses? before = previous?.Classes.GetValueOrDefault(vpcId);
+            AddressClasses classes = AddressClasses.Of(vpcId, TagsOf(sources, before?.Tags), before);
+            sets.AddRange(classes.Maps());
+            chains.AddRange(classes.Chains());
             HashSet<string> moved = classes.TagsThatMoved(before);
-            foreach ((Profile profile, ProfileSource source) in sources)
+            foreach ((Profile profile, ProfileSource source, CompiledProfile? earlier) in sources)
             {
-                CompiledProfile? earlier = Earlier(profile);
                 bool same = earlier is not null && ReferenceEquals(earlier.Source, source)
                     && !source.Tags.Overlaps(moved);
                 Add(profile, same ? earlier! : CompiledProfile.Of(profile, source, classes, request.Settings));
@@ -137,8 +169,31 @@ public static class RulesetCompiler
             return classes;
         }
 
+        // Where each profile names what it named before, and there is no other one, the tags are those of before.
+        private TagTable TagsOf(
+            List<(Profile Profile, ProfileSource Source, CompiledProfile? Earlier)> sources, TagTable? before)
+        {
+            // A profile that keeps yesterday's rules may name what is gone today.
+            var kept = new Dictionary<string, PolicySnapshot>(StringComparer.Ordinal);
+            foreach ((Profile profile, ProfileSource source, _) in sources)
+            {
+                foreach (string tag in request.HeldBack.ContainsKey(profile.Name) ? source.Tags : [])
+                {
+                    kept.TryAdd(tag, source.Policy);
+                }
+            }
+
+            return before is not null && before.Sources == sources.Count && sources.TrueForAll(one =>
+                one.Earlier is not null && (ReferenceEquals(one.Earlier.Source, one.Source)
+                    || one.Earlier.Source.Tags.SetEquals(one.Source.Tags)))
+                ? before.With(AddressesOf)
+                : TagTable.Of([.. sources.Select(one => one.Source.Tags)], AddressesOf, before);
+
+            TagAddresses AddressesOf(string tag) => this.AddressesOf(tag, kept.GetValueOrDefault(tag));
+        }
+
         private CompiledProfile? Earlier(Profile profile) =>
-            request.Previous is { } previous && previous.Request.Settings == request.Settings
+            previous is not null && previous.Request.Settings == request.Settings
             && previous.Request.PolicySettings == request.PolicySettings
                 ? previous.Profiles.GetValueOrDefault(profile.Name) : null;
 
@@ -151,141 +206,39 @@ public static class RulesetCompiler
             }
 
             compiled.Add(profile.Name, part);
-            shared.Sets.AddRange(part.Sets);
-            shared.Chains.AddRange(part.Chains);
-        }
-
-        private Dictionary<string, IReadOnlyCollection<IpPrefix>> Tags(IEnumerable<ProfileSource> sources)
-        {
-            var tags = new Dictionary<string, IReadOnlyCollection<IpPrefix>>(StringComparer.Ordinal);
-            foreach (ProfileSource source in sources)
-            {
-                foreach (string tag in source.Tags)
-                {
-                    if (!tags.ContainsKey(tag))
-                    {
-                        tags.Add(tag, PrefixesOf(tag, source.Policy));
-                    }
-                }
-            }
-
-            return tags;
+            sets.AddRange(part.Sets);
+            chains.AddRange(part.Chains);
         }
 
         // Members and lists are facts of today, also for a profile that keeps yesterday's rules.
-        private IReadOnlyCollection<IpPrefix> PrefixesOf(string tag, PolicySnapshot source)
+        private TagAddresses AddressesOf(string tag, PolicySnapshot? kept)
         {
             string id = tag[2..];
             return tag[0] switch
             {
-                'c' => [IpPrefix.Parse(id)],
-                'l' => (policy.PrefixLists.GetValueOrDefault(id) ?? source.PrefixLists[id]).Entries,
-                'g' => Members(policy.Groups.GetValueOrDefault(id) ?? source.Groups[id]),
+                'l' => new TagAddresses((policy.PrefixLists.GetValueOrDefault(id) ?? kept!.PrefixLists[id]).Entries, []),
+                'g' => new TagAddresses(
+                    (policy.Groups.GetValueOrDefault(id) ?? kept!.Groups[id]).Members, index.AddressesOf(id)),
                 _ => throw new ArgumentOutOfRangeException(nameof(tag), tag, "unknown tag"),
             };
         }
 
-        private List<IpPrefix> Members(SecurityGroup group)
+        private NftTable JudgingTable(
+            NftFamily family, HostLayout layout, DropCounters drops, Dictionary<NftFamily, FixedChains> fixedOnes)
         {
-            var members = new List<IpPrefix>(group.Members);
-            foreach (Vnic vnic in vnicsOf[group.Id])
-            {
-                members.AddRange(vnic.Addresses);
-                members.AddRange(vnic.DelegatedPrefixes);
-            }
-
-            return members;
-        }
-
-        private NftTable JudgingTable(NftFamily family)
-        {
-            Datapath datapath = DatapathOf(request, family);
-            var parts = new Parts();
-            parts.Chains.AddRange(shared.Chains.Concat(datapath.Chains()));
-            parts.Sets.AddRange(shared.Sets);
-            parts.Objects.AddRange(shared.Objects.Concat(Datapath.Objects()));
-            AddVnics(datapath, parts);
-            AddZones(parts, datapath);
-            if (datapath.IsBridge)
-            {
-                var ports = new BridgePorts(policy, zones, open, request.Settings);
-                parts.Chains.AddRange(ports.Chains());
-                parts.Sets.AddRange(ports.Sets());
-            }
-
-            if (request.Settings.AdoptsSessions)
-            {
-                parts.Sets.Add(Datapath.InterfaceSet(Datapath.AdoptingSet, policy.Vnics.Values
-                    .Where(vnic => request.Adopting.Contains(vnic.Id))
-                    .Select(vnic => vnic.InterfaceName)));
-            }
-
-            if (family == NftFamily.Inet && request.Host.Bridge == BridgeLayer.Open)
-            {
-                parts.Sets.Add(Datapath.InterfaceSet(Datapath.BridgeSet, request.Host.Bridges));
-            }
-
-            parts.Sets.AddRange(drops.Maps);
-            parts.Sets.AddRange(LogSet(family, drops.Interfaces));
-            return Table(
-                family, parts.Chains.Select(chain => Shaped(family, chain)), parts.Sets, parts.Objects, drops.Objects);
-        }
-
-        private NftTable[] BridgeTable() => request.Host.Bridge switch
-        {
-            BridgeLayer.Open => [JudgingTable(NftFamily.Bridge)],
-            BridgeLayer.Closed => [Table(
-                NftFamily.Bridge,
-                ClosedBridge.Chains(request.Settings, LogOf(request, NftFamily.Bridge)),
-                [
-                    ClosedBridge.Vnics(policy.Vnics.Values.Select(vnic => vnic.InterfaceName)),
-                    .. LogSet(NftFamily.Bridge, policy.Vnics.Values.Select(vnic => vnic.InterfaceName)),
-                ],
-                Datapath.Objects())],
-            _ => [],
-        };
-
-        private IEnumerable<NftSet> LogSet(NftFamily family, IEnumerable<string> interfaces) =>
-            LogOf(request, family) is { } log ? [log.Set(interfaces)] : [];
-
-        private void AddVnics(Datapath datapath, Parts parts)
-        {
-            var from = new DispatchRows();
-            var to = new DispatchRows();
-            foreach (IGrouping<string, Vnic> vpc in
-                policy.Vnics.Values.GroupBy(vnic => vnic.VpcId, StringComparer.Ordinal))
-            {
-                var own = new DispatchRows();
-                foreach (Vnic vnic in vpc)
-                {
-                    string profile = CompiledRuleset.ProfileOf(vnic);
-                    var its = new VnicChains(vnic, request.Settings, request.Host, counted.Contains(vnic.Id))
-                    {
-                        Flows = FlowLog.Of(
-                            vnic, compiled.GetValueOrDefault(profile), request.Settings,
-                            request.Host.LogFamilies.Contains(datapath.Family)),
-                    };
-                    bool isOpen = open.Contains(vnic.Id);
-                    parts.Chains.AddRange(isOpen ? its.Chains(datapath, profile) : []);
-                    parts.Sets.AddRange(isOpen ? its.Sets : []);
-                    from.Goto(vnic.InterfaceName, isOpen ? its.Out : Datapath.DropFrom(DropReason.Closed));
-                    to.Goto(vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
-                    own.Goto(vnic.InterfaceName, isOpen ? its.In : Datapath.DropTo(DropReason.Closed));
-                }
-
-                foreach (string uplink in policy.Vpcs.GetValueOrDefault(vpc.Key)?.UplinkInterfaces ?? [])
-                {
-                    own.Goto(uplink, Datapath.Admit);
-                }
-
-                parts.Chains.Add(datapath.Stage(AddressClasses.NameOf(vpc.Key)));
-                parts.Sets.Add(own.Map(Datapath.VpcMap(AddressClasses.NameOf(vpc.Key))));
-            }
-
-            parts.Chains.AddRange(datapath.PassOnChain(policy.Vnics.Values
-                .Select(vnic => AddressClasses.NameOf(vnic.VpcId)).Distinct(StringComparer.Ordinal)));
-            parts.Sets.Add(from.Map(Datapath.FromMap));
-            parts.Sets.Add(to.Map(Datapath.ToMap));
+            var @fixed = FixedChains.Of(request, family, previous?.Memo?.Fixed.GetValueOrDefault(family));
+            fixedOnes.Add(family, @fixed);
+            NftChain[] own = NameOrder.Of(chains.Select(chain => Shaped(family, chain)), chain => chain.Name);
+            NftChain[] all = NameOrder.Merge(
+                NameOrder.Merge(@fixed.Chains, own, chain => chain.Name), layout.Chains(family), chain => chain.Name);
+            NftSet[] maps = NameOrder.Merge(
+                NameOrder.Of(sets, set => set.Name), layout.Sets(family), set => set.Name);
+            NftObject[] items = NameOrder.Merge(
+                NameOrder.Of(objects.Concat(Datapath.Objects()), item => item.Name), drops.Objects, item => item.Name);
+            return new NftTable(
+                family, request.Settings.Table, new(ImmutableCollectionsMarshal.AsImmutableArray(all)),
+                new(ImmutableCollectionsMarshal.AsImmutableArray(maps)),
+                new(ImmutableCollectionsMarshal.AsImmutableArray(items)));
         }
 
         private void Open(Vnic vnic)
@@ -309,36 +262,6 @@ public static class RulesetCompiler
             }
         }
 
-        private void AddZones(Parts parts, Datapath datapath)
-        {
-            if (policy.Vpcs.IsEmpty)
-            {
-                return;
-            }
-
-            var gate = new DispatchRows();
-            foreach (Vnic vnic in policy.Vnics.Values)
-            {
-                gate.Add(vnic.InterfaceName, NftVerdict.Jump(Datapath.Gate(BridgePorts.ZoneOf(vnic, zones))));
-            }
-
-            var rows = new NftElements.Builder(
-                NftElements.RowLength([NftType.IfName], interval: false, NftSetKind.ZoneMap));
-            foreach ((string name, ushort zone) in ZoneNumbers.ByInterface(policy, zones))
-            {
-                Span<byte> row = rows.Add();
-                NftElements.PutName(row[..NftElements.InterfaceBytes], name);
-                BitConverter.TryWriteBytes(row[NftElements.InterfaceBytes..], zone);
-            }
-
-            parts.Chains.AddRange(
-                zones.Select(pair => Datapath.GateChain(AddressClasses.NameOf(pair.Key), pair.Value)));
-            parts.Sets.AddRange(datapath.IsBridge ? [] : [gate.Map(Datapath.GateMap)]);
-            parts.Sets.Add(new NftSet(
-                Datapath.ZoneMap, [NftType.IfName], Interval: false, NftSetKind.ZoneMap, Size: null, Counters: false,
-                rows.Build()));
-        }
-
         private void AddTimes()
         {
             ImmutableArray<byte> protocols = request.Host.TimeoutProtocols;
@@ -347,59 +270,10 @@ public static class RulesetCompiler
                 return;
             }
 
-            SessionTimeouts[] used = [.. policy.Vnics.Values.Select(vnic => vnic.Timeouts).Distinct()];
-            shared.Chains.AddRange(used.Select(times => SessionTimes.Chain(times, protocols)));
-            shared.Objects.AddRange(used.SelectMany(times => SessionTimes.Objects(times, protocols))
+            chains.AddRange(index.Times.Select(times => SessionTimes.Chain(times, protocols)));
+            objects.AddRange(index.Times.SelectMany(times => SessionTimes.Objects(times, protocols))
                 .Concat(request.KeptTimes.Select(SessionTimes.Object).OfType<NftObject.CtTimeout>())
                 .DistinctBy(item => item.Name));
-        }
-
-        private Dictionary<string, VnicGuard> Guards()
-        {
-            DropLog? log = LogOf(request, NftFamily.Netdev);
-            return policy.Vnics.Values
-                .Where(vnic => !request.ClosedVnics.ContainsKey(vnic.Id))
-                .Where(vnic => request.Host.NetdevHooksByName
-                    || request.Host.PresentInterfaces.Contains(vnic.InterfaceName))
-                .ToDictionary(
-                    vnic => vnic.Id,
-                    vnic => VnicGuard.Of(vnic, log, request.Previous?.Guards.GetValueOrDefault(vnic.Id)),
-                    StringComparer.Ordinal);
-        }
-
-        private NftTable GuardTable(Dictionary<string, VnicGuard>.ValueCollection guards) => Table(
-            NftFamily.Netdev,
-            guards.Count == 0 ? [] : guards.SelectMany(guard => guard.Chains)
-                .Concat(VnicGuard.SharedChains(LogOf(request, NftFamily.Netdev))),
-            guards.Count == 0 ? [] : VnicGuard.SharedSets.Concat(guards.SelectMany(guard => guard.Sets))
-                .Concat(LogSet(NftFamily.Netdev, guards.Select(guard => guard.Device))),
-            guards.SelectMany(guard => guard.Counters));
-
-        private NftTable Table(
-            NftFamily family, IEnumerable<NftChain> chains, IEnumerable<NftSet> sets,
-            IEnumerable<NftObject> objects, IReadOnlyList<NftObject>? ordered = null) => new(
-                family, request.Settings.Table,
-                chains.OrderBy(chain => chain.Name, StringComparer.Ordinal).ToValueArray(),
-                sets.OrderBy(set => set.Name, StringComparer.Ordinal).ToValueArray(),
-                InOrder([.. objects.OrderBy(item => item.Name, StringComparer.Ordinal)], ordered ?? []));
-
-        // Counters of drops are thousands, and mostly those of the compilation before: not sorted again.
-        private static ValueArray<NftObject> InOrder(NftObject[] few, IReadOnlyList<NftObject> many)
-        {
-            var all = new List<NftObject>(few.Length + many.Count);
-            int next = 0;
-            foreach (NftObject one in many)
-            {
-                while (next < few.Length && string.CompareOrdinal(few[next].Name, one.Name) < 0)
-                {
-                    all.Add(few[next++]);
-                }
-
-                all.Add(one);
-            }
-
-            all.AddRange(few.AsSpan(next));
-            return all.ToValueArray();
         }
     }
 }

@@ -25,9 +25,11 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
 
     private readonly string name = Names.OfInterface(vnic.InterfaceName);
 
-    public string Out => $"vnic_{name}_out";
+    /// <param name="name">The interface's part of names.</param>
+    public static string Out(string name) => $"vnic_{name}_out";
 
-    public string In => $"vnic_{name}_in";
+    /// <param name="name">The interface's part of names.</param>
+    public static string In(string name) => $"vnic_{name}_in";
 
     private string Sent => $"sent_{name}";
 
@@ -40,8 +42,8 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
 
     /// <param name="name">The interface's part of names.</param>
     /// <param name="objectName">Of a chain or set.</param>
-    public static bool Owns(string name, string objectName) => objectName == $"vnic_{name}_out"
-        || objectName == $"vnic_{name}_in" || objectName == $"sent_{name}" || objectName == $"limit_{name}"
+    public static bool Owns(string name, string objectName) => objectName == Out(name) || objectName == In(name)
+        || objectName == $"sent_{name}" || objectName == $"limit_{name}"
         || objectName == $"over_{name}";
 
     public IEnumerable<NftSet> Sets => own.Select(addresses => addresses.Set).OfType<NftSet>();
@@ -56,11 +58,11 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         string vpc = AddressClasses.NameOf(vnic.VpcId);
         string stage = Datapath.StageTo(vpc);
         yield return datapath.VnicOut(
-            Out, vpc, $"{profile}_out", $"{profile}_in_reply",
+            Out(name), vpc, $"{profile}_out", $"{profile}_in_reply",
             Addressed(from: true, Datapath.DropFrom(DropReason.Address)),
             sent.Length > 0 ? Sent : stage, counted);
         yield return datapath.VnicIn(
-            In, vpc, $"{profile}_in", $"{profile}_out_reply",
+            In(name), vpc, $"{profile}_in", $"{profile}_out_reply",
             Addressed(from: false, Datapath.DropTo(DropReason.Address)), received, counted);
         if (sent.Length > 0)
         {

@@ -77,7 +77,9 @@ public static class DeltaReader
             SecurityGroup before = held.Groups[message.Id];
             IpPrefix[] added = [.. resources.Members($"groups[{Place(message.Id)}].members", message.Members)
                 .Where(member => !before.Members.Contains(member))];
-            SecurityGroup group = resources.Group(message, before.Members.Union(added));
+            ImmutableSortedSet<IpPrefix> members = added.Length == 0 ? before.Members : before.Members.Union(added);
+            MemberHistory.Note(before.Members, members, [.. added]);
+            SecurityGroup group = resources.Group(message, members);
             StateHash.Carry(before, group, added, removed: []);
             return group;
         }
@@ -122,6 +124,7 @@ public static class DeltaReader
                 members = members.Add(member);
             }
 
+            MemberHistory.Note(group.Members, members, [.. removed, .. added]);
             SecurityGroup changed = group with { Members = members };
             StateHash.Carry(group, changed, added, removed);
             return changed;

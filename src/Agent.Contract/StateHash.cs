@@ -22,6 +22,9 @@ public static class StateHash
     /// <summary>What is hashed of a group before its members: most of a state, and it seldom changes.</summary>
     private static readonly ConditionalWeakTable<SecurityGroup, byte[]> Heads = [];
 
+    /// <summary>What is hashed of a vNIC.</summary>
+    private static readonly ConditionalWeakTable<Vnic, byte[]> Vnics = [];
+
     [ThreadStatic]
     private static long memberHashes;
 
@@ -61,7 +64,7 @@ public static class StateHash
         hash.Put(policy.Vnics.Count);
         foreach (Vnic vnic in policy.Vnics.Values)
         {
-            Put(hash, vnic);
+            hash.Add(Vnics.GetValue(vnic, Written));
         }
 
         if (!policy.Vpcs.IsEmpty) // a state without them keeps the hash that it had before there were any
@@ -122,8 +125,9 @@ public static class StateHash
         return head.Written();
     }
 
-    private static void Put(Stream hash, Vnic vnic)
+    private static byte[] Written(Vnic vnic)
     {
+        using var hash = new Stream();
         hash.Put(vnic.Id).Put(vnic.InterfaceName).Put(vnic.Mac.ToString()).Put(vnic.VpcId).Put(vnic.Addresses.Length);
         foreach (IpPrefix address in vnic.Addresses)
         {
@@ -149,6 +153,8 @@ public static class StateHash
         {
             hash.Put(sessions);
         }
+
+        return hash.Written();
     }
 
     private static void Put(Stream hash, IEnumerable<Vpc> vpcs)

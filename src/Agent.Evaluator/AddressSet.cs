@@ -22,13 +22,44 @@ internal sealed partial class AddressSet
     public (UInt128 First, UInt128 Last) this[int index] => (first[index], last[index]);
 
     /// <summary>The union of the prefixes that are of the family.</summary>
-    public static AddressSet Of(IpFamily family, IEnumerable<IpPrefix> prefixes)
+    public static AddressSet Of(IpFamily family, IEnumerable<IpPrefix> prefixes) =>
+        OfSorted(family, prefixes.Where(prefix => prefix.Family == family).Order());
+
+    /// <summary>The union of many prefixes, which are sorted and not sorted again, with a few.</summary>
+    public static AddressSet Of(IpFamily family, ImmutableSortedSet<IpPrefix> many, IReadOnlyList<IpPrefix> few) =>
+        OfSorted(family, Merged(many.KeyComparer == Comparer<IpPrefix>.Default ? many : many.Order(), [.. few.Order()]));
+
+    private static IEnumerable<IpPrefix> Merged(IEnumerable<IpPrefix> many, IpPrefix[] few)
+    {
+        int next = 0;
+        foreach (IpPrefix prefix in many)
+        {
+            while (next < few.Length && few[next].CompareTo(prefix) < 0)
+            {
+                yield return few[next++];
+            }
+
+            yield return prefix;
+        }
+
+        while (next < few.Length)
+        {
+            yield return few[next++];
+        }
+    }
+
+    private static AddressSet OfSorted(IpFamily family, IEnumerable<IpPrefix> prefixes)
     {
         List<UInt128> from = [];
         List<UInt128> to = [];
-        // Sorted by address; then a prefix either touches the interval that is being built or starts a new one.
-        foreach (IpPrefix prefix in prefixes.Where(p => p.Family == family).Order())
+        // A prefix either touches the interval that is being built or starts a new one.
+        foreach (IpPrefix prefix in prefixes)
         {
+            if (prefix.Family != family)
+            {
+                continue;
+            }
+
             if (to.Count > 0 && (to[^1] == UInt128.MaxValue || prefix.First <= to[^1] + 1))
             {
                 to[^1] = UInt128.Max(to[^1], prefix.Last);

@@ -70,7 +70,9 @@ public sealed class NftElements : IEquatable<NftElements>
         int right = 0;
         while (left < before.Count || right < after.Count)
         {
-            int order = left == before.Count ? 1
+            int same = SameRows(before, left, after, right);
+            (left, right) = (left + same, right + same);
+            int order = left == before.Count ? (right == after.Count ? 0 : 1)
                 : right == after.Count ? -1
                 : before[left].SequenceCompareTo(after[right]);
             if (order < 0)
@@ -81,14 +83,72 @@ public sealed class NftElements : IEquatable<NftElements>
             {
                 added.Add(after[right++]);
             }
-            else
-            {
-                left++;
-                right++;
-            }
         }
 
         return (removed.Build(), added.Build());
+    }
+
+    // A change of one row among 65,536 leaves two long stretches that are compared at the speed of memory.
+    private static int SameRows(NftElements one, int oneAt, NftElements other, int otherAt) =>
+        one.rows.AsSpan(oneAt * one.RowBytes).CommonPrefixLength(other.rows.AsSpan(otherAt * one.RowBytes))
+            / one.RowBytes;
+
+    /// <summary>These rows without some, and with others.</summary>
+    /// <param name="removed">Rows that are here.</param>
+    /// <param name="added">Rows that are not here, or among those removed.</param>
+    public NftElements Edited(NftElements removed, NftElements added)
+    {
+        ArgumentNullException.ThrowIfNull(removed);
+        ArgumentNullException.ThrowIfNull(added);
+        if (removed.RowBytes != RowBytes || added.RowBytes != RowBytes)
+        {
+            throw new ArgumentException("rows of different shape", nameof(added));
+        }
+
+        byte[] edited = new byte[rows.Length - removed.rows.Length + added.rows.Length];
+        int from = 0;
+        int to = 0;
+        int gone = 0;
+        int come = 0;
+        while (gone < removed.Count || come < added.Count)
+        {
+            bool isRemoval = come == added.Count
+                || (gone < removed.Count && removed[gone].SequenceCompareTo(added[come]) <= 0);
+            int at = Math.Max(from, LowerBound(isRemoval ? removed[gone] : added[come]) * RowBytes);
+            rows.AsSpan(from, at - from).CopyTo(edited.AsSpan(to));
+            (from, to) = (at, to + at - from);
+            if (isRemoval)
+            {
+                if (!rows.AsSpan(at).StartsWith(removed[gone]))
+                {
+                    throw new ArgumentException("a row to remove is not here", nameof(removed));
+                }
+
+                (from, gone) = (from + RowBytes, gone + 1);
+            }
+            else
+            {
+                added[come++].CopyTo(edited.AsSpan(to));
+                to += RowBytes;
+            }
+        }
+
+        rows.AsSpan(from).CopyTo(edited.AsSpan(to));
+        return new NftElements(RowBytes, edited);
+    }
+
+    /// <summary>The first row that is not before another one.</summary>
+    private int LowerBound(ReadOnlySpan<byte> row)
+    {
+        int low = 0;
+        int high = Count;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            (low, high) = this[middle].SequenceCompareTo(row) < 0 ? (middle + 1, high) : (low, middle);
+        }
+
+        return low;
     }
 
     /// <summary>The row that begins with the key; of an exact set there is at most one.</summary>

@@ -58,7 +58,8 @@ public sealed class Plan
                 plan.prepare.Insert(0, new NftOp.AddTable(table.Family, table.Name));
             }
 
-            if (before is not null && MustRebuild(before, table))
+            var way = new TablePlan(plan, before ?? Empty(table), table);
+            if (before is not null && way.MustRebuild)
             {
                 plan.@switch.Add(new NftOp.DeleteTable(table.Family, table.Name));
                 plan.@switch.Add(new NftOp.AddTable(table.Family, table.Name));
@@ -66,7 +67,7 @@ public sealed class Plan
                 continue;
             }
 
-            new TablePlan(plan, before ?? Empty(table), table).Fill(plan.prepare, plan.@switch);
+            way.Fill(plan.prepare, plan.@switch);
         }
 
         return plan;
@@ -81,96 +82,62 @@ public sealed class Plan
 
     private static NftTable Empty(NftTable like) => new(like.Family, like.Name, [], [], []);
 
-    // The kernel cannot change a set's type, a hook, or an object's kind. This compiler never asks for it, another
-    // version's ruleset may.
-    private static bool MustRebuild(NftTable before, NftTable after) =>
-        Pairs(before.Sets, after.Sets, set => set.Name).Any(pair =>
-            pair.Old with { Elements = pair.New.Elements } != pair.New)
-        || Pairs(before.Chains, after.Chains, chain => chain.Name).Any(pair => pair.Old.Hook != pair.New.Hook)
-        || (before.Objects != after.Objects
-            && Pairs(before.Objects, after.Objects, item => item.Name).Any(pair => pair.Old != pair.New));
-
-    private static IEnumerable<(T Old, T New)> Pairs<T>(
-        IEnumerable<T> before, IEnumerable<T> after, Func<T, string> name) =>
-        before.Join(after, name, name, (left, right) => (left, right), StringComparer.Ordinal);
-
     private sealed class TablePlan(Plan plan, NftTable before, NftTable after)
     {
         private readonly NftFamily family = after.Family;
         private readonly string table = after.Name;
-        private readonly Dictionary<string, NftSet> oldSets = before.Sets.ToDictionary(
-            set => set.Name, StringComparer.Ordinal);
-        private readonly Dictionary<string, NftChain> oldChains =
-            before.Chains.ToDictionary(chain => chain.Name, StringComparer.Ordinal);
+        private readonly ByName<NftSet> sets = new(before.Sets, after.Sets, set => set.Name);
+        private readonly ByName<NftChain> chains = new(before.Chains, after.Chains, chain => chain.Name);
+        private readonly ByName<NftObject> objects = new(before.Objects, after.Objects, item => item.Name);
 
-        /// <summary>Thousands, and mostly the same: each interface has a counter for each reason.</summary>
-        private readonly bool sameObjects = before.Objects == after.Objects;
+        // The kernel cannot change a set's type, a hook, or an object's kind. This compiler never asks for it, another
+        // version's ruleset may.
+        public bool MustRebuild => sets.Others.Any(pair => pair.Old with { Elements = pair.New.Elements } != pair.New)
+            || chains.Others.Any(pair => pair.Old.Hook != pair.New.Hook)
+            || objects.Others.Any(pair => pair.Old != pair.New);
 
         private HashSet<uint>? producedMarks;
 
         public void Fill(List<NftOp> prepare, List<NftOp> @switch)
         {
-            if (!sameObjects)
+            foreach (NftObject item in objects.Added)
             {
-                AddObjects(prepare);
+                prepare.Add(new NftOp.AddObject(family, table, item));
             }
 
-            AddSets(prepare);
+            foreach (NftSet set in sets.Added)
+            {
+                prepare.Add(new NftOp.AddSet(family, table, set));
+            }
+
             AddChains(prepare, @switch);
             EditSets(@switch);
             Remove();
-            if (!sameObjects)
+            foreach (NftObject item in objects.Gone)
             {
-                RemoveObjects();
-            }
-        }
-
-        private void AddObjects(List<NftOp> prepare)
-        {
-            HashSet<string> known = [.. before.Objects.Select(item => item.Name)];
-            foreach (NftObject item in after.Objects)
-            {
-                if (!known.Contains(item.Name))
-                {
-                    prepare.Add(new NftOp.AddObject(family, table, item));
-                }
-            }
-        }
-
-        private void AddSets(List<NftOp> prepare)
-        {
-            foreach (NftSet set in after.Sets)
-            {
-                if (!oldSets.ContainsKey(set.Name))
-                {
-                    prepare.Add(new NftOp.AddSet(family, table, set));
-                }
+                plan.cleanup.Add(new NftOp.DeleteObject(family, table, item));
             }
         }
 
         // Chains first, then rules, then elements: each may name what comes before it. A hook is set last of all.
         private void AddChains(List<NftOp> prepare, List<NftOp> @switch)
         {
-            NftChain[] added = [.. after.Chains.Where(chain => !oldChains.ContainsKey(chain.Name))];
-            foreach (NftChain chain in added.Where(chain => chain.Hook is null))
+            foreach (NftChain chain in chains.Added.Where(chain => chain.Hook is null))
             {
                 prepare.Add(new NftOp.AddChain(family, table, chain.Name, Hook: null));
             }
 
-            foreach (NftChain chain in added.Where(chain => chain.Hook is null))
+            foreach (NftChain chain in chains.Added.Where(chain => chain.Hook is null))
             {
                 AddRules(prepare, chain);
             }
 
-            foreach (NftSet set in after.Sets)
+            foreach (NftSet set in sets.Added.Where(set => set.Elements.Count > 0))
             {
-                if (!oldSets.ContainsKey(set.Name) && set.Elements.Count > 0)
-                {
-                    prepare.Add(new NftOp.AddElements(family, table, set, set.Elements));
-                }
+                prepare.Add(new NftOp.AddElements(family, table, set, set.Elements));
             }
 
-            foreach (NftChain chain in added.Where(chain => chain.Hook is not null))
+            foreach (NftChain chain in chains.Added.Where(chain => chain.Hook is not null))
             {
                 // A guard takes effect at once; it is stricter than nothing, and its vNIC is still closed.
                 List<NftOp> target = family == NftFamily.Netdev ? prepare : @switch;
@@ -178,13 +145,10 @@ public sealed class Plan
                 AddRules(target, chain);
             }
 
-            foreach (NftChain chain in after.Chains)
+            foreach ((_, NftChain chain) in chains.Others.Where(pair => pair.Old.Rules != pair.New.Rules))
             {
-                if (oldChains.TryGetValue(chain.Name, out NftChain? old) && old.Rules != chain.Rules)
-                {
-                    @switch.Add(new NftOp.FlushChain(family, table, chain.Name));
-                    AddRules(@switch, chain);
-                }
+                @switch.Add(new NftOp.FlushChain(family, table, chain.Name));
+                AddRules(@switch, chain);
             }
         }
 
@@ -198,9 +162,9 @@ public sealed class Plan
 
         private void EditSets(List<NftOp> @switch)
         {
-            foreach (NftSet set in after.Sets)
+            foreach ((NftSet old, NftSet set) in sets.Others)
             {
-                if (!oldSets.TryGetValue(set.Name, out NftSet? old) || old.Elements.Equals(set.Elements))
+                if (old.Elements.Equals(set.Elements))
                 {
                     continue;
                 }
@@ -278,35 +242,19 @@ public sealed class Plan
 
         private void Remove()
         {
-            HashSet<string> chains = [.. after.Chains.Select(chain => chain.Name)];
-            NftChain[] gone = [.. before.Chains.Where(chain => !chains.Contains(chain.Name))];
-            foreach (NftChain chain in gone.Where(chain => chain.Rules.Count > 0))
+            foreach (NftChain chain in chains.Gone.Where(chain => chain.Rules.Count > 0))
             {
                 plan.cleanup.Add(new NftOp.FlushChain(family, table, chain.Name));
             }
 
-            HashSet<string> sets = [.. after.Sets.Select(set => set.Name)];
-            NftSet[] goneSets = [.. before.Sets.Where(set => !sets.Contains(set.Name))];
-            foreach (NftSet set in goneSets)
+            foreach (NftSet set in sets.Gone)
             {
                 plan.cleanup.Add(new NftOp.DeleteSet(family, table, set.Name));
             }
 
-            foreach (NftChain chain in gone)
+            foreach (NftChain chain in chains.Gone)
             {
                 plan.cleanup.Add(new NftOp.DeleteChain(family, table, chain.Name));
-            }
-        }
-
-        private void RemoveObjects()
-        {
-            HashSet<string> objects = [.. after.Objects.Select(item => item.Name)];
-            foreach (NftObject item in before.Objects)
-            {
-                if (!objects.Contains(item.Name))
-                {
-                    plan.cleanup.Add(new NftOp.DeleteObject(family, table, item));
-                }
             }
         }
     }

@@ -34,6 +34,19 @@ internal sealed class FlowState(Snapshot snapshot)
         return Next(new Delta { Members = { change } });
     }
 
+    /// <summary>So many come at once.</summary>
+    public Delta Members(int count)
+    {
+        var change = new MemberChange { GroupId = big.Id };
+        for (int i = 0; i < count; i++)
+        {
+            change.Add.Add(string.Create(
+                CultureInfo.InvariantCulture, $"10.{120 + i / 32_768}.{i / 128 % 256}.{2 * (i % 128)}"));
+        }
+
+        return Next(new Delta { Members = { change } });
+    }
+
     /// <summary>A group with another port in one of its rules.</summary>
     public Delta Rule(int i)
     {

@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Agent.Benchmarks;
+using Agent.Benchmarks.Changes;
 
-// "proof" or "flow". Prints the report, and writes it to what follows --out; "--only TEXT" leaves out what is called
+// "proof", "flow" or "changes". Prints the report, and writes it to what follows --out; "--only TEXT" leaves out what is called
 // otherwise.
 string? After(string option) => args.SkipWhile(arg => arg != option).Skip(1).FirstOrDefault();
 
@@ -30,7 +31,12 @@ string load = File.ReadAllText("/proc/loadavg").Split(' ')[0];
         Processor: of the daemon, 100 % is a core; what it proves beside the loop is in it.
         """, await FlowBenchmarks.RunAsync(
             After("--only"), int.Parse(After("--seconds") ?? "10", CultureInfo.InvariantCulture))),
-    _ => throw new ArgumentException("say what is measured: proof or flow"),
+    "changes" => ("""
+        # What changes, a start and a host's size cost
+
+        Written by `make bench`, with the charts beside it.
+        """, await ChangeBenchmarks.RunAsync(After("--only"), After("--out"))),
+    _ => throw new ArgumentException("say what is measured: proof, flow or changes"),
 };
 string report = string.Create(CultureInfo.InvariantCulture, $"""
     {about}

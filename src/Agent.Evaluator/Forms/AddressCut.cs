@@ -84,24 +84,32 @@ internal sealed class AddressCut
     {
         int[] values = new int[Count];
         bool[] seen = new bool[Count];
-        UInt128[] others = function.Starts;
-        int other = 0;
-        for (int piece = 0; piece < Starts.Length; piece++)
+        int piece = 0;
+        for (int other = 0; other < function.Starts.Length; other++)
         {
-            for (; other + 1 < others.Length && others[other + 1] <= Starts[piece]; other++)
+            // Pieces that lie in this one of the function; the next one must begin where one of the function does.
+            int end = Starts.Length;
+            if (other + 1 < function.Starts.Length)
             {
+                end = Array.BinarySearch(Starts, piece, Starts.Length - piece, function.Starts[other + 1]);
+                if (end < 0)
+                {
+                    return null;
+                }
             }
 
-            int atom = Atoms[piece];
             int value = function.Values[other];
-            bool isCut = other + 1 < others.Length
-                && (piece + 1 == Starts.Length || others[other + 1] < Starts[piece + 1]);
-            if (isCut || (seen[atom] && values[atom] != value))
+            foreach (int atom in Atoms.AsSpan(piece, end - piece))
             {
-                return null;
+                if (seen[atom] && values[atom] != value)
+                {
+                    return null;
+                }
+
+                (seen[atom], values[atom]) = (true, value);
             }
 
-            (seen[atom], values[atom]) = (true, value);
+            piece = end;
         }
 
         return values;

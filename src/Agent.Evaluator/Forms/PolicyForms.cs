@@ -8,7 +8,11 @@ namespace Agent.Evaluator.Forms;
 /// <remarks>Outlives a snapshot, so that forms before and after a change compare. Not for concurrent use.</remarks>
 internal sealed class PolicyForms
 {
-    private readonly ConditionalWeakTable<object, AddressFunction?[]> functions = [];
+    /// <summary>Sets of vNICs that one set of members is remembered with, in two families.</summary>
+    private const int KnownMax = 8;
+
+    private readonly ConditionalWeakTable<object, List<(IpFamily Family, AddressFunction Own, AddressFunction All)>>
+        functions = [];
 
     public Diagrams Diagrams { get; } = new();
 
@@ -66,15 +70,14 @@ internal sealed class PolicyForms
             case RemoteSide.List { Id: var id }:
                 if (oracle.Snapshot.PrefixLists.TryGetValue(id, out PrefixList? list) && list.Family == family)
                 {
-                    remote.Where(FunctionOf(list.Entries, family), row);
+                    remote.Where(FunctionOf(list.Entries, family, []), row);
                 }
 
                 break;
             case RemoteSide.Group { Id: var id }:
                 if (oracle.Snapshot.Groups.TryGetValue(id, out SecurityGroup? group))
                 {
-                    remote.Where(FunctionOf(group.Members, family), row);
-                    remote.Where(AddressFunction.Of(family, oracle.VnicAddressesOf(id)), row);
+                    remote.Where(FunctionOf(group.Members, family, [.. oracle.VnicAddressesOf(id)]), row);
                 }
 
                 break;
@@ -83,10 +86,28 @@ internal sealed class PolicyForms
         }
     }
 
-    // Lists and members are immutable, and a change of one group leaves those of the others in place.
-    private AddressFunction FunctionOf(ImmutableSortedSet<IpPrefix> prefixes, IpFamily family)
+    // Lists and members are immutable, and a change of one group leaves those of the others in place. What a group has
+    // by its vNICs is not apart from what is listed: a program does not tell them apart, and would have to be cut.
+    private AddressFunction FunctionOf(ImmutableSortedSet<IpPrefix> listed, IpFamily family, IpPrefix[] vnics)
     {
-        AddressFunction?[] both = functions.GetValue(prefixes, static _ => new AddressFunction?[2]);
-        return both[family == IpFamily.V4 ? 0 : 1] ??= AddressFunction.Of(family, prefixes);
+        AddressFunction own = AddressFunction.Of(family, vnics);
+        List<(IpFamily Family, AddressFunction Own, AddressFunction All)> known = functions.GetValue(
+            listed, static _ => []);
+        foreach ((IpFamily of, AddressFunction its, AddressFunction all) in known)
+        {
+            if (of == family && its.Equals(own))
+            {
+                return all;
+            }
+        }
+
+        AddressFunction both = AddressFunction.Of(family, AddressSet.Of(family, listed, vnics));
+        if (known.Count == KnownMax)
+        {
+            known.Clear();
+        }
+
+        known.Add((family, own, both));
+        return both;
     }
 }

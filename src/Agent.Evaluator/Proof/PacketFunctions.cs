@@ -28,6 +28,12 @@ internal sealed class PacketFunctions(Diagrams diagrams)
 
     private long pieces;
 
+    /// <summary>Functions that were computed, not remembered: what a test watches.</summary>
+    public long Steps { get; private set; }
+
+    /// <summary>Pieces of cuts that were made: likewise.</summary>
+    public long PiecesMade { get; private set; }
+
     public Diagrams Diagrams => diagrams;
 
     public DiagramMirror Mirror { get; } = new(diagrams);
@@ -123,6 +129,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
         if (bound is null)
         {
             bound = Bound(from, movers, moving, results);
+            Steps++;
             from.Derive(results, bound);
         }
 
@@ -154,6 +161,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
         {
             cuts.Add(function, cut = AddressCut.Of(function));
             pieces += cut.Starts.Length;
+            PiecesMade += cut.Starts.Length;
         }
 
         return cut;
@@ -178,6 +186,7 @@ internal sealed class PacketFunctions(Diagrams diagrams)
             joint = joint.Count == one.Count ? one : joint.Count == other.Count ? other : joint;
             joints.Add((one, other), joint);
             pieces += joint.Starts.Length;
+            PiecesMade += joint.Starts.Length;
         }
 
         return joint;

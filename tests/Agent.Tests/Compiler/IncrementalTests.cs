@@ -86,6 +86,77 @@ public class IncrementalTests
         Assert.NotSame(first.Profiles[profile], second.Profiles[profile]);
     }
 
+    /// <summary>Members that come and go, in and around prefixes, while vNICs and what the host has change too.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Members_and_hosts_that_change_give_what_a_new_start_gives(int seed)
+    {
+        var random = new Random(seed);
+        PolicySnapshot policy = new Evaluator.PolicyBuilder()
+            .Basic("a", "in 1 accept tcp 22/22 10.0.0.0/28", "in 2 drop tcp 22/22 group:b", "in 3 accept udp -1/-1 10.0.0.5")
+            .Basic("b", "in 1 accept tcp 80/80 group:a", "out 1 drop tcp 25/25 10.0.0.0/30")
+            .Nic("one", "10.0.0.1", "a").Nic("two", "10.0.0.2", "b").Nic("three", "10.0.0.3", "a b").Build();
+        CompiledRuleset? previous = null;
+        int moved = 0;
+        for (int step = 0; step < 150; step++)
+        {
+            CompileRequest request = Disturbed(CompilerAgainstOracleTests.Request(policy), random);
+            CompiledRuleset scratch = RulesetCompiler.Compile(request);
+            CompiledRuleset incremental = RulesetCompiler.Compile(request with { Previous = previous });
+            Assert.Equal(NftText.Print(scratch.Ruleset), NftText.Print(incremental.Ruleset));
+            Assert.Equal(scratch.Ruleset, incremental.Ruleset);
+            if (previous is not null)
+            {
+                AddressClasses now = incremental.Classes.Values.Single();
+                AddressClasses before = previous.Classes.Values.Single();
+                moved += !ReferenceEquals(now, before) && ReferenceEquals(now.Classes, before.Classes) ? 1 : 0;
+                Assert.Equal(
+                    AddressMoves.Between(IpFamily.V4, before.Cuts[IpFamily.V4], now.Cuts[IpFamily.V4])
+                        .Where(move => move.Old != move.New).Order(),
+                    now.MovesFrom(before, IpFamily.V4, isWhole: false).Where(move => move.Old != move.New).Order());
+                Assert.Equal(Restriction.Between(previous, scratch), Restriction.Between(previous, incremental));
+            }
+
+            previous = incremental;
+            var delta = new V1.Delta { BaseRevision = policy.Revision, Revision = policy.Revision + 1 };
+            var change = new V1.MemberChange { GroupId = random.Next(2) == 0 ? "a" : "b" };
+            for (int i = random.Next(1, 4); i > 0; i--)
+            {
+                string member = random.Next(12) == 0
+                    ? $"10.0.0.{4 * random.Next(0, 6)}/30" : $"10.0.0.{random.Next(1, 24)}";
+                if (!change.Add.Contains(member) && !change.Remove.Contains(member))
+                {
+                    (random.Next(3) > 0 ? change.Add : change.Remove).Add(member);
+                }
+            }
+
+            delta.Members.Add(change);
+            policy = DeltaReader.Apply(policy, delta, PolicyLimits.Unlimited).Policy!;
+        }
+
+        Assert.True(moved > 20, $"{moved} changes were moves between classes that there are");
+    }
+
+    private static CompileRequest Disturbed(CompileRequest request, Random random) => request with
+    {
+        Host = request.Host with
+        {
+            Bridge = random.Next(6) switch { 0 => BridgeLayer.Open, 1 => BridgeLayer.Closed, _ => BridgeLayer.None },
+            SessionLimits = random.Next(8) > 0,
+            Bridges = random.Next(4) == 0 ? ["br0"] : [],
+            NetdevHooksByName = random.Next(4) > 0,
+            PresentInterfaces = random.Next(2) == 0 ? ["tap-one"] : ["tap-one", "tap-two"],
+        },
+        Settings = request.Settings with { AdoptsSessions = random.Next(10) == 0 },
+        Adopting = random.Next(4) == 0 ? ["one"] : [],
+        Epoch = 0x0001_0000u * (uint)random.Next(1, 4),
+        ClosedVnics = random.Next(5) == 0
+            ? ImmutableDictionary<string, string>.Empty.Add("two", "for a test")
+            : ImmutableDictionary<string, string>.Empty,
+    };
+
     private static Ruleset Compile(Snapshot state) =>
         RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(DeltaTests.Read(state))).Ruleset;
 
