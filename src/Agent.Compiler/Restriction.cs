@@ -6,7 +6,10 @@ namespace Agent.Compiler;
 /// Decides whether a change takes anything away. Only then must live sessions be judged again: a commit that merely
 /// allows more, or changes nothing, keeps the epoch (datapath.md 3).
 /// </summary>
-/// <remarks>Exact for rules, lists and members; whatever concerns the vNIC itself counts as taking away.</remarks>
+/// <remarks>
+/// Exact for rules, lists and members, save where <see cref="RunRestriction"/> is in doubt; whatever concerns the vNIC
+/// itself counts as taking away.
+/// </remarks>
 public static class Restriction
 {
     /// <summary>
@@ -127,9 +130,15 @@ public static class Restriction
                 || Loses(old.Ingress, now.Ingress, vpcId) || Loses(old.Egress, now.Egress, vpcId);
         }
 
-        private bool Loses(PolicyProgram old, PolicyProgram now, string vpcId) => MovesOf(vpcId).Any(move =>
-            (!ReferenceEquals(old, now) || move.Old != move.New)
-            && Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New)));
+        private bool Loses(PolicyProgram old, PolicyProgram now, string vpcId)
+        {
+            RunRestriction? v4 = RunRestriction.Of(old, now, IpFamily.V4, Loses);
+            RunRestriction? v6 = RunRestriction.Of(old, now, IpFamily.V6, Loses);
+            return MovesOf(vpcId).Any(move => (!ReferenceEquals(old, now) || move.Old != move.New)
+                && ((move.Family == IpFamily.V4 ? v4 : v6) is RunRestriction runs
+                    ? runs.Loses(move.Old, move.New)
+                    : Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New))));
+        }
 
         private static PolicyProgram.ClassProgram ClassOf(PolicyProgram program, IpFamily family, uint address) =>
             program.Find(address) ?? program.Classes[family == IpFamily.V4 ? 0 : 1];

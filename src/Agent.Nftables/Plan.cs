@@ -39,6 +39,12 @@ public sealed class Plan
     /// </summary>
     public bool EditsIntervals { get; private set; }
 
+    /// <summary>
+    /// The switch exchanges a map that leads from one packet mark to another: a packet on its way may bring a mark that
+    /// the old map does not know. The same holds for the epoch.
+    /// </summary>
+    public bool ExchangesMarkMaps { get; private set; }
+
     /// <summary>Plans the way from what the kernel has to what it should have.</summary>
     public static Plan Between(Ruleset observed, Ruleset desired)
     {
@@ -287,6 +293,9 @@ public sealed class Plan
 
             HashSet<string> sets = [.. after.Sets.Select(set => set.Name)];
             NftSet[] goneSets = [.. before.Sets.Where(set => !sets.Contains(set.Name))];
+            plan.ExchangesMarkMaps |= Array.Exists(goneSets, IsOfMarks)
+                && after.Chains.Any(chain => oldChains.TryGetValue(chain.Name, out NftChain? old)
+                    && old.Rules != chain.Rules && goneSets.Any(set => IsOfMarks(set) && IsNamed(set, old)));
             foreach (NftSet set in goneSets)
             {
                 plan.cleanup.Add(new NftOp.DeleteSet(family, table, set.Name));
@@ -297,6 +306,12 @@ public sealed class Plan
                 plan.cleanup.Add(new NftOp.DeleteChain(family, table, chain.Name));
             }
         }
+
+        private static bool IsOfMarks(NftSet set) =>
+            set is { Kind: NftSetKind.MarkMap, Interval: false, Key: [NftType.Mark] };
+
+        private static bool IsNamed(NftSet set, NftChain chain) => chain.Rules.Any(
+            rule => rule.Exprs.Any(expr => expr is NftExpr.LookupData look && look.Map == set.Name));
 
         private void RemoveObjects()
         {
