@@ -92,36 +92,33 @@ internal sealed class CompiledProfile
     public static CompiledProfile Of(
         Profile profile, ProfileSource source, AddressClasses classes, CompilerSettings settings)
     {
-        PolicyProgram ingress = PolicyProgram.Of(source.Ingress, source.IngressDefault, classes);
-        PolicyProgram egress = PolicyProgram.Of(source.Egress, source.EgressDefault, classes);
+        PolicyProgram ingress = PolicyProgram.Of(source.Ingress, source.IngressDefault, classes, settings);
+        PolicyProgram egress = PolicyProgram.Of(source.Egress, source.EgressDefault, classes, settings);
         string name = profile.Name;
         var into = new PolicyEmitter(ingress, name + "_in", classes, settings);
         var outOf = new PolicyEmitter(egress, name + "_out", classes, settings);
         string stale = DropReason.Stale;
         return new CompiledProfile(source, ingress, egress)
         {
-            TooLarge = Excess(into, settings) ?? Excess(outOf, settings),
+            TooLarge = Excess(ingress, settings) ?? Excess(egress, settings),
             Sets = [.. into.Maps().Concat(outOf.Maps()).OrderBy(map => map.Name, StringComparer.Ordinal)],
-            Chains =
+            Chains = NameOrder.Of(
             [
-                into.Chain($"{name}_in", remoteIsSource: true, mirrored: false,
+                .. into.Chains($"{name}_in", remoteIsSource: true, mirrored: false,
                     Datapath.DropTo(DropReason.Default), Datapath.DropTo(DropReason.Rule)),
-                into.Chain($"{name}_in_reply", remoteIsSource: false, mirrored: true,
+                .. into.Chains($"{name}_in_reply", remoteIsSource: false, mirrored: true,
                     Datapath.DropFrom(stale), Datapath.DropFrom(stale)),
-                outOf.Chain($"{name}_out", remoteIsSource: false, mirrored: false,
+                .. outOf.Chains($"{name}_out", remoteIsSource: false, mirrored: false,
                     Datapath.DropFrom(DropReason.Default), Datapath.DropFrom(DropReason.Rule)),
-                outOf.Chain($"{name}_out_reply", remoteIsSource: true, mirrored: true,
+                .. outOf.Chains($"{name}_out_reply", remoteIsSource: true, mirrored: true,
                     Datapath.DropTo(stale), Datapath.DropTo(stale)),
             ],
+            chain => chain.Name).ToImmutableArray(),
         };
     }
 
-    private static string? Excess(PolicyEmitter emitter, CompilerSettings settings)
-    {
-        (int cells, int ranges) = emitter.Size;
-        return cells > settings.MaxCells ? $"policy needs {cells} map elements, limit {settings.MaxCells}"
-            : ranges > settings.MaxRangeCells
-                ? $"policy needs {ranges} port range elements, limit {settings.MaxRangeCells}"
-            : null;
-    }
+    // What does not fit tables is laid out in runs; what does not fit these either is refused.
+    private static string? Excess(PolicyProgram program, CompilerSettings settings) =>
+        program.Runs.Any(runs => runs.IsTooLarge)
+            ? $"policy needs more than {settings.MaxRangeCells} ranges of addresses and ports" : null;
 }

@@ -137,6 +137,14 @@ internal static class Exprs
         new NftExpr.Cmp(R0, NftCmpOp.Eq, Host(value)),
     ];
 
+    /// <summary><c>meta mark and MASK != 0</c></summary>
+    public static IEnumerable<NftExpr> MarkAnyOf(uint mask) =>
+    [
+        new NftExpr.Meta(NftMetaKey.Mark, R0),
+        new NftExpr.Bitwise(R0, R0, Host(mask), Host(0)),
+        new NftExpr.Cmp(R0, NftCmpOp.Neq, Host(0)),
+    ];
+
     /// <summary>
     /// <c>meta mark set (key) map @name</c>; what stands in <paramref name="key"/> is loaded from word 0 on.
     /// </summary>

@@ -121,9 +121,15 @@ public sealed record CompilerSettings
     /// </summary>
     public int ExpandedPorts { get; init; } = 8;
 
-    /// <summary>A policy that needs more map elements than this is refused for its vNICs.</summary>
+    /// <summary>
+    /// A family of a policy that needs more map elements than this, in one direction, is laid out in runs
+    /// (<see cref="RunProgram"/>).
+    /// </summary>
     public int MaxCells { get; init; } = 1_000_000;
 
-    /// <summary>Likewise for port ranges, whose back end is slower to load (nftables-facts.md 2.2).</summary>
+    /// <summary>
+    /// Likewise for ranges of ports and of own addresses, whose back end is slower to load (nftables-facts.md 2.2). If
+    /// runs need more, the policy is refused for its vNICs.
+    /// </summary>
     public int MaxRangeCells { get; init; } = 16_384;
 }

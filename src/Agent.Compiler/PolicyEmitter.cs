@@ -11,6 +11,7 @@ namespace Agent.Compiler;
 /// <code>
 /// mark := address class -> @class -> policy class      (or decided already)
 ///         -> @own4/@own6   (class . own address)        only if a rule names an own side
+///         -> runs          of a family for which the tables below are too much (<see cref="RunEmitter"/>)
 ///         -> @port         (class . protocol . port)    single ports
 ///         -> @range_...    (class . protocol . ports)   true ranges, and source ports
 ///         -> @proto        (class . protocol)
@@ -28,6 +29,7 @@ internal sealed class PolicyEmitter
     private readonly string name;
     private readonly AddressClasses addresses;
     private readonly Dictionary<uint, DecisionTable> tables = [];
+    private readonly RunEmitter[] runs;
 
     private NftSet? classMap;
     private readonly List<(IpFamily Family, NftSet Map)> ownMaps = [];
@@ -43,25 +45,31 @@ internal sealed class PolicyEmitter
         this.name = name;
         this.addresses = addresses;
         this.settings = settings;
+        runs = [.. program.Runs.Select(one => new RunEmitter(one, name))];
         BuildClassMaps();
         BuildCellMaps();
     }
 
-    /// <summary>Map elements in all, and those of them that are ranges.</summary>
-    public (int Cells, int Ranges) Size =>
-        (Maps().Sum(map => map.Elements.Count), rangeMap?.Elements.Count ?? 0);
-
     public IEnumerable<NftSet> Maps() =>
         ((NftSet?[])[classMap, .. ownMaps.Select(own => own.Map), portMap, rangeMap, protocolMap, anyMap])
-            .OfType<NftSet>();
+            .OfType<NftSet>().Concat(runs.SelectMany(one => one.Maps()));
 
-    /// <summary>The chain that judges a packet against this policy.</summary>
+    /// <summary>A cell that is looked up in the interval map, and not port by port.</summary>
+    public static bool IsRange(PortCell cell, CompilerSettings settings) => cell.Source != PortRange.All
+        || cell.Destination.Last - cell.Destination.First >= settings.ExpandedPorts;
+
+    /// <summary>The chain that judges a packet against this policy, and those that it leads to.</summary>
     /// <param name="chain">Its name.</param>
     /// <param name="remoteIsSource">The packet comes from the remote side.</param>
     /// <param name="mirrored">The packet is a reply: ports are looked up the other way round.</param>
     /// <param name="dropDefault">Where to go when nothing matched and the default is drop.</param>
     /// <param name="dropRule">Where to go when a row decided drop.</param>
-    public NftChain Chain(string chain, bool remoteIsSource, bool mirrored, string dropDefault, string dropRule)
+    public IEnumerable<NftChain> Chains(
+        string chain, bool remoteIsSource, bool mirrored, string dropDefault, string dropRule) =>
+        runs.Where(one => !one.IsEmpty).SelectMany(one => one.Chains(chain, remoteIsSource, mirrored))
+            .Prepend(Chain(chain, remoteIsSource, mirrored, dropDefault, dropRule));
+
+    private NftChain Chain(string chain, bool remoteIsSource, bool mirrored, string dropDefault, string dropRule)
     {
         var rules = new List<NftRule>();
         AddClassification(rules, remoteIsSource);
@@ -72,6 +80,13 @@ internal sealed class PolicyEmitter
         }
 
         AddChecks(rules, [classMap, .. ownMaps.Select(own => own.Map)], RestDecisions(), dropRule);
+        foreach (RunEmitter one in runs.Where(one => !one.IsEmpty))
+        {
+            rules.Add(Exprs.Rule(
+                Exprs.Family(one.Family), Exprs.Jump(RunEmitter.ChainName(chain, one.Family))));
+            AddChecks(rules, one.Maps(), [], dropRule);
+        }
+
         if (portMap is not null)
         {
             rules.Add(Exprs.Rule(Exprs.MarkFrom(
@@ -116,7 +131,7 @@ internal sealed class PolicyEmitter
 
         foreach (PolicyProgram.ClassProgram rest in program.Classes.Take(2))
         {
-            uint mark = MarkOf(rest.Key, rest.Table, rest.Owns.Count > 0);
+            uint mark = MarkOf(rest);
             uint both = Decision.AddressClass | Decision.AddressClassV6;
             rules.Add(program.NeedsAddresses
                 ? Exprs.Rule(Exprs.MarkMasked(both, Decision.Unclassified(rest.Family)), Exprs.MarkSet(mark))
@@ -125,7 +140,7 @@ internal sealed class PolicyEmitter
     }
 
     private IEnumerable<uint> RestDecisions() =>
-        program.Classes.Take(2).Where(rest => rest.Owns.Count == 0).Select(rest => MarkOf(rest.Key, rest.Table, false));
+        program.Classes.Take(2).Where(rest => rest.Owns.Count == 0).Select(MarkOf);
 
     // A decision ends the judgement: accepted returns to the caller, dropped is final. Only what a step can answer is
     // tested for.
@@ -157,6 +172,9 @@ internal sealed class PolicyEmitter
         }
     }
 
+    private uint MarkOf(PolicyProgram.ClassProgram part) => program.RunsOf(part.Family) is not null
+        ? program.NumberOf(part.Key) : MarkOf(part.Key, part.Table, part.Owns.Count > 0);
+
     // A class whose own addresses matter needs a number even if its table is one decision: the own map looks it up.
     private uint MarkOf(string key, DecisionTable table, bool hasOwns)
     {
@@ -172,10 +190,12 @@ internal sealed class PolicyEmitter
     private void BuildClassMaps()
     {
         NftElements.Builder classes = Builder([NftType.Mark], interval: false);
-        foreach (PolicyProgram.ClassProgram part in program.Classes)
+        foreach ((uint mark, IReadOnlyList<uint> addresses) in program.Tabled
+            .Select(part => (MarkOf(part), part.AddressClasses))
+            .Concat(program.Runs.SelectMany(one => one.Places.Select((place, at) =>
+                (one.NumberOf(at), place.AddressClasses)))))
         {
-            uint mark = MarkOf(part.Key, part.Table, part.Owns.Count > 0);
-            foreach (uint address in part.AddressClasses)
+            foreach (uint address in addresses)
             {
                 Span<byte> row = classes.Add();
                 BitConverter.TryWriteBytes(row, address);
@@ -183,7 +203,9 @@ internal sealed class PolicyEmitter
             }
         }
 
-        classMap = program.NeedsAddresses ? Hash("class", [NftType.Mark], classes) : null;
+        // Numbers of places move: those of one numbering never mix with those of another.
+        string numbering = string.Concat(program.Runs.Select(one => "_" + StableHash.Name(one.Numbering)));
+        classMap = program.NeedsAddresses ? Hash("class" + numbering, [NftType.Mark], classes) : null;
         foreach (IpFamily family in (IpFamily[])[IpFamily.V4, IpFamily.V6])
         {
             BuildOwnMap(family);
@@ -195,7 +217,7 @@ internal sealed class PolicyEmitter
         ValueArray<NftType> key = [NftType.Mark, family == IpFamily.V4 ? NftType.Ipv4Addr : NftType.Ipv6Addr];
         int half = NftSet.KeyLength(key);
         NftElements.Builder rows = Builder(key, interval: true);
-        foreach (PolicyProgram.ClassProgram part in program.Classes.Where(part => part.Family == family))
+        foreach (PolicyProgram.ClassProgram part in program.Tabled.Where(part => part.Family == family))
         {
             foreach (PolicyProgram.OwnProgram own in part.Owns)
             {
@@ -255,8 +277,7 @@ internal sealed class PolicyEmitter
     {
         foreach (PortCell cell in protocol.Cells)
         {
-            if (cell.Source != PortRange.All
-                || cell.Destination.Last - cell.Destination.First >= settings.ExpandedPorts)
+            if (IsRange(cell, settings))
             {
                 ranges.Add((mark, protocol.Protocol, cell));
                 continue;
@@ -318,16 +339,23 @@ internal sealed class PolicyEmitter
     {
         NftElements elements = rows.Build();
         return new NftSet(
-            $"{name}_{suffix}_{ContentName(elements)}", key, Interval: true, NftSetKind.MarkMap, Size: null,
+            $"{name}_{suffix}_{ContentName(elements, [])}", key, Interval: true, NftSetKind.MarkMap, Size: null,
             Counters: true, elements);
     }
 
-    private static string ContentName(NftElements elements)
+    /// <param name="elements">What it names.</param>
+    /// <param name="key">Told apart as well; empty where there is one kind of key.</param>
+    internal static string ContentName(NftElements elements, ValueArray<NftType> key)
     {
-        byte[] bytes = new byte[elements.Count * elements.RowBytes];
+        byte[] bytes = new byte[elements.Count * elements.RowBytes + key.Count];
         for (int i = 0; i < elements.Count; i++)
         {
             elements[i].CopyTo(bytes.AsSpan(i * elements.RowBytes));
+        }
+
+        for (int i = 0; i < key.Count; i++)
+        {
+            bytes[^(i + 1)] = (byte)key[i];
         }
 
         return StableHash.Name(bytes);

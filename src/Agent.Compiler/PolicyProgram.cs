@@ -13,9 +13,10 @@ internal sealed class PolicyProgram
 
     private PolicyProgram(
         Verdict fallback, IReadOnlyDictionary<uint, string> ruleKeys, IReadOnlyList<ClassProgram> classes,
-        Dictionary<string, uint> policyClasses)
+        Dictionary<string, uint> policyClasses, IReadOnlyList<RunProgram> runs)
     {
         Fallback = fallback;
+        Runs = runs;
         RuleKeys = ruleKeys;
         Classes = classes;
         this.policyClasses = policyClasses;
@@ -30,15 +31,24 @@ internal sealed class PolicyProgram
     public IReadOnlyDictionary<uint, string> RuleKeys { get; }
 
     /// <summary>
-    /// One per distinct set of the rules' tags; the two with no tags ("any other address") come first.
+    /// One per distinct set of the rules' tags; the two with no tags ("any other address") come first. Of a family that
+    /// is in <see cref="Runs"/> there is no more than that one, and nothing is decided by it.
     /// </summary>
     public IReadOnlyList<ClassProgram> Classes { get; }
+
+    /// <summary>Families for which tables are too much.</summary>
+    public IReadOnlyList<RunProgram> Runs { get; }
+
+    public RunProgram? RunsOf(IpFamily family) => Runs.FirstOrDefault(runs => runs.Family == family);
+
+    /// <summary>The families that have tables.</summary>
+    public IEnumerable<ClassProgram> Tabled => Classes.Where(part => RunsOf(part.Family) is null);
 
     /// <summary>What is decided for an address class, or null where it is like any other address.</summary>
     public ClassProgram? Find(uint addressClass) => byAddressClass.GetValueOrDefault(addressClass);
 
     /// <summary>Whether addresses matter: something differs from "any other address" of the family.</summary>
-    public bool NeedsAddresses => Classes.Count > 2;
+    public bool NeedsAddresses => Classes.Count > 2 || Runs.Any(runs => runs.Places.Count > 1);
 
     /// <summary>The mark that stands for a table: the decision itself if it is one, otherwise a policy class.</summary>
     public uint MarkOf(string key, DecisionTable table) => table.IsConstant ? table.Other : policyClasses[key];
@@ -65,32 +75,93 @@ internal sealed class PolicyProgram
     /// <param name="rules">In evaluation order.</param>
     /// <param name="fallback">The type's default.</param>
     /// <param name="classes">The VPC's address classes.</param>
-    public static PolicyProgram Of(ImmutableArray<RankedRule> rules, Verdict fallback, AddressClasses classes)
+    /// <param name="settings">Limits of the layouts.</param>
+    public static PolicyProgram Of(
+        ImmutableArray<RankedRule> rules, Verdict fallback, AddressClasses classes, CompilerSettings settings)
     {
         Dictionary<string, uint> numbers = StableHash.Number(
             rules.Select(rule => rule.Key), Decision.FirstNumber, Decision.NumberLimit);
-        var numbered = new NumberedRules([.. rules.Select(rule => (rule, numbers[rule.Key]))]);
-        var programs = new List<ClassProgram>
+        (RankedRule Rule, uint Number)[] ranked = [.. rules.Select(rule => (rule, numbers[rule.Key]))];
+        var numbered = new NumberedRules(ranked);
+        (AddressClass Class, List<string> Tags)[] named = [.. Named(numbered.Tags, classes)];
+
+        var rests = new List<ClassProgram>();
+        var others = new List<ClassProgram>();
+        var wide = new List<IpFamily>();
+        foreach (IpFamily family in (IpFamily[])[IpFamily.V4, IpFamily.V6])
         {
-            ProgramOf(numbered, IpFamily.V4, [], [], fallback),
-            ProgramOf(numbered, IpFamily.V6, [], [], fallback),
-        };
-        foreach (IGrouping<string, (AddressClass Class, List<string> Tags)> same in Named(numbered.Tags, classes)
-            .GroupBy(one => $"{(int)one.Class.Family}|{string.Join('|', one.Tags)}")
-            .OrderBy(group => group.Key, StringComparer.Ordinal))
-        {
-            (AddressClass first, List<string> its) = same.First();
-            ClassProgram program = ProgramOf(
-                numbered, first.Family, its, [.. same.Select(one => one.Class.Number).Order()], fallback);
-            ClassProgram rest = programs[first.Family == IpFamily.V4 ? 0 : 1];
-            if (!program.Table.Equals(rest.Table) || !program.Owns.SequenceEqual(rest.Owns))
+            if (Tables(numbered, family, fallback, named, settings) is List<ClassProgram> programs)
             {
-                programs.Add(program);
+                rests.Add(programs[0]);
+                others.AddRange(programs[1..]);
+            }
+            else
+            {
+                wide.Add(family);
+                rests.Add(new ClassProgram(
+                    KeyOf(family, []), family, [], new DecisionTable(Decision.Of(fallback, 0), []), []));
             }
         }
 
+        List<ClassProgram> all = [.. rests, .. others];
+        Dictionary<string, uint> policyClasses = NumberClasses(all);
+        List<RunProgram> runs = [.. wide.Select(family =>
+            RunsOf(family, ranked, RunProgram.PlacesOf(family, named), policyClasses, settings))];
         return new PolicyProgram(
-            fallback, numbers.ToDictionary(pair => pair.Value, pair => pair.Key), programs, NumberClasses(programs));
+            fallback, numbers.ToDictionary(pair => pair.Value, pair => pair.Key), all, policyClasses, runs);
+    }
+
+    public static string KeyOf(IpFamily family, IEnumerable<string> tags) => $"{(int)family}|{string.Join('|', tags)}";
+
+    /// <summary>A family's classes, that of any other address first; null: they are too much.</summary>
+    private static List<ClassProgram>? Tables(
+        NumberedRules rules, IpFamily family, Verdict fallback, (AddressClass Class, List<string> Tags)[] named,
+        CompilerSettings settings)
+    {
+        var budget = new CellBudget(settings);
+        ClassProgram rest = ProgramOf(rules, family, [], [], fallback);
+        budget.Add(rest, Decision.Of(fallback, 0));
+        var programs = new List<ClassProgram> { rest };
+        foreach (IGrouping<string, (AddressClass Class, List<string> Tags)> same in named
+            .Where(one => one.Class.Family == family)
+            .GroupBy(one => KeyOf(family, one.Tags))
+            .OrderBy(group => group.Key, StringComparer.Ordinal))
+        {
+            ClassProgram program = ProgramOf(
+                rules, family, same.First().Tags, [.. same.Select(one => one.Class.Number).Order()], fallback);
+            if (!program.Table.Equals(rest.Table) || !program.Owns.SequenceEqual(rest.Owns))
+            {
+                programs.Add(program);
+                budget.Add(program, Decision.Of(fallback, 0));
+            }
+
+            if (budget.IsExceeded)
+            {
+                return null;
+            }
+        }
+
+        return budget.IsExceeded ? null : programs;
+    }
+
+    // Numbers of places follow one another, and none is that of a class.
+    private static RunProgram RunsOf(
+        IpFamily family, (RankedRule Rule, uint Number)[] rules, ImmutableArray<RunPlace> places,
+        Dictionary<string, uint> policyClasses, CompilerSettings settings)
+    {
+        uint first = Decision.FirstNumber;
+        foreach (uint taken in policyClasses.Values.Order())
+        {
+            first = taken >= first && taken < first + (uint)places.Length ? taken + 1 : first;
+        }
+
+        RunProgram runs = RunProgram.Of(family, rules, places, first, settings.MaxRangeCells);
+        for (int at = 0; at < places.Length; at++)
+        {
+            policyClasses[places[at].Key] = runs.NumberOf(at);
+        }
+
+        return runs;
     }
 
     // The classes that any of the tags covers, each with those that do, in order. A VPC may have many thousand classes
@@ -174,7 +245,7 @@ internal sealed class PolicyProgram
         Verdict fallback)
     {
         (RankedRule Rule, uint Number)[] matching = rules.Matching(family, tags);
-        string key = $"{(int)family}|{string.Join('|', tags)}";
+        string key = KeyOf(family, tags);
         DecisionTable table = DecisionTable.Of([.. matching.Where(ranked => ranked.Rule.Own is null)], fallback);
         return new ClassProgram(key, family, addressClasses, table, OwnsOf(matching, key, table, fallback));
     }

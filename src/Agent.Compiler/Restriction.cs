@@ -6,7 +6,10 @@ namespace Agent.Compiler;
 /// Decides whether a change takes anything away. Only then must live sessions be judged again: a commit that merely
 /// allows more, or changes nothing, keeps the epoch (datapath.md 3).
 /// </summary>
-/// <remarks>Exact for rules, lists and members; whatever concerns the vNIC itself counts as taking away.</remarks>
+/// <remarks>
+/// Exact for rules, lists and members, save where <see cref="RunRestriction"/> is in doubt; whatever concerns the vNIC
+/// itself counts as taking away.
+/// </remarks>
 public static class Restriction
 {
     /// <summary>
@@ -148,9 +151,15 @@ public static class Restriction
         }
 
         // What is the same policy for an address that stayed in its class is no question.
-        private bool Loses(PolicyProgram old, PolicyProgram now, string vpcId) =>
-            (ReferenceEquals(old, now) ? MovesOf(vpcId).Changed : MovesOf(vpcId).All).Any(move =>
-                Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New)));
+        private bool Loses(PolicyProgram old, PolicyProgram now, string vpcId)
+        {
+            RunRestriction? v4 = RunRestriction.Of(old, now, IpFamily.V4, Loses);
+            RunRestriction? v6 = RunRestriction.Of(old, now, IpFamily.V6, Loses);
+            return (ReferenceEquals(old, now) ? MovesOf(vpcId).Changed : MovesOf(vpcId).All).Any(move =>
+                (move.Family == IpFamily.V4 ? v4 : v6) is RunRestriction runs
+                    ? runs.Loses(move.Old, move.New)
+                    : Loses(ClassOf(old, move.Family, move.Old), ClassOf(now, move.Family, move.New)));
+        }
 
         private static PolicyProgram.ClassProgram ClassOf(PolicyProgram program, IpFamily family, uint address) =>
             program.Find(address) ?? program.Classes[family == IpFamily.V4 ? 0 : 1];

@@ -219,6 +219,9 @@ public sealed class StagedRuleset
                 .Where(chain => chain.Name == $"{profile.Key}_in" || chain.Name == $"{profile.Key}_out")
                 .Select(chain => Judging(
                     chain, chain.Name.EndsWith("_in", StringComparison.Ordinal) ? compiled.Ingress : compiled.Egress)));
+            chains.AddRange(compiled.Chains.Where(chain =>
+                ((string[])["in", "out"]).Any(way =>
+                    chain.Name.StartsWith($"{profile.Key}_{way}_run", StringComparison.Ordinal))));
             sets.AddRange(profile.SelectMany(
                 vnic => new VnicChains(vnic, request.Settings, request.Host).Sets));
         }

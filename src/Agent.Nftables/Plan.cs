@@ -39,6 +39,12 @@ public sealed class Plan
     /// </summary>
     public bool EditsIntervals { get; private set; }
 
+    /// <summary>
+    /// The switch exchanges a map that leads from one packet mark to another: a packet on its way may bring a mark that
+    /// the old map does not know. The same holds for the epoch.
+    /// </summary>
+    public bool ExchangesMarkMaps { get; private set; }
+
     /// <summary>Plans the way from what the kernel has to what it should have.</summary>
     public static Plan Between(Ruleset observed, Ruleset desired)
     {
@@ -247,6 +253,9 @@ public sealed class Plan
                 plan.cleanup.Add(new NftOp.FlushChain(family, table, chain.Name));
             }
 
+            plan.ExchangesMarkMaps |= sets.Gone.Exists(IsOfMarks) && chains.Others.Exists(pair =>
+                pair.Old.Rules != pair.New.Rules
+                && sets.Gone.Exists(set => IsOfMarks(set) && IsNamed(set, pair.Old)));
             foreach (NftSet set in sets.Gone)
             {
                 plan.cleanup.Add(new NftOp.DeleteSet(family, table, set.Name));
@@ -257,5 +266,11 @@ public sealed class Plan
                 plan.cleanup.Add(new NftOp.DeleteChain(family, table, chain.Name));
             }
         }
+
+        private static bool IsOfMarks(NftSet set) =>
+            set is { Kind: NftSetKind.MarkMap, Interval: false, Key: [NftType.Mark] };
+
+        private static bool IsNamed(NftSet set, NftChain chain) => chain.Rules.Any(
+            rule => rule.Exprs.Any(expr => expr is NftExpr.LookupData look && look.Map == set.Name));
     }
 }

@@ -265,7 +265,7 @@ internal sealed partial class Enforcer(
 
         Plan plan = Plan.Between(observed, final.Ruleset);
         log.Planned(plan, final, generation, revalidate, drifted);
-        if (revalidate && plan.EditsIntervals)
+        if (revalidate && (plan.EditsIntervals || plan.ExchangesMarkMaps))
         {
             Ruleset unsealed = SealMark.Put(next.Ruleset, settings);
             if (!Run(Plan.Between(observed, unsealed), next, unsealed, tally))

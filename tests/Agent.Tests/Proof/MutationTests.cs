@@ -51,7 +51,7 @@ public sealed class MutationTests
         new(one.Refuted + other.Refuted, one.Harmless + other.Harmless, one.Unknown + other.Unknown);
 
     // Of faults that are seeded blindly some change nothing, or nothing that anybody models.
-    private static void Check(Tally tally, int faults)
+    internal static void Check(Tally tally, int faults)
     {
         Assert.Equal(faults, tally.Refuted + tally.Harmless + tally.Unknown);
         Assert.True(tally.Refuted > faults / 2 && tally.Unknown < faults / 6, $"{tally}");
