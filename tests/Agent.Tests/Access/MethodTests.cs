@@ -31,7 +31,8 @@ public sealed class MethodTests
 
     [Fact]
     public void Who_observes_changes_nothing() => Assert.Equal(
-        ["ApplySnapshot", "CommitStaged", "DiscardStaged", "SetLogLevel", "StageSnapshot", "Sync"],
+        ["ApplySnapshot", "CommitStaged", "DiscardStaged", "ExportSessions", "ImportSessions", "SetLogLevel",
+            "StageSnapshot", "Sync"],
         All.Where(method => Methods.Of(PathOf(method)).Needs == Role.Controller).Select(method => method.Name)
             .Order(StringComparer.Ordinal));
 
