@@ -51,6 +51,7 @@ internal sealed partial class Reconciler
     private void Audit()
     {
         ProbeDisk();
+        RetryLeftover();
         bool retry = clock.GetTimestamp() >= retryAt;
         if (failedWhole && !retry)
         {

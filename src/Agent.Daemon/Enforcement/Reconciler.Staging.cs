@@ -11,6 +11,9 @@ internal sealed partial class Reconciler
 {
     private readonly StagingArea staging = new(enforcer, config.Compiler);
 
+    /// <summary>What could not be taken away is tried again then; null: nothing is left.</summary>
+    private long? leftoverAt;
+
     /// <summary>A snapshot that may become the desired state.</summary>
     private sealed record Candidate(
         Snapshot Snapshot, PolicySnapshot Policy, byte[] Hash, TimeSpan Took, ImmutableArray<string> Warnings);
@@ -177,10 +180,20 @@ internal sealed partial class Reconciler
         try
         {
             staging.Clear();
+            leftoverAt = null;
         }
         catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
         {
+            leftoverAt = After(RetryLast);
             log.StagedRemains(e.Message);
+        }
+    }
+
+    private void RetryLeftover()
+    {
+        if (State.Staged is null && clock.GetTimestamp() >= leftoverAt)
+        {
+            RemoveLeftover();
         }
     }
 }

@@ -3,6 +3,7 @@ using Agent.Compiler;
 using Agent.Daemon;
 using Agent.Daemon.Config;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Ownership;
 using Agent.Daemon.State;
 using Agent.Daemon.Supervision;
 using Agent.Evaluator;
@@ -56,7 +57,7 @@ internal sealed class HostLife : IHostWatch
     private readonly StoryLog story = new(StoryLines);
     private readonly HostTally tally;
     private readonly HostFacts facts;
-    private readonly DaemonConfig config;
+    private DaemonConfig config;
     private readonly Verifier? verifier;
     private readonly DiskWeather weather;
 
@@ -188,7 +189,7 @@ internal sealed class HostLife : IHostWatch
         using var file = new StateFile(sabotage.Disk(host.Disk));
         var progress = new LoopProgress(clock) { OnMark = Marked };
         enforcer = new Enforcer(
-            sabotage.Firewall(kernel), CompilerSettings.Default, PolicySettings.Default, clock, story)
+            sabotage.Firewall(kernel), config.Compiler, PolicySettings.Default, clock, story)
         {
             Kernel = facts,
             Compiler = sabotage.Compiler,
@@ -247,6 +248,7 @@ internal sealed class HostLife : IHostWatch
         Expect("answers are true", controller.TakeAnswers());
         Expect("no acknowledged state is lost", controller.Check(loop!.State));
         Look();
+        Expect("what the answer says is so", Untrue());
         Judge(packets: 8);
         if (fate.IsCalm)
         {
@@ -322,6 +324,21 @@ internal sealed class HostLife : IHostWatch
         if (fate.Strikes(4))
         {
             Ask(new AgentRequest.Verify(new TaskCompletionSource<ReadBack>()));
+        }
+
+        if (fate.Strikes(3))
+        {
+            story.Tell("settings change");
+            config = config with { Compiler = config.Compiler with { DropRate = (uint)(5 + fate.Pick(3)) } };
+            Ask(new AgentRequest.Reconfigure(config, new TaskCompletionSource<AgentState>()));
+        }
+
+        if (fate.Strikes(6))
+        {
+            story.Tell("somebody stages a policy");
+            Ask(new AgentRequest.Stage(
+                SmallStates.Next(controller.Wanted, fate.Random), NextRevision: true,
+                new TaskCompletionSource<ApplyOutcome>()));
         }
 
         ProveLater(fate.Strikes(50));
@@ -402,6 +419,11 @@ internal sealed class HostLife : IHostWatch
         if (!controller.Holds(loop!.State))
         {
             controller.Send();
+        }
+
+        if (loop.State.Staged is { MassChange: null })
+        {
+            Ask(new AgentRequest.DiscardStaged(Claim.None, new TaskCompletionSource<(StagedPolicy?, PolicyFault?)>()));
         }
 
         Deliver();
@@ -486,6 +508,17 @@ internal sealed class HostLife : IHostWatch
         {
             witness.Follows(state.Desired);
         }
+    }
+
+    // Without hooks by name guards go with their devices, and nobody is told.
+    private string? Untrue()
+    {
+        AgentState state = loop!.State;
+        return state.Failed.IsEmpty && state.AppliedRevision == state.Desired.Revision && state.Enforced is { } said
+            && host.HooksByName && IsHonest && !host.IsDamaged && !host.Holds(said.Ruleset)
+            ? $"revision {state.AppliedRevision} is not in the kernel: "
+                + string.Join("; ", RulesetChange.Between(host.Ours, said.Ruleset).Take(3))
+            : null;
     }
 
     private void Judge(int packets)
