@@ -13,11 +13,14 @@ public class CompiledRulesetTests
 
     public CompiledRulesetTests() => Namespace.MustBeThrowaway();
 
-    [Fact]
-    public void What_was_committed_is_read_back_by_us_and_by_nft()
+    /// <summary>As tables, or in runs.</summary>
+    [Theory]
+    [InlineData(1_000_000)]
+    [InlineData(0)]
+    public void What_was_committed_is_read_back_by_us_and_by_nft(int maxCells)
     {
         using NftConnection nft = Namespace.Clean();
-        Ruleset wanted = Committed(nft);
+        Ruleset wanted = Committed(nft, maxCells: maxCells);
         Assert.Equal(NftText.Print(wanted), NftText.Print(nft.ReadRuleset(Tables).Ruleset));
         Assert.Equal(wanted, nft.ReadRuleset(Tables).Ruleset);
 
@@ -45,9 +48,11 @@ public class CompiledRulesetTests
 
     /// <summary>Rule by rule. Guards load bytes by their place, for which nft has other words.</summary>
     [Theory]
-    [InlineData(BridgeLayer.None)]
-    [InlineData(BridgeLayer.Open)]
-    public void Nft_lists_a_compiled_policy_as_we_print_it(BridgeLayer bridge)
+    [InlineData(BridgeLayer.None, 1_000_000)]
+    [InlineData(BridgeLayer.None, 0)]
+    [InlineData(BridgeLayer.Open, 1_000_000)]
+    [InlineData(BridgeLayer.Open, 0)]
+    public void Nft_lists_a_compiled_policy_as_we_print_it(BridgeLayer bridge, int maxCells)
     {
         if (bridge == BridgeLayer.Open)
         {
@@ -55,7 +60,7 @@ public class CompiledRulesetTests
         }
 
         using NftConnection nft = Namespace.Clean();
-        Ruleset committed = Committed(nft, bridge);
+        Ruleset committed = Committed(nft, bridge, maxCells);
         foreach (NftTable table in committed.Tables.Where(table => table.Family != NftFamily.Netdev))
         {
             string[] expected = Chains(NftText.Print(new Ruleset([table])));
@@ -79,7 +84,8 @@ public class CompiledRulesetTests
         Assert.Contains(inet.Chains, chain => chain.Name == "infra_to");
     }
 
-    private static Ruleset Committed(NftConnection nft, BridgeLayer bridge = BridgeLayer.None)
+    private static Ruleset Committed(
+        NftConnection nft, BridgeLayer bridge = BridgeLayer.None, int maxCells = 1_000_000)
     {
         // Guards name devices that are not there; a kernel before 6.16 wants them to exist.
         HostFacts host = HostFacts.Default with
@@ -88,7 +94,10 @@ public class CompiledRulesetTests
             Bridge = bridge,
             Bridges = bridge == BridgeLayer.Open ? ["br0"] : [],
         };
-        Ruleset wanted = RulesetCompiler.Compile(RichPolicy.Request() with { Host = host }).Ruleset;
+        CompilerSettings layout = RichPolicy.Layout with { MaxCells = maxCells };
+        Ruleset wanted = RulesetCompiler.Compile(RichPolicy.Request() with { Host = host, Settings = layout }).Ruleset;
+        Assert.Equal(maxCells == 0, wanted.Tables[0].Sets.Any(
+            set => set.Name.Contains("_run_", StringComparison.Ordinal)));
         Plan plan = Plan.Between(Ruleset.Empty, wanted);
         foreach (IReadOnlyList<NftOp> ops in (IReadOnlyList<NftOp>[])[plan.Prepare, plan.Switch, plan.Cleanup])
         {
