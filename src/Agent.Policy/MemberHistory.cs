@@ -20,7 +20,8 @@ public static class MemberHistory
 
     private sealed record Place(Line Line, long At);
 
-    /// <param name="Touched">Between the place before it and <paramref name="At"/>.</param>
+    /// <param name="At">The place that it led to.</param>
+    /// <param name="Touched">Between the place before and that one.</param>
     private readonly record struct Entry(long At, ImmutableArray<IpPrefix> Touched);
 
     private sealed class Line
