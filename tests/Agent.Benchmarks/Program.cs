@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Agent.Benchmarks;
+using Agent.Benchmarks.Packets;
 
 // "proof" or "flow". Prints the report, and writes it to what follows --out; "--only TEXT" leaves out what is called
 // otherwise.
@@ -30,7 +31,11 @@ string load = File.ReadAllText("/proc/loadavg").Split(' ')[0];
         Processor: of the daemon, 100 % is a core; what it proves beside the loop is in it.
         """, await FlowBenchmarks.RunAsync(
             After("--only"), int.Parse(After("--seconds") ?? "10", CultureInfo.InvariantCulture))),
-    _ => throw new ArgumentException("say what is measured: proof or flow"),
+    "packets" => ("""
+        # What a packet costs
+        """, PacketBenchmarks.Run(
+            After("--only"), int.Parse(After("--rounds") ?? "15", CultureInfo.InvariantCulture))),
+    _ => throw new ArgumentException("say what is measured: proof, flow or packets"),
 };
 string report = string.Create(CultureInfo.InvariantCulture, $"""
     {about}
