@@ -19,6 +19,7 @@ internal sealed class PacketBenchmarks(string? only, int rounds)
         all.Part("established", all.Established);
         all.Part("sessions", all.Sessions);
         all.Part("drops", all.Drops);
+        all.Part("pieces", all.Pieces);
         return all.text.ToString();
     }
 
@@ -38,7 +39,7 @@ internal sealed class PacketBenchmarks(string? only, int rounds)
     private static List<PacketBed> Beds(params IEnumerable<IFirewall> kinds)
     {
         var beds = new List<PacketBed>();
-        foreach (IFirewall kind in kinds)
+        foreach (IFirewall kind in kinds.Where(kind => Environment.GetEnvironmentVariable("FW") is not string fw || kind.Name==fw || kind == PlainFirewall.Conntrack))
         {
             foreach (int rules in kind.HasPolicy ? RuleCounts : [RuleCounts[0]])
             {
@@ -56,10 +57,18 @@ internal sealed class PacketBenchmarks(string? only, int rounds)
         foreach ((string title, Func<PacketBed, int, Func<double>> make) in
             ((string, Func<PacketBed, int, Func<double>>)[])[("UDP", Cases.Datagrams), ("TCP", Cases.Segments)])
         {
-            Dictionary<PacketBed, Series> all = Measure(beds, bed => make(bed, 10_000));
+            Dictionary<PacketBed, Series> all = Measure(beds, bed => make(bed, 1500));
             Table($"established {title}", all, Reference(all, PlainFirewall.Conntrack));
         }
 
+        beds.ForEach(bed => bed.Dispose());
+    }
+
+    private void Pieces()
+    {
+        List<PacketBed> beds = Beds([PlainFirewall.Conntrack, .. Piece.All()]);
+        Dictionary<PacketBed, Series> all = Measure(beds, bed => Cases.Datagrams(bed, 1500));
+        Table("pieces", all, Reference(all, PlainFirewall.Conntrack));
         beds.ForEach(bed => bed.Dispose());
     }
 

@@ -78,6 +78,7 @@ internal static class Turns
                 failure = error;
             }
         });
+        thread.Name = "bursts";
         thread.Start();
         thread.Join();
         if (failure is not null)
