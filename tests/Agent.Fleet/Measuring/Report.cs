@@ -14,13 +14,13 @@ internal static class Report
     {
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         Directory.CreateDirectory(folder);
-        File.WriteAllText(Path.Combine(folder, "propagation.svg"), CurveChart.Draw(
+        File.WriteAllText(Path.Combine(folder, "propagation.svg"), PropagationChart.Draw(
             "Agents that enforce a single change, after its write", [.. all.Select(one => Middle(one, one.Rounds))]));
-        File.WriteAllText(Path.Combine(folder, "churn.svg"), CurveChart.Draw(
+        File.WriteAllText(Path.Combine(folder, "churn.svg"), PropagationChart.Draw(
             $"The same under {extent.ChurnPerSecond} changes/s", [.. all.Select(one => Middle(one, one.UnderChurn))]));
-        File.WriteAllText(Path.Combine(folder, "failover.svg"), CurveChart.Draw(
+        File.WriteAllText(Path.Combine(folder, "failover.svg"), PropagationChart.Draw(
             "A change right after the leader was killed", [.. all.Select(one => new Curve(Name(one), one.Failover))]));
-        File.WriteAllText(Path.Combine(folder, "resync.svg"), CurveChart.Draw(
+        File.WriteAllText(Path.Combine(folder, "resync.svg"), PropagationChart.Draw(
             "Snapshots to all agents after a controller's start",
             [.. all.Select(one => new Curve(Name(one), one.Storm))]));
         File.WriteAllText(path, Page(extent, all, commit));
