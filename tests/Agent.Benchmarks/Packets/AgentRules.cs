@@ -12,11 +12,15 @@ namespace Agent.Benchmarks.Packets;
 internal sealed class AgentRules(string name, CompilerSettings settings, bool guarded = true) : IFirewall
 {
     private const uint Epoch = 0x0001_0000;
+    private const int OpsPerTransaction = 2000;
 
     public static readonly AgentRules Usual = new("sg-agent", CompilerSettings.Default);
 
     public static readonly AgentRules Unlimited =
         new("sg-agent, no session limit", CompilerSettings.Default with { MaxSessionsPerVnic = 0 });
+
+    public static readonly AgentRules Silent =
+        new("sg-agent, drops not reported", CompilerSettings.Default with { DropRate = 0 });
 
     public static readonly AgentRules Unguarded =
         new("sg-agent, no limit, no guard", CompilerSettings.Default with { MaxSessionsPerVnic = 0 }, guarded: false);
@@ -61,17 +65,15 @@ internal sealed class AgentRules(string name, CompilerSettings settings, bool gu
     public static int Commit(NftConnection connection, Plan plan)
     {
         int transactions = 0;
-        foreach (IReadOnlyList<NftOp> ops in (IReadOnlyList<NftOp>[])[plan.Prepare, plan.Switch, plan.Cleanup])
+        foreach (NftOp[] ops in plan.Prepare.Chunk(OpsPerTransaction).Append([.. plan.Switch])
+            .Append([.. plan.Cleanup]).Where(ops => ops.Length > 0))
         {
-            if (ops.Count > 0)
+            if (connection.Commit(ops, generation: null) is not CommitOutcome.Committed)
             {
-                if (connection.Commit(ops, generation: null) is not CommitOutcome.Committed)
-                {
-                    throw new InvalidOperationException("the kernel refused the ruleset");
-                }
-
-                transactions++;
+                throw new InvalidOperationException("the kernel refused the ruleset");
             }
+
+            transactions++;
         }
 
         return transactions;

@@ -72,17 +72,6 @@ internal sealed class PacketBed : IDisposable
     /// <summary>From outside to the receiver; nothing may arrive there.</summary>
     public BurstCost Flood(FrameBurst frames, int count) => Checked(outside, "g1", 0, frames, count, 0);
 
-    /// <summary>The same without a firewall that drops: all arrive.</summary>
-    public BurstCost FloodThrough(FrameBurst frames, int count) => Checked(outside, "g1", count, frames, count, 0);
-
-    /// <summary>Sends, and says how many arrived.</summary>
-    public (BurstCost Cost, long Arrived) ForwardCounted(FrameBurst frames, int count)
-    {
-        long before = Received("g1");
-        BurstCost cost = sender.Send(frames, count);
-        return (cost, Received("g1") - before);
-    }
-
     /// <summary>UDP from the sender, one source port after the other.</summary>
     public FrameBurst Datagrams(int sessions, int firstPort) => new([.. Enumerable.Range(firstPort, sessions).Select(
         port => FromSender(TestNet.Packets.Udp(Address(Policy.Sender), Address(Policy.Receiver), port,

@@ -19,25 +19,28 @@ internal sealed class Piece(string name, string script) : IFirewall
 
     public static IEnumerable<Piece> All()
     {
-        yield return Guard("empty ingress chain", "");
-        yield return Guard("mac", "@ll,48,48 != 0x020000000000 drop");
-        yield return Guard("mac, type", "@ll,48,48 != 0x020000000000 drop; @ll,96,16 0x0800 accept");
-        yield return Guard("mac type in one", "@ll,48,64 0x0200000000000800 accept");
-        yield return Guard("mac type in one, goto, saddr", "@ll,48,64 0x0200000000000800 goto four", "ip saddr != 10.0.0.1 drop; accept");
-        yield return Guard("mac type in one, goto, raw saddr", "@ll,48,64 0x0200000000000800 goto four", "@nh,96,32 != 0x0a000001 drop; accept");
-        yield return Guard("mac, type, goto, saddr, tcp, udp", "@ll,48,48 != 0x020000000000 drop; @ll,96,16 0x0800 goto four",
-            "ip saddr != 10.0.0.1 drop; meta l4proto tcp accept; udp dport != 68 accept; drop");
-        yield return Guard("one, saddr, tcp, udp", "@ll,48,64 0x0200000000000800 goto four",
-            "ip saddr != 10.0.0.1 drop; meta l4proto tcp accept; udp dport != 68 accept; drop");
-        yield return Guard("ether saddr only", "ether saddr != 02:00:00:00:00:00 drop");
-        yield return Guard("meta protocol", "meta protocol ip accept");
-        yield return Guard("meta protocol, saddr", "ip saddr 10.0.0.1 accept");
-        yield return Guard("iif index", "@ll,48,32 0x02000000 accept");
-        yield return Guard("10x l4proto", string.Concat(Enumerable.Repeat("meta l4proto 99 drop; ", 10)));
-        yield return Guard("10x nh saddr", string.Concat(Enumerable.Repeat("@nh,96,32 0x01020304 drop; ", 10)));
-        yield return Guard("10x ll mac", string.Concat(Enumerable.Repeat("@ll,48,48 0x020000000009 drop; ", 10)));
-        yield return Guard("10x ll type", string.Concat(Enumerable.Repeat("@ll,96,16 0x9999 drop; ", 10)));
-        yield return Guard("10x ll 8", string.Concat(Enumerable.Repeat("@ll,48,64 0x0200000000000801 drop; ", 10)));
+        const string Address = "@ll,48,48 != 0x020000000000 drop";
+        const string Both = "@ll,48,64 0x0200000000000800";
+        const string Upper = "meta l4proto tcp accept; udp dport != 68 accept; drop";
+        yield return Guard("an empty chain", "");
+        yield return Guard("MAC", Address);
+        yield return Guard("MAC, then type", $"{Address}; @ll,96,16 0x0800 accept");
+        yield return Guard("MAC and type in one load", $"{Both} accept");
+        yield return Guard("MAC, then type, address, protocol", $"{Address}; @ll,96,16 0x0800 goto four",
+            $"ip saddr != 10.0.0.1 drop; {Upper}");
+        yield return Guard("MAC and type in one load, address, protocol", $"{Both} goto four",
+            $"ip saddr != 10.0.0.1 drop; {Upper}");
+        yield return Guard("the same, without asking for IPv4 again", $"{Both} goto four",
+            $"@nh,96,32 != 0x0a000001 drop; {Upper}");
+        foreach ((string name, string rule) in ((string, string)[])
+            [
+                ("ten loads of the MAC", "@ll,48,48 0x020000000009 drop; "),
+                ("ten loads of an IPv4 address", "@nh,96,32 0x01020304 drop; "),
+                ("ten loads of the protocol", "meta l4proto 99 drop; "),
+            ])
+        {
+            yield return Guard(name, string.Concat(Enumerable.Repeat(rule, 10)));
+        }
     }
 
     private static Piece Guard(string name, string rules, string four = "accept") => new(name, string.Create(

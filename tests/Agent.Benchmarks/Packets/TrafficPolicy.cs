@@ -87,13 +87,15 @@ internal sealed record TrafficPolicy(int Rules, int PortCount)
     }
 
     /// <summary>The same in the agent's own terms.</summary>
-    /// <param name="edit">Another number is another rule in the group of the second port.</param>
+    /// <param name="edit">Another number is another rule of the second port, and another member of a group.</param>
     public PolicySnapshot Snapshot(int edit = 0)
     {
         var groups = ImmutableSortedDictionary.CreateBuilder<string, SecurityGroup>(StringComparer.Ordinal);
         foreach (string name in GroupNames)
         {
-            groups.Add(name, Group(name) with { Members = [.. Members(name).Select(IpPrefix.Parse)] });
+            string[] more = edit > 0 && name == GroupName(1)
+                ? [string.Create(CultureInfo.InvariantCulture, $"10.99.0.{edit}")] : [];
+            groups.Add(name, Group(name) with { Members = [.. Members(name).Concat(more).Select(IpPrefix.Parse)] });
         }
 
         foreach (string name in Ports.Select(PolicyOf).Distinct())
@@ -122,7 +124,7 @@ internal sealed record TrafficPolicy(int Rules, int PortCount)
     }
 
     // The sender, the second port and the receiver are never of one policy.
-    private string PolicyOf(TrafficPort port) => string.Create(CultureInfo.InvariantCulture,
+    public string PolicyOf(TrafficPort port) => string.Create(CultureInfo.InvariantCulture,
         $"sg-p{(port.Number < 2 ? port.Number : port == Receiver ? 2 : 3 + port.Number / PortsPerPolicy)}");
 
     private static string GroupName(int number) => string.Create(CultureInfo.InvariantCulture, $"sg-r{number}");

@@ -3,11 +3,9 @@ using System.Globalization;
 namespace Agent.Benchmarks.Packets;
 
 /// <summary>One number of one case, measured in each round: nanoseconds of processor time per packet.</summary>
-internal sealed class Series(string name)
+internal sealed class Samples
 {
     private readonly List<double> rounds = [];
-
-    public string Name => name;
 
     public IReadOnlyList<double> Rounds => rounds;
 
@@ -22,10 +20,10 @@ internal sealed class Series(string name)
     /// What this costs beyond another series: the median of the differences within a round, so that what the machine
     /// did meanwhile is taken away.
     /// </summary>
-    public double Over(Series other) => At([.. rounds.Zip(other.rounds, (one, two) => one - two)], 0.5);
+    public double Over(Samples other) => At([.. rounds.Zip(other.rounds, (one, two) => one - two)], 0.5);
 
     /// <summary>The same as a part of the other series.</summary>
-    public double PartOver(Series other) => Over(other) / other.Median;
+    public double PartOver(Samples other) => Over(other) / other.Median;
 
     public override string ToString() =>
         string.Create(CultureInfo.InvariantCulture, $"{Median:N0} ns ±{100 * Spread:0.0} %");
@@ -47,7 +45,7 @@ internal static class Turns
     public const int Cpu = 0;
 
     /// <summary>Runs every case once without counting, then all of them in each round: A B C, A B C, ...</summary>
-    public static void Take(int rounds, IReadOnlyList<(Series Into, Func<double> Measure)> cases) => Pinned(() =>
+    public static void Take(int rounds, IReadOnlyList<(Samples Into, Func<double> Measure)> cases) => Pinned(() =>
     {
         foreach ((_, Func<double> measure) in cases)
         {
@@ -56,7 +54,7 @@ internal static class Turns
 
         for (int round = 0; round < rounds; round++)
         {
-            foreach ((Series into, Func<double> measure) in cases)
+            foreach ((Samples into, Func<double> measure) in cases)
             {
                 into.Add(measure());
             }
