@@ -71,6 +71,15 @@ internal static partial class LinuxCalls
     [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]
     internal static partial int Kill(int process, int signal);
 
+    [LibraryImport("libc", EntryPoint = "sendmmsg", SetLastError = true)]
+    internal static unsafe partial int SendMany(int descriptor, void* messages, uint count, int flags);
+
+    [LibraryImport("libc", EntryPoint = "sched_setaffinity", SetLastError = true)]
+    internal static unsafe partial int SetAffinity(int thread, nuint length, void* mask);
+
+    [LibraryImport("libc", EntryPoint = "clock_gettime", SetLastError = true)]
+    internal static unsafe partial int ReadClock(int clock, long* secondsAndNanoseconds);
+
     [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
     internal static unsafe partial int SetOption(int descriptor, int level, int name, void* value, uint length);
 
