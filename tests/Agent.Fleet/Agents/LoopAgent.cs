@@ -46,9 +46,9 @@ internal sealed class LoopAgent : IFleetAgent, IAsyncDisposable
 
         // Sync asks none of the desks: they read a kernel, and there is none.
         Service = new AgentService(
-            loop, reporter: null!, sessions: null!, proofs: null!, staged: null!, rules: null!, drops: null!,
-            top: null!, logs: null!, controllers, Configs, TimeProvider.System, new SyncMetrics(own), refusals,
-            stop.Token);
+            loop, reporter: null!, sessions: null!, moves: null!, proofs: null!, staged: null!, rules: null!,
+            drops: null!, top: null!, logs: null!, controllers, Configs, TimeProvider.System, new SyncMetrics(own),
+            refusals, stop.Token);
     }
 
     public string Socket { get; }
