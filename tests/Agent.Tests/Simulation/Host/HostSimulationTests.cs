@@ -32,6 +32,18 @@ public sealed class HostSimulationTests(ITestOutputHelper output)
         }
     }
 
+    [Fact]
+    public void A_seed_is_the_same_life_each_time()
+    {
+        string[] stories = [.. Enumerable.Range(0, 2).Select(_ =>
+        {
+            var life = new HostLife(seed: 25, Steps, new HostTally(), proves: true);
+            life.Live();
+            return life.Story;
+        })];
+        Assert.Equal(stories[0], stories[1]);
+    }
+
     private static int? Number(string variable) =>
         int.TryParse(Environment.GetEnvironmentVariable(variable), CultureInfo.InvariantCulture, out int number)
             ? number : null;
