@@ -195,7 +195,8 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
     }
 
     /// <summary>
-    /// Whether what was loaded is safely there (it is synced), and a step as large as the last one could be written now.
+    /// Whether what was loaded is safely there (it is synced), and a step as large as the last one could be written
+    /// now.
     /// </summary>
     /// <returns>Null: so it is; otherwise why not.</returns>
     public string? Objection()

@@ -13,7 +13,8 @@ internal sealed class LoopProgress(TimeProvider clock)
 
     public LoopMark Mark => mark;
 
-    /// <summary>Told of each mark before the loop goes on. Only a simulation asks: it drives the loop from here.</summary>
+    /// <summary>Told of each mark before the loop goes on. Only a simulation asks: it drives the loop from here.
+    /// </summary>
     public Action<LoopMark>? OnMark { get; init; }
 
     /// <summary>Takes something up: a request, or the next step of one.</summary>

@@ -2,7 +2,7 @@ using Agent.Nftables;
 
 namespace Agent.Tests.Simulation;
 
-/// <summary>What a program sees of nf_tables: the contract that the simulated one and the real one are held to.</summary>
+/// <summary>What a program sees of nf_tables, be it the simulated one or the real one.</summary>
 public interface INftables : IDisposable
 {
     uint ReadGeneration();

@@ -77,7 +77,8 @@ public abstract class KernelContract : IDisposable
     private static byte[] Box(byte first, byte last, byte port, byte lastPort) =>
         [10, 0, 0, first, 0, port, 0, 0, 10, 0, 0, last, 0, lastPort, 0, 0];
 
-    private static byte[] Marked(byte host, uint mark) => Samples.Row(Samples.Bytes(10, 0, 0, host), Samples.Host(mark));
+    private static byte[] Marked(byte host, uint mark) =>
+        Samples.Row(Samples.Bytes(10, 0, 0, host), Samples.Host(mark));
 
     private static byte[] To(string device, string chain) =>
         Samples.Row(Samples.Name(device), Samples.Verdict(NftVerdict.Goto(chain)));

@@ -1,4 +1,5 @@
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Ownership;
 using Agent.Nftables;
 using Agent.Tests.Contract;
 using Agent.Tests.State;
@@ -41,6 +42,24 @@ public sealed class PutOffCleanupTests : IAsyncDisposable
         await here.Loop.Requests.WriteAsync(new AgentRequest.AuditDue(), Cancel);
         await here.Loop.SettledAsync(Cancel);
         Assert.Equal(here.Loop.State.Enforced!.Ruleset, kernel.Ruleset);
+    }
+
+    [Fact]
+    public async Task A_staged_table_that_could_not_be_removed_is_tried_again()
+    {
+        here.Start();
+        await ApplyAsync(Messages.Valid());
+        Assert.IsType<ApplyOutcome.Accepted>(await here.Loop.ApplyAsync(
+            answer => new AgentRequest.Stage(Messages.Valid(), NextRevision: true, answer), Cancel));
+        kernel.Refuses = op => op is NftOp.DeleteTable ? "busy" : null;
+        Assert.NotNull((await here.Loop.DiscardStagedAsync(Claim.None, Cancel)).Gone);
+        Assert.NotEmpty(kernel.ReadAside(RunningLoop.StagedTable).Tables);
+
+        kernel.Refuses = _ => null;
+        clock.Passed = TimeSpan.FromMinutes(2);
+        await here.Loop.Requests.WriteAsync(new AgentRequest.AuditDue(), Cancel);
+        await here.Loop.SettledAsync(Cancel);
+        Assert.Empty(kernel.ReadAside(RunningLoop.StagedTable).Tables);
     }
 
     private async Task ApplyAsync(Snapshot snapshot) => Assert.IsType<ApplyOutcome.Accepted>(

@@ -75,7 +75,8 @@ public class PowerCutTests
     }
 
     /// <summary>
-    /// A process is killed between a write and its sync, and the next one tells everybody that it holds what was written.
+    /// A process is killed between a write and its sync, and the next one tells everybody that it holds what was
+    /// written.
     /// </summary>
     [Theory]
     [InlineData("sync")]

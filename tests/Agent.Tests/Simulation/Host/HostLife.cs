@@ -37,16 +37,11 @@ internal sealed record Sabotage
 /// The loop drives the simulation: wherever it would wait, or call kernel or disk, it comes by here, and here the world
 /// goes on. So whatever happens, happens at such a point, and the process may die at each.
 /// </remarks>
-internal sealed class HostLife : IHostWatch
+internal sealed partial class HostLife : IHostWatch
 {
     private const int StoryLines = 120;
     private const int CalmSteps = 40;
     private const int MostLives = 500;
-
-    /// <summary>Twice what three vNICs and groups take; a state, one that is being written, and one set aside.</summary>
-    private const int MostObjects = 2000;
-    private const int MostFiles = 3;
-    private const int MostBytes = 4 << 20;
 
     private readonly Fate fate;
     private readonly Sabotage sabotage;
@@ -197,7 +192,8 @@ internal sealed class HostLife : IHostWatch
             Progress = progress,
             KeepsSessions = sabotage.ForgetsEpoch,
         };
-        loop = new Reconciler(enforcer, file, config, clock, story, new AgentMetrics(Metrics.NewCustomRegistry(), "test", "simulated")) { Progress = progress };
+        var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "test", "simulated");
+        loop = new Reconciler(enforcer, file, config, clock, story, metrics) { Progress = progress };
         MakeTrouble();
         loop.Start(host.Links, "test", "simulated");
         Expect("no acknowledged state is lost", controller.Connected(loop.State));
@@ -291,19 +287,7 @@ internal sealed class HostLife : IHostWatch
         }
 
         MakeTrouble();
-        if (fate.Strikes(20))
-        {
-            tally.Count("device changes");
-            story.Tell(host.ChangeDevices());
-            story.IsHarmed |= !host.HooksByName; // guards went with their devices
-            devicesMoved = true;
-        }
-
-        if (fate.Strikes(10))
-        {
-            Interfere("", toOurs: !host.IsOwned);
-        }
-
+        DisturbHost();
         for (int i = fate.Pick(3); i > 0; i--)
         {
             if (fate.Pick(5) > 0)
@@ -316,6 +300,34 @@ internal sealed class HostLife : IHostWatch
 
         Deliver();
         OpenSessions();
+        AskMore();
+        ProveLater(fate.Strikes(50));
+        if (fate.Strikes(3))
+        {
+            story.Tell("it is told to stop");
+            stop.Cancel();
+            workGiven = true;
+        }
+    }
+
+    private void DisturbHost()
+    {
+        if (fate.Strikes(20))
+        {
+            tally.Count("device changes");
+            story.Tell(host.ChangeDevices());
+            story.IsHarmed |= !host.HooksByName; // guards went with their devices
+            devicesMoved = true;
+        }
+
+        if (fate.Strikes(10))
+        {
+            Interfere("", toOurs: !host.IsOwned);
+        }
+    }
+
+    private void AskMore()
+    {
         if (fate.Strikes(70))
         {
             Ask(new AgentRequest.AuditDue()); // the others are lost
@@ -333,20 +345,12 @@ internal sealed class HostLife : IHostWatch
             Ask(new AgentRequest.Reconfigure(config, new TaskCompletionSource<AgentState>()));
         }
 
-        if (fate.Strikes(6))
+        if (fate.Strikes(6) && controller.Wanted.Revision > 0)
         {
             story.Tell("somebody stages a policy");
             Ask(new AgentRequest.Stage(
                 SmallStates.Next(controller.Wanted, fate.Random), NextRevision: true,
                 new TaskCompletionSource<ApplyOutcome>()));
-        }
-
-        ProveLater(fate.Strikes(50));
-        if (fate.Strikes(3))
-        {
-            story.Tell("it is told to stop");
-            stop.Cancel();
-            workGiven = true;
         }
     }
 
@@ -431,37 +435,6 @@ internal sealed class HostLife : IHostWatch
         Ask(new AgentRequest.AuditDue());
     }
 
-    /// <returns>What is not yet as it should be; null if everything is.</returns>
-    private string? MissingForPeace()
-    {
-        AgentState state = loop!.State;
-        if (!controller.Holds(state))
-        {
-            return $"revision {controller.Wanted.Revision} is wanted, and {state.Desired.Revision} held";
-        }
-
-        if (state.AppliedRevision != state.Desired.Revision || !state.Failed.IsEmpty || !state.Alarms.IsEmpty)
-        {
-            return $"the answer says: revision {state.AppliedRevision} in force; failed: "
-                + $"{string.Join(", ", state.Failed)}; alarms: {string.Join(", ", state.Alarms)}";
-        }
-
-        if (state.Staged is not null || enforcer!.CleanupDue || !state.Links.Equals(host.Links))
-        {
-            return "something is staged, to be cleaned up, or not yet followed";
-        }
-
-        if (verifier is not null
-            && (state.Proof is not { Outcome: ProofOutcome.Proved } proof || !ReferenceEquals(proof.Of, state.Enforced)))
-        {
-            return $"it is not proved: {state.Proof?.Outcome}";
-        }
-
-        CompiledRuleset anew = RulesetCompiler.Compile(state.Enforced!.Request with { Policy = state.Desired });
-        return anew.Ruleset != host.Nftables.Ruleset
-            ? string.Join("; ", RulesetChange.Between(host.Nftables.Ruleset, anew.Ruleset).Take(5)) : null;
-    }
-
     // What was enforced at the end is found by the next process, which has nothing to do.
     private void AfterAll()
     {
@@ -480,74 +453,6 @@ internal sealed class HostLife : IHostWatch
         if (fate.Strikes(10))
         {
             Interfere("  meanwhile ", toOurs: !host.IsOwned);
-        }
-    }
-
-    /// <returns>What there is too much of; null: nothing.</returns>
-    private string? Piled()
-    {
-        int objects = host.Nftables.Ruleset.Tables.Sum(table => table.Chains.Count + table.Sets.Count + table.Objects.Count);
-        long bytes = host.Disk.Names.Sum(name => host.Disk.Read(name)!.LongLength);
-        return objects > MostObjects ? $"{objects} objects in the kernel"
-            : host.Disk.Names.Count > MostFiles || bytes > MostBytes
-                ? $"{bytes} bytes in {string.Join(", ", host.Disk.Names)}" : null;
-    }
-
-    // Once a policy is in force for every vNIC, it is the only one that may be.
-    private void Look()
-    {
-        AgentState state = loop!.State;
-        if (enforcer?.Enforced is not { } enforced || !host.Holds(enforced.Ruleset))
-        {
-            return;
-        }
-
-        host.Repaired();
-        story.IsHarmed = !IsHonest || enforcer.Found is not null;
-        if (state.AppliedRevision == state.Desired.Revision && state.Failed.IsEmpty && state.Enforced == enforced)
-        {
-            witness.Follows(state.Desired);
-        }
-    }
-
-    // Without hooks by name guards go with their devices, and nobody is told.
-    private string? Untrue()
-    {
-        AgentState state = loop!.State;
-        return state.Failed.IsEmpty && state.AppliedRevision == state.Desired.Revision && state.Enforced is { } said
-            && host.HooksByName && IsHonest && !host.IsDamaged && !host.Holds(said.Ruleset)
-            ? $"revision {state.AppliedRevision} is not in the kernel: "
-                + string.Join("; ", RulesetChange.Between(host.Ours, said.Ruleset).Take(3))
-            : null;
-    }
-
-    private void Judge(int packets)
-    {
-        if (!host.IsProgrammed || host.IsDamaged || witness.Policies == 0)
-        {
-            return;
-        }
-
-        tally.Count("judgements");
-        Ruleset now = host.Nftables.Ruleset;
-        for (int i = 0; i < packets; i++)
-        {
-            Expect("nothing passes beyond the policies, and nothing that all of them allow is cut",
-                witness.Judge(now, Packets.Draw(fate.Random)));
-        }
-
-        for (int i = 0; i < host.Sessions.Count; i++)
-        {
-            (string? wrong, host.Sessions[i]) = witness.JudgeSession(now, host.Sessions[i]);
-            Expect("sessions live as long as they are allowed", wrong);
-        }
-    }
-
-    private static void Expect(string promise, string? otherwise)
-    {
-        if (otherwise is not null)
-        {
-            throw new BrokenPromiseException(promise, otherwise);
         }
     }
 }

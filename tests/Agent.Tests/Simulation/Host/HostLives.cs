@@ -27,34 +27,30 @@ internal static class HostLives
 
     /// <summary>Lives the seeds in their order until one fails, or time is over.</summary>
     /// <param name="first">Seed of the first.</param>
-    /// <param name="lives">How many.</param>
+    /// <param name="fewest">So many, however long they take.</param>
+    /// <param name="lives">So many at most.</param>
     /// <param name="steps">Turbulent ones in each.</param>
-    /// <param name="budget">No life begins after that.</param>
+    /// <param name="budget">After that no life begins beyond the fewest.</param>
     /// <param name="sabotage">What is broken in all of them.</param>
     /// <returns>The one that failed, of the lowest seed; null: none did. How many were lived, and what happened.
     /// </returns>
     public static (FailedLife? Failed, int Lived, HostTally Tally) Live(
-        int first, int lives, int steps, TimeSpan budget, Sabotage? sabotage = null)
+        int first, int fewest, int lives, int steps, TimeSpan budget, Sabotage? sabotage = null)
     {
         long started = TimeProvider.System.GetTimestamp();
         var failed = new ConcurrentBag<FailedLife>();
         var tally = new HostTally();
+        int begun = 0;
         int lived = 0;
-        Parallel.For(
-            0, lives, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount },
-            (i, state) =>
+        Parallel.For(0, Environment.ProcessorCount, _ =>
+        {
+            while (failed.IsEmpty && Interlocked.Increment(ref begun) is var number && number <= lives
+                && (number <= fewest || TimeProvider.System.GetElapsedTime(started) < budget))
             {
-                if (state.IsStopped || TimeProvider.System.GetElapsedTime(started) > budget)
-                {
-                    state.Stop();
-                    return;
-                }
-
                 var own = new HostTally();
-                if (Live(first + i, steps, own, sabotage) is { } life)
+                if (Live(first + number - 1, steps, own, sabotage) is { } life)
                 {
                     failed.Add(life);
-                    state.Stop();
                 }
 
                 lock (tally)
@@ -62,7 +58,8 @@ internal static class HostLives
                     lived++;
                     tally.Add(own);
                 }
-            });
+            }
+        });
         return (failed.MinBy(life => life.Seed) is { } found ? Shortest(found, sabotage) : null, lived, tally);
     }
 

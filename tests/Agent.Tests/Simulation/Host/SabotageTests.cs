@@ -4,7 +4,8 @@ using Agent.Nftables;
 
 namespace Agent.Tests.Simulation.Host;
 
-/// <summary>The simulation finds what it is there for: each of these breaks one thing, and some seed shows it.</summary>
+/// <summary>The simulation finds what it is there for: each of these breaks one thing, and some seed shows it.
+/// </summary>
 public sealed class SabotageTests
 {
     private const string Bounds = "nothing passes beyond the policies, and nothing that all of them allow is cut";
@@ -50,7 +51,7 @@ public sealed class SabotageTests
 
     private static void Finds(string promise, Sabotage sabotage)
     {
-        (FailedLife? failed, int lived, _) = HostLives.Live(1, Lives, Steps, TimeSpan.MaxValue, sabotage);
+        (FailedLife? failed, int lived, _) = HostLives.Live(1, Lives, Lives, Steps, TimeSpan.Zero, sabotage);
         Assert.True(failed is not null, $"not found in {lived} lives");
         Assert.True(promise == failed.Promise, failed.ToString());
     }

@@ -171,5 +171,6 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
         return null;
     }
 
-    private static TaskCompletionSource<ApplyOutcome> Answer() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private static TaskCompletionSource<ApplyOutcome> Answer() =>
+        new(TaskCreationOptions.RunContinuationsAsynchronously);
 }
