@@ -180,7 +180,7 @@ public class RestrictionTests
     private static CompiledRuleset Compile(PolicySnapshot policy) =>
         RulesetCompiler.Compile(CompilerAgainstOracleTests.Request(policy));
 
-    private static string? FindLoss(PolicySnapshot before, PolicySnapshot after, Random random)
+    internal static string? FindLoss(PolicySnapshot before, PolicySnapshot after, Random random)
     {
         var old = new PolicyOracle(before, PolicySettings.Default);
         var now = new PolicyOracle(after, PolicySettings.Default);

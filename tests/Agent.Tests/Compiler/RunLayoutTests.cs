@@ -1,10 +1,15 @@
 using Agent.Compiler;
+using Agent.Daemon.Enforcement;
 using Agent.Evaluator;
 using Agent.Evaluator.Proof;
 using Agent.Nftables;
 using Agent.Policy;
+using Agent.Tests.Contract;
 using Agent.Tests.Evaluator;
 using Agent.Tests.Proof;
+using Agent.Tests.Simulation;
+using Microsoft.Extensions.Logging.Abstractions;
+using Snapshot = Agent.V1.Snapshot;
 
 namespace Agent.Tests.Compiler;
 
@@ -226,6 +231,111 @@ public sealed class RunLayoutTests
                 RulesetCompiler.Compile(InRuns(CompilerAgainstOracleTests.Request(after))));
         }
     }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Changes_give_what_scratch_gives_and_whatever_they_take_away_is_noticed(int seed)
+    {
+        var random = new Random(seed);
+        int lost = 0;
+        int free = 0;
+        for (int i = 0; i < 8; i++)
+        {
+            Snapshot state = RandomStates.Next(random, 1);
+            CompiledRuleset previous = Compile(state, previous: null);
+            for (int step = 0; step < 8; step++)
+            {
+                Snapshot next = state.Clone();
+                next.Revision++;
+                for (int change = random.Next(1, 3); change > 0; change--)
+                {
+                    RandomStates.Change(next, random);
+                }
+
+                CompiledRuleset now = Compile(next, previous);
+                Assert.Equal(Compile(next, previous: null).Ruleset, now.Ruleset);
+                bool restricts = Restriction.Between(previous, now);
+                string? loss = RestrictionTests.FindLoss(
+                    previous.Request.Policy, now.Request.Policy, random);
+                Assert.True(loss is null || restricts, $"{loss}\n{state}\n{next}");
+                Assert.True(restricts || !Plan.Between(previous.Ruleset, now.Ruleset).ExchangesMarkMaps
+                    || previous.Request.Policy.Vnics.Count != now.Request.Policy.Vnics.Count, $"{state}\n{next}");
+                lost += loss is null ? 0 : 1;
+                free += restricts ? 0 : 1;
+                (state, previous) = (next, now);
+            }
+        }
+
+        Assert.True(lost > 1 && free > 5, $"the sample says little: {lost} losses, {free} changes without one");
+
+        static CompiledRuleset Compile(Snapshot state, CompiledRuleset? previous) => RulesetCompiler.Compile(
+            InRuns(CompilerAgainstOracleTests.Request(DeltaTests.Read(state))) with { Previous = previous });
+    }
+
+    [Fact]
+    public void A_staged_policy_in_runs_counts_by_rule_and_does_nothing()
+    {
+        var random = new Random(6);
+        for (int i = 0; i < 8; i++)
+        {
+            string[] rules = Rules(random);
+            PolicySnapshot live = CompilerAgainstOracleTests.Snapshot(random, Rules(random));
+            PolicySnapshot staged = CompilerAgainstOracleTests.Snapshot(random, rules);
+            var pair = new StagedRulesetTests.Beside(InRuns(CompilerAgainstOracleTests.Request(live)), staged);
+            Assert.All(pair.Shadow.Ruleset.Tables, table => Assert.Null(Bystander.Objection(table)));
+            var oracle = new PolicyOracle(staged, PolicySettings.Default);
+            for (int packet = 0; packet < 40; packet++)
+            {
+                PacketTuple tuple = CompilerAgainstOracleTests.Tuple(random);
+                Direction direction = random.Next(2) == 0 ? Direction.Ingress : Direction.Egress;
+                PolicyVerdict wanted = oracle.JudgeSession(staged.Vnics["one"], direction, tuple);
+                StagedCount count = Assert.Single(pair.Send(CompilerAgainstOracleTests.Input(
+                    live.Vnics["one"], direction, tuple, stale: false, reply: false)));
+                string what = $"{direction} {tuple}: {wanted}, not {count}\n{string.Join('\n', rules)}";
+                Assert.True(("one", direction, wanted.Verdict) == (count.VnicId, count.Direction, count.Verdict), what);
+                Assert.True(wanted.Rule is null || count.DecidedBy == Explainer.RuleOf(wanted), what);
+            }
+        }
+    }
+
+    /// <summary>The map that gives numbers out is exchanged; what slips through meanwhile is judged again.</summary>
+    [Fact]
+    public void Where_places_get_other_numbers_the_epoch_moves_behind_the_rules()
+    {
+        CompilerSettings settings = CompilerSettings.Default with { MaxCells = 0 };
+        var kernel = new SimulatedFirewall();
+        var enforcer = new Enforcer(
+            kernel, settings, PolicySettings.Default, TimeProvider.System, NullLogger.Instance);
+        enforcer.Adopt(0);
+        PolicySnapshot policy = Wide(10);
+        enforcer.Enforce(policy, HostFacts.Default);
+        enforcer.Cleanup();
+        uint epoch = enforcer.Epoch;
+        SecurityGroup web = policy.Groups["web"];
+        PolicySnapshot more = policy with
+        {
+            Revision = 2,
+            Groups = policy.Groups.SetItem("web", web with
+            {
+                Rules = web.Rules.Add(PolicyBuilder.Rule("new", "in 99 accept udp 7/7 198.18.3.128/25")),
+            }),
+        };
+        string[] maps = ClassMaps(kernel.Ruleset);
+        var seen = new List<(bool NewMap, bool OldEpoch)>();
+        kernel.BeforeCommit = () => seen.Add((
+            kernel.Ruleset.Tables[0].Chains.Any(chain => chain.Rules.Any(rule => rule.Exprs.Any(expr =>
+                expr is NftExpr.LookupData look && look.Map.Contains("_class_", StringComparison.Ordinal)
+                    && !maps.Contains(look.Map)))),
+            EpochReader.Find(kernel.Ruleset, settings) == epoch));
+        Assert.True(enforcer.Enforce(more, HostFacts.Default).Revalidated);
+        Assert.NotEqual(epoch, enforcer.Epoch);
+        Assert.Contains((true, true), seen); // the rules were there, and the epoch was still the old one
+    }
+
+    private static string[] ClassMaps(Ruleset ruleset) => [.. ruleset.Tables[0].Sets.Select(set => set.Name)
+        .Where(name => name.Contains("_class_", StringComparison.Ordinal))];
 
     /// <summary>The same, with no room for a table.</summary>
     internal static CompileRequest InRuns(CompileRequest request) =>
