@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 using Agent.Benchmarks;
 using Agent.Benchmarks.Changes;
 
-// "proof", "flow" or "changes". Prints the report, and writes it to what follows --out; "--only TEXT" leaves out what is called
-// otherwise.
+// "proof", "flow" or "changes". Prints the report, and writes it to what follows --out; "--only TEXT" leaves out what
+// is called otherwise.
 string? After(string option) => args.SkipWhile(arg => arg != option).Skip(1).FirstOrDefault();
 
 string processor = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith(
