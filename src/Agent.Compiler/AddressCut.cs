@@ -3,7 +3,7 @@ using Agent.Policy;
 
 namespace Agent.Compiler;
 
-/// <summary>The addresses of one family with the numbers of their classes, as they stand in the kernel's maps.</summary>
+/// <summary>The addresses of one family with the numbers of their classes, as the kernel's maps have them.</summary>
 /// <param name="family">Of the addresses.</param>
 /// <param name="hosts">Single addresses: address, number.</param>
 /// <param name="nets">Disjoint ranges: first, last, number. An address that is a host too has the host's.</param>

@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using Agent.Policy;
 
 namespace Agent.Compiler;
 

@@ -216,7 +216,8 @@ public static class RulesetCompiler
             string id = tag[2..];
             return tag[0] switch
             {
-                'l' => new TagAddresses((policy.PrefixLists.GetValueOrDefault(id) ?? kept!.PrefixLists[id]).Entries, []),
+                'l' => new TagAddresses(
+                    (policy.PrefixLists.GetValueOrDefault(id) ?? kept!.PrefixLists[id]).Entries, []),
                 'g' => new TagAddresses(
                     (policy.Groups.GetValueOrDefault(id) ?? kept!.Groups[id]).Members, index.AddressesOf(id)),
                 _ => throw new ArgumentOutOfRangeException(nameof(tag), tag, "unknown tag"),

@@ -27,7 +27,8 @@ internal sealed partial class AddressSet
 
     /// <summary>The union of many prefixes, which are sorted and not sorted again, with a few.</summary>
     public static AddressSet Of(IpFamily family, ImmutableSortedSet<IpPrefix> many, IReadOnlyList<IpPrefix> few) =>
-        OfSorted(family, Merged(many.KeyComparer == Comparer<IpPrefix>.Default ? many : many.Order(), [.. few.Order()]));
+        OfSorted(family, Merged(
+            many.KeyComparer == Comparer<IpPrefix>.Default ? many : many.Order(), [.. few.Order()]));
 
     private static IEnumerable<IpPrefix> Merged(IEnumerable<IpPrefix> many, IpPrefix[] few)
     {

@@ -5,7 +5,7 @@ namespace Agent.Benchmarks.Changes;
 /// <summary>What changes, start and size cost.</summary>
 internal static class ChangeBenchmarks
 {
-    /// <param name="only">Part of the name of what is measured ("daemon", "members", "growth"); null: everything.</param>
+    /// <param name="only">What is measured ("daemon", "members" or "growth"); null: everything.</param>
     /// <param name="output">The report's file, for charts beside it; null: none are drawn.</param>
     /// <returns>The tables, Markdown.</returns>
     public static async Task<string> RunAsync(string? only, string? output)

@@ -46,9 +46,9 @@ internal static class GrowthTable
             ## Growth
 
             In one process, on one thread, with the real kernel: processor time, so that other work is not in it; of
-            changes medians. Own: from the bytes of the delta to the plan (read, hash, compile, compare, plan), without the
-            proof, the disk and the kernel. The exponent is that of the best power law (least squares of logarithms): 0
-            does not grow, 1 grows as the size does.
+            changes medians. Own: from the bytes of the delta to the plan (read, hash, compile, compare, plan), without
+            the proof, the disk and the kernel. The exponent is that of the best power law (least squares of
+            logarithms): 0 does not grow, 1 grows as the size does.
 
             """);
         foreach (GrowthAxis axis in Axes)
@@ -57,8 +57,9 @@ internal static class GrowthTable
             Add(text, axis, points);
             if (folder is not null)
             {
-                File.WriteAllText(Path.Combine(folder, $"changes-{axis.Name.ToLowerInvariant()}.svg"), Chart(axis, points));
-                text.AppendLine().AppendLine($"![](changes-{axis.Name.ToLowerInvariant()}.svg)");
+                string chart = $"changes-{axis.Name.ToLowerInvariant()}.svg";
+                File.WriteAllText(Path.Combine(folder, chart), Chart(axis, points));
+                text.AppendLine().AppendLine($"![]({chart})");
             }
         }
 
@@ -91,8 +92,8 @@ internal static class GrowthTable
     {
         text.AppendLine().AppendLine(CultureInfo.InvariantCulture, $"### {axis.Name}").AppendLine();
         text.AppendLine(CultureInfo.InvariantCulture, $"{axis.Rest}.").AppendLine();
-        text.AppendLine(CultureInfo.InvariantCulture,
-            $"| | {string.Join(" | ", points.Select(point => point.Size.ToString("N0", CultureInfo.InvariantCulture)))} | exponent |");
+        IEnumerable<string> sizes = points.Select(point => point.Size.ToString("N0", CultureInfo.InvariantCulture));
+        text.AppendLine($"| | {string.Join(" | ", sizes)} | exponent |");
         text.AppendLine($"|---|{string.Concat(points.Select(_ => "--:|"))}--:|");
         foreach (Quantity quantity in Quantities)
         {
@@ -111,9 +112,11 @@ internal static class GrowthTable
     private static double ExponentOf(Point[] points, Func<Point, double> value) =>
         Growth.Exponent([.. points.Select(point => ((double)point.Size, Math.Max(0.001, value(point))))]);
 
-    private static string Show(double value, string unit) => string.Create(
-        CultureInfo.InvariantCulture, $"{(unit == "ms" ? value.ToString("F2", CultureInfo.InvariantCulture)
-            : value.ToString(value < 10 && unit.Length > 0 ? "F1" : "N0", CultureInfo.InvariantCulture))} {unit}").TrimEnd();
+    private static string Show(double value, string unit)
+    {
+        string format = unit == "ms" ? "F2" : value < 10 && unit.Length > 0 ? "F1" : "N0";
+        return $"{value.ToString(format, CultureInfo.InvariantCulture)} {unit}".TrimEnd();
+    }
 
     private static ChangeCost Median(ChangeCost[] costs) =>
         costs.OrderBy(cost => cost.Milliseconds.Values.Sum()).ElementAt(costs.Length / 2);

@@ -15,9 +15,9 @@ internal static class LiveTable
         var text = new StringBuilder("""
             ## The daemon
 
-            `SG_AGENTD`, the native one if it was built, over its socket. Waited: from the call to the answer, median. Own:
-            processor time of the program without its system calls; kernel: of these. Both are means, and in them is what
-            it does beside the loop.
+            `SG_AGENTD`, the native one if it was built, over its socket. Waited: from the call to the answer, median.
+            Own: processor time of the program without its system calls; kernel: of these. Both are means, and in them
+            is what it does beside the loop: proofs that did not fit into the budget, sessions judged again.
 
             | change | verify | waited | compile | prove | commit | own | kernel | messages | bytes |
             |---|---|--:|--:|--:|--:|--:|--:|--:|--:|
@@ -88,14 +88,14 @@ internal static class LiveTable
 
             | | |
             |---|--:|
-            | cold load: waited, with validation, the disk and its proof or the budget of it | {load.Milliseconds:N0} ms |
+            | cold load: waited, with validation, the disk and the proof's budget | {load.Milliseconds:N0} ms |
             | of that compile | {load.Compile:N0} ms |
             | of that commit | {load.Commit:N0} ms |
             | messages, bytes | {load.Accepted.Changes.NetlinkMessages:N0}, {load.Accepted.Changes.NetlinkBytes:N0} |
             | restart with nothing changed, from start to first answer, of three the median | {restarts.Order()
                 .ElementAt(1):N0} ms |
             | the same with no state at all | {empty:N0} ms |
-            | transactions of three restarts | {after - before} |
+            | transactions of three restarts (each claims our tables, and writes nothing) | {after - before} |
             | resident, idle without state | {idle:F1} MiB |
             | resident, loaded and proved | {loaded:F1} MiB (peak {peak:F1}) |
             | resident, restarted and proved | {restarted:F1} MiB |

@@ -28,8 +28,8 @@ public class LineChartTests
     [Fact]
     public void Steps_go_along_and_up_only()
     {
-        string svg = LineChart.Draw(
-            "t", Axis.OfTime("t"), Axis.OfParts("p"), [Straight with { IsStepped = true, Points = [(0.1, 0.5), (1, 1)] }]);
+        Series stepped = Straight with { IsStepped = true, Points = [(0.1, 0.5), (1, 1)] };
+        string svg = LineChart.Draw("t", Axis.OfTime("t"), Axis.OfParts("p"), [stepped]);
         Assert.Contains("V34.0\"", svg);
         Assert.DoesNotContain("circle", svg);
         Assert.Contains("75 %", svg);

@@ -86,7 +86,7 @@ public class IncrementalTests
         Assert.NotSame(first.Profiles[profile], second.Profiles[profile]);
     }
 
-    /// <summary>Members that come and go, in and around prefixes, while vNICs and what the host has change too.</summary>
+    /// <summary>Members come and go, in and around prefixes, while what the host has changes too.</summary>
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
@@ -95,7 +95,8 @@ public class IncrementalTests
     {
         var random = new Random(seed);
         PolicySnapshot policy = new Evaluator.PolicyBuilder()
-            .Basic("a", "in 1 accept tcp 22/22 10.0.0.0/28", "in 2 drop tcp 22/22 group:b", "in 3 accept udp -1/-1 10.0.0.5")
+            .Basic("a", "in 1 accept tcp 22/22 10.0.0.0/28", "in 2 drop tcp 22/22 group:b",
+                "in 3 accept udp -1/-1 10.0.0.5")
             .Basic("b", "in 1 accept tcp 80/80 group:a", "out 1 drop tcp 25/25 10.0.0.0/30")
             .Nic("one", "10.0.0.1", "a").Nic("two", "10.0.0.2", "b").Nic("three", "10.0.0.3", "a b").Build();
         CompiledRuleset? previous = null;

@@ -40,7 +40,7 @@ public class ChangeCostTests
         Assert.InRange(cost.Allocated, 1, 2_440_000);
     }
 
-    /// <summary>Its own row is copied with the others, 8 bytes each: nothing else follows the size of the group.</summary>
+    /// <summary>The rows are copied, 8 bytes each: nothing else follows the size of the group.</summary>
     [Fact]
     public void A_member_of_a_large_group_allocates_no_more_than_its_rows()
     {
