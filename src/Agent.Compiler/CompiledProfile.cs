@@ -102,13 +102,13 @@ internal sealed class CompiledProfile
             Sets = [.. into.Maps(), .. outOf.Maps()],
             Chains =
             [
-                into.Chain($"{name}_in", remoteIsSource: true, mirrored: false,
+                .. into.Chains($"{name}_in", remoteIsSource: true, mirrored: false,
                     Datapath.DropTo(DropReason.Default), Datapath.DropTo(DropReason.Rule)),
-                into.Chain($"{name}_in_reply", remoteIsSource: false, mirrored: true,
+                .. into.Chains($"{name}_in_reply", remoteIsSource: false, mirrored: true,
                     Datapath.DropFrom(stale), Datapath.DropFrom(stale)),
-                outOf.Chain($"{name}_out", remoteIsSource: false, mirrored: false,
+                .. outOf.Chains($"{name}_out", remoteIsSource: false, mirrored: false,
                     Datapath.DropFrom(DropReason.Default), Datapath.DropFrom(DropReason.Rule)),
-                outOf.Chain($"{name}_out_reply", remoteIsSource: true, mirrored: true,
+                .. outOf.Chains($"{name}_out_reply", remoteIsSource: true, mirrored: true,
                     Datapath.DropTo(stale), Datapath.DropTo(stale)),
             ],
         };

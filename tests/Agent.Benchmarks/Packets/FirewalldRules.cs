@@ -134,7 +134,9 @@ internal sealed class FirewalldRules(string directory) : IFirewall
         {
             Write($"ipsets/{group}.xml", $"""
                 <?xml version="1.0" encoding="utf-8"?>
-                <ipset type="hash:ip">{string.Concat(policy.Members(group).Select(one => $"<entry>{one}</entry>"))}</ipset>
+                <ipset type="hash:ip">
+                {string.Join('\n', policy.Members(group).Select(one => $"<entry>{one}</entry>"))}
+                </ipset>
                 """);
         }
 

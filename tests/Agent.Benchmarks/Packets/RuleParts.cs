@@ -69,9 +69,9 @@ internal static class RuleParts
             """));
         report.Table("", Columns("rules"), all.Kinds.Where(kind => kind.HasPolicy).Select(kind => (kind.Name,
             costs[kind].Select(one => More(one, least)))));
-        report.Chart("packets-sessions.svg", "A new session, over conntrack alone", Axis.OfNumbers("rules in each list"),
-            Axis.OfNumbers("ns of processor time"), [.. all.Kinds.Where(kind => kind.HasPolicy).Select(kind =>
-                new Series(kind.Name, [.. Counts.Zip(costs[kind],
+        report.Chart("packets-sessions.svg", "A new session, over conntrack alone",
+            Axis.OfNumbers("rules in each list"), Axis.OfNumbers("ns of processor time"),
+            [.. all.Kinds.Where(kind => kind.HasPolicy).Select(kind => new Series(kind.Name, [.. Counts.Zip(costs[kind],
                     (rules, one) => ((double)rules, Math.Max(1, one.Over(least))))]))]);
         Samples[] ours = costs[AgentRules.Unlimited];
         Samples[] linear = costs[all.Kinds.OfType<LinearRules>().Single()];
@@ -79,7 +79,8 @@ internal static class RuleParts
             "+1.3 us", ours[^1].Over(least), 1300, PacketReport.More);
         report.Target("how many times less than a rule each: at least 20", "1/20",
             ours[^1].Over(least) / linear[^1].Over(least), 1 / 20.0, Fraction);
-        report.Target("new session, 1,000 rules against 10", "1.3", ours[^1].Over(least) / ours[0].Over(least), 1.3, Ratio);
+        report.Target("new session, 1,000 rules against 10", "1.3",
+            ours[^1].Over(least) / ours[0].Over(least), 1.3, Ratio);
         report.Target("a rule each: at least 10 times worse at 1,000 than at 10", "1/10",
             linear[0].Over(least) / linear[^1].Over(least), 0.1, Fraction);
     }
@@ -105,8 +106,8 @@ internal static class RuleParts
     private static string Whole(Samples one, Samples least) => ReferenceEquals(one, least) ? one.ToString()
         : $"{one} ({PacketReport.Part(one.PartOver(least))})";
 
-    private static string More(Samples one, Samples least) =>
-        $"{PacketReport.More(one.Over(least))} (±{(one.Spread * one.Median).ToString("N0", CultureInfo.InvariantCulture)})";
+    private static string More(Samples one, Samples least) => string.Create(CultureInfo.InvariantCulture,
+        $"{PacketReport.More(one.Over(least))} (±{one.Spread * one.Median:N0})");
 
     private static string Ratio(double ratio) => ratio.ToString("0.00", CultureInfo.InvariantCulture);
 
