@@ -23,8 +23,9 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-tools test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench golden \
-    corpus fuzz sim fleet run lab lab-down picture man sbom audit fmt lint aot pack deb rpm test-package check clean
+.PHONY: help setup build test test-tools test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench \
+    bench-packets golden corpus fuzz sim fleet run lab lab-down picture man sbom audit fmt lint aot pack deb rpm \
+    test-package check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,9 +90,27 @@ test-vm-all: vm-programs ## every kernel test there; more than an hour
 vm-shell: vm-programs ## a console in such a machine to play in: KERNEL=6.1 or 6.12 (root)
 	tests/vm/run.sh --shell $(KERNEL)
 
+FIREWALLD = .cache/firewalld
+# What the others need; firewalld is unpacked and not installed, as its package would start it.
+BENCH_TOOLS = nftables iproute2 iptables ipset dbus python3-dbus python3-gi gir1.2-glib-2.0
+
+$(FIREWALLD)/usr/sbin/firewalld:
+	apt-get update -q
+	@mkdir -p $(FIREWALLD)
+	cd $(FIREWALLD) && apt-get download -q firewalld python3-firewall python3-nftables python3-cap-ng \
+	    && for p in *.deb; do dpkg-deb -x $$p .; done
+	@touch $@
+
 BENCH = $(BIN)/Agent.Benchmarks/release/Agent.Benchmarks
 
-bench: ## what proofs and changes cost: writes tests/benchmarks (minutes, as root)
+bench-packets: $(FIREWALLD)/usr/sbin/firewalld ## what a packet costs, beside iptables, nftables and firewalld (root)
+	$(call install,$(BENCH_TOOLS))
+	dotnet build src/Agent.Daemon -c Release -v quiet
+	dotnet build tests/Agent.Benchmarks -c Release -v quiet
+	SG_FIREWALLD=$(CURDIR)/$(FIREWALLD) SG_AGENTD=$(BIN)/Agent.Daemon/release/sg-agentd $(BENCH) packets \
+	    --out tests/benchmarks/packets.md --commit $$(git rev-parse --short HEAD)
+
+bench: bench-packets ## what packets, proofs and changes cost: writes tests/benchmarks (a quarter of an hour; root)
 	dotnet build src/Agent.Daemon -c Release -v quiet
 	dotnet build tests/Agent.Benchmarks -c Release -v quiet
 	$(BENCH) proof --out tests/benchmarks/proof.md --commit $$(git rev-parse --short HEAD)

@@ -363,13 +363,12 @@ internal sealed class AddressClasses
                 rules.Add(Exprs.Rule(Exprs.Family(family), Exprs.MarkSet(Decision.Unclassified(family))));
                 if (cut.Hosts.Count > 0)
                 {
-                    rules.Add(Lookup(family, HostMap(family, cut), source, []));
+                    rules.Add(Lookup(family, HostMap(family, cut), source));
                 }
 
                 if (cut.Nets.Count > 0)
                 {
-                    rules.Add(Lookup(
-                        family, NetMap(family), source, Exprs.MarkIs(Decision.Unclassified(family))));
+                    rules.Add(Lookup(family, NetMap(family), source));
                 }
             }
 
@@ -377,9 +376,9 @@ internal sealed class AddressClasses
         }
     }
 
-    private static NftRule Lookup(IpFamily family, string map, bool source, IEnumerable<NftExpr> condition) =>
-        Exprs.Rule(
-        condition, Exprs.Family(family), Exprs.MarkFrom(map, Exprs.LoadAddress(family, source)));
+    // What is found ends the search: a rule that is not looked at costs nothing.
+    private static NftRule Lookup(IpFamily family, string map, bool source) => Exprs.Rule(
+        Exprs.Family(family), Exprs.MarkFrom(map, Exprs.LoadAddress(family, source)), Exprs.Return());
 
     // The kernel cannot enlarge a set: a larger one is a new one, under a new name.
     private string HostMap(IpFamily family, AddressCut cut) => $"adr_{Name}_host{(int)family}_{Capacity(cut)}";

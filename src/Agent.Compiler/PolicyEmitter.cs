@@ -58,40 +58,66 @@ internal sealed class PolicyEmitter
     public static bool IsRange(PortCell cell, CompilerSettings settings) => cell.Source != PortRange.All
         || cell.Destination.Last - cell.Destination.First >= settings.ExpandedPorts;
 
-    /// <summary>The chain that judges a packet against this policy, and those that it leads to.</summary>
+    /// <summary>The chains that judge a packet against this policy; the first one is jumped to.</summary>
     /// <param name="chain">Its name.</param>
     /// <param name="remoteIsSource">The packet comes from the remote side.</param>
     /// <param name="mirrored">The packet is a reply: ports are looked up the other way round.</param>
     /// <param name="dropDefault">Where to go when nothing matched and the default is drop.</param>
     /// <param name="dropRule">Where to go when a row decided drop.</param>
     public IEnumerable<NftChain> Chains(
-        string chain, bool remoteIsSource, bool mirrored, string dropDefault, string dropRule) =>
-        runs.Where(one => !one.IsEmpty).SelectMany(one => one.Chains(chain, remoteIsSource, mirrored))
-            .Prepend(Chain(chain, remoteIsSource, mirrored, dropDefault, dropRule));
+        string chain, bool remoteIsSource, bool mirrored, string dropDefault, string dropRule)
+    {
+        List<NftRule> rules = Cells(chain, remoteIsSource, mirrored, dropDefault, dropRule);
+        if (program.NeedsAddresses)
+        {
+            string cells = CellChain(chain);
+            yield return new NftChain(chain, Hook: null,
+            [
+                Exprs.Rule(Exprs.Jump(addresses.ChainName(remoteIsSource))),
+                Exprs.Rule(Exprs.MarkFrom(classMap!.Name, Exprs.LoadMark()), Exprs.Goto(cells)),
+                .. Rests(dropRule),
+                Exprs.Rule(Exprs.Goto(cells)),
+            ]);
+            yield return new NftChain(cells, Hook: null, rules.ToValueArray());
+        }
+        else
+        {
+            yield return new NftChain(chain, Hook: null, [.. Rests(dropRule), .. rules]);
+        }
 
-    private NftChain Chain(string chain, bool remoteIsSource, bool mirrored, string dropDefault, string dropRule)
+        foreach (NftChain run in runs.Where(one => !one.IsEmpty)
+            .SelectMany(one => one.Chains(chain, remoteIsSource, mirrored)))
+        {
+            yield return run;
+        }
+    }
+
+    /// <summary>Where the judgement of a chain goes on once the address has its class.</summary>
+    public static string CellChain(string chain) => chain + "_cells";
+
+    private List<NftRule> Cells(
+        string chain, bool remoteIsSource, bool mirrored, string dropDefault, string dropRule)
     {
         var rules = new List<NftRule>();
-        AddClassification(rules, remoteIsSource);
         foreach ((IpFamily family, NftSet map) in ownMaps)
         {
             rules.Add(Exprs.Rule(Exprs.Family(family), Exprs.MarkFrom(
                 map.Name, Exprs.LoadMarkInWireOrder(), Exprs.LoadAddress(family, source: !remoteIsSource, word: 1))));
         }
 
-        AddChecks(rules, [classMap, .. ownMaps.Select(own => own.Map)], RestDecisions(), dropRule);
+        AddChecks(rules, [classMap, .. ownMaps.Select(own => own.Map)], dropRule);
         foreach (RunEmitter one in runs.Where(one => !one.IsEmpty))
         {
             rules.Add(Exprs.Rule(
                 Exprs.Family(one.Family), Exprs.Jump(RunEmitter.ChainName(chain, one.Family))));
-            AddChecks(rules, one.Maps(), [], dropRule);
+            AddChecks(rules, one.Maps(), dropRule);
         }
 
         if (portMap is not null)
         {
             rules.Add(Exprs.Rule(Exprs.MarkFrom(
                 portMap.Name, Exprs.LoadMark(), Exprs.LoadL4Proto(1), Exprs.LoadPort(source: mirrored, word: 2))));
-            AddChecks(rules, [portMap], [], dropRule);
+            AddChecks(rules, [portMap], dropRule);
         }
 
         if (rangeMap is not null)
@@ -100,55 +126,49 @@ internal sealed class PolicyEmitter
             rules.Add(Exprs.Rule(Exprs.MarkFrom(
                 rangeMap.Name, Exprs.LoadMarkInWireOrder(), Exprs.LoadL4Proto(1),
                 Exprs.LoadPort(source: mirrored, word: 2), source)));
-            AddChecks(rules, [rangeMap], [], dropRule);
+            AddChecks(rules, [rangeMap], dropRule);
         }
 
         if (protocolMap is not null)
         {
             rules.Add(Exprs.Rule(Exprs.MarkFrom(protocolMap.Name, Exprs.LoadMark(), Exprs.LoadL4Proto(1))));
-            AddChecks(rules, [protocolMap], [], dropRule);
+            AddChecks(rules, [protocolMap], dropRule);
         }
 
         if (anyMap is not null)
         {
             rules.Add(Exprs.Rule(Exprs.MarkFrom(anyMap.Name, Exprs.LoadMark())));
-            AddChecks(rules, [anyMap], [], dropRule);
+            AddChecks(rules, [anyMap], dropRule);
         }
 
         rules.Add(program.Fallback == Verdict.Accept
             ? Exprs.CommentedRule("default: accept", Exprs.Return())
             : Exprs.CommentedRule("default: drop", Exprs.Goto(dropDefault)));
-        return new NftChain(chain, Hook: null, rules.ToValueArray());
+        return rules;
     }
 
-    private void AddClassification(List<NftRule> rules, bool remoteIsSource)
+    // Addresses that the policy does not tell from others: only those that no class was found for get here.
+    private IEnumerable<NftRule> Rests(string dropRule)
     {
-        if (program.NeedsAddresses)
-        {
-            rules.Add(Exprs.Rule(Exprs.Jump(addresses.ChainName(remoteIsSource))));
-            rules.Add(Exprs.Rule(Exprs.MarkFrom(classMap!.Name, Exprs.LoadMark())));
-        }
-
         foreach (PolicyProgram.ClassProgram rest in program.Classes.Take(2))
         {
             uint mark = MarkOf(rest);
             uint both = Decision.AddressClass | Decision.AddressClassV6;
-            rules.Add(program.NeedsAddresses
-                ? Exprs.Rule(Exprs.MarkMasked(both, Decision.Unclassified(rest.Family)), Exprs.MarkSet(mark))
-                : Exprs.Rule(Exprs.Family(rest.Family), Exprs.MarkSet(mark)));
+            IEnumerable<NftExpr> then = !Decision.IsDecided(mark) ? []
+                : Decision.Accepts(mark) ? Exprs.Return() : Exprs.Goto(dropRule);
+            yield return program.NeedsAddresses
+                ? Exprs.Rule(
+                    Exprs.MarkMasked(both, Decision.Unclassified(rest.Family)), Exprs.MarkSet(mark), then)
+                : Exprs.Rule(Exprs.Family(rest.Family), Exprs.MarkSet(mark), then);
         }
     }
 
-    private IEnumerable<uint> RestDecisions() =>
-        program.Classes.Take(2).Where(rest => rest.Owns.Count == 0).Select(MarkOf);
-
     // A decision ends the judgement: accepted returns to the caller, dropped is final. Only what a step can answer is
     // tested for.
-    private static void AddChecks(
-        List<NftRule> rules, IEnumerable<NftSet?> maps, IEnumerable<uint> constants, string dropRule)
+    private static void AddChecks(List<NftRule> rules, IEnumerable<NftSet?> maps, string dropRule)
     {
         uint answers = 0;
-        foreach (uint mark in maps.OfType<NftSet>().SelectMany(MarksOf).Concat(constants))
+        foreach (uint mark in maps.OfType<NftSet>().SelectMany(MarksOf))
         {
             answers |= Decision.IsDecided(mark) ? mark : 0;
         }

@@ -57,7 +57,8 @@ public static class SessionTimes
         ChainName(times),
         Hook: null,
         Protocols.Where(protocols.Contains).Select(protocol => Exprs.Rule(
-            Exprs.L4Proto(protocol), [new NftExpr.ObjectRef(ObjectType, NameOf(times, protocol))])).ToValueArray());
+            Exprs.L4Proto(protocol), [new NftExpr.ObjectRef(ObjectType, NameOf(times, protocol))],
+            Exprs.Return())).ToValueArray());
 
     /// <summary>Names of the timeout objects that a ruleset holds.</summary>
     public static ImmutableSortedSet<string> Find(Ruleset ruleset, CompilerSettings settings)

@@ -215,13 +215,17 @@ public sealed class StagedRuleset
         {
             CompiledProfile compiled = staged.Profiles[profile.Key];
             sets.AddRange(compiled.Sets.Select(set => set with { Counters = false }));
-            chains.AddRange(compiled.Chains
-                .Where(chain => chain.Name == $"{profile.Key}_in" || chain.Name == $"{profile.Key}_out")
-                .Select(chain => Judging(
-                    chain, chain.Name.EndsWith("_in", StringComparison.Ordinal) ? compiled.Ingress : compiled.Egress)));
-            chains.AddRange(compiled.Chains.Where(chain =>
-                ((string[])["in", "out"]).Any(way =>
-                    chain.Name.StartsWith($"{profile.Key}_{way}_run", StringComparison.Ordinal))));
+            foreach ((string name, PolicyProgram program) in
+                ((string, PolicyProgram)[])[("in", compiled.Ingress), ("out", compiled.Egress)])
+            {
+                string judge = $"{profile.Key}_{name}";
+                string cells = PolicyEmitter.CellChain(judge);
+                chains.AddRange(compiled.Chains.Where(chain => chain.Name == judge || chain.Name == cells)
+                    .Select(chain => Judging(chain, cells, program)));
+                chains.AddRange(compiled.Chains.Where(chain =>
+                    chain.Name.StartsWith($"{judge}_run", StringComparison.Ordinal)));
+            }
+
             sets.AddRange(profile.SelectMany(
                 vnic => new VnicChains(vnic, request.Settings, request.Host).Sets));
         }
@@ -243,18 +247,28 @@ public sealed class StagedRuleset
             [new NftObject.Counter(StagedChains.MarkedCounter)]);
     }
 
-    // The chain that judges, as the enforcing table has it, but its end is a decision in the mark and no more: where
-    // that one drops, this one comes back to its caller.
-    private static NftChain Judging(NftChain chain, PolicyProgram program) => chain with
+    // A chain that judges, as the enforcing table has it, but its end is a decision in the mark and no more: where that
+    // one drops, this one comes back to its caller.
+    private static NftChain Judging(NftChain chain, string cells, PolicyProgram program)
     {
-        Rules =
-        [
-            .. chain.Rules.Take(chain.Rules.Count - 1).Select(rule =>
-                rule.Exprs[^1] is NftExpr.VerdictIs { Verdict.Code: NftVerdictCode.Goto }
-                    ? rule with { Exprs = [.. rule.Exprs.Take(rule.Exprs.Count - 1), .. Exprs.Return()] } : rule),
-            Exprs.CommentedRule("default", Exprs.MarkSet(Decision.Of(program.Fallback, 0))),
-        ],
-    };
+        bool goesOn = IsGoto(chain.Rules[^1], cells);
+        return chain with
+        {
+            Rules =
+            [
+                .. chain.Rules.Take(chain.Rules.Count - 1).Select(rule =>
+                    rule.Exprs[^1] is NftExpr.VerdictIs { Verdict.Code: NftVerdictCode.Goto } && !IsGoto(rule, cells)
+                        ? rule with { Exprs = [.. rule.Exprs.Take(rule.Exprs.Count - 1), .. Exprs.Return()] } : rule),
+                goesOn ? chain.Rules[^1]
+                    : Exprs.CommentedRule("default", Exprs.MarkSet(Decision.Of(program.Fallback, 0))),
+            ],
+        };
+    }
+
+    private static bool IsGoto(NftRule rule, string chain) => rule.Exprs[^1] is NftExpr.VerdictIs
+    {
+        Verdict: { Code: NftVerdictCode.Goto, Chain: string to },
+    } && to == chain;
 
     private IEnumerable<NftSet> CountSets()
     {

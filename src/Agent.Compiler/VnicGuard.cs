@@ -139,10 +139,15 @@ internal sealed partial class VnicGuard
         ChainName(vnic),
         new BaseHook(NftHook.Ingress, Priority, vnic.InterfaceName),
         [
+            // One load for both: nearly every frame ends here, and a load from the link layer costs as much as three
+            // others (measured on 6.18).
+            Exprs.CommentedRule("IPv4",
+                Exprs.Bytes(NftPayloadBase.LinkLayer, EthernetSource,
+                    [.. vnic.Mac.ToBytes(), .. Exprs.Wire(EtherTypeIpv4)]),
+                Exprs.Goto(Name("guard4"))),
             Exprs.CommentedRule("not the vNIC's MAC address",
                 Exprs.Bytes(NftPayloadBase.LinkLayer, EthernetSource, vnic.Mac.ToBytes().ToValueArray(), NftCmpOp.Neq),
                 Drop(SpoofKind.Mac)),
-            Exprs.CommentedRule("IPv4", FrameType(EtherTypeIpv4), Exprs.Goto(Name("guard4"))),
             Exprs.CommentedRule("IPv6", FrameType(EtherTypeIpv6), Exprs.Goto(Name("guard6"))),
             Exprs.CommentedRule("ARP", FrameType(EtherTypeArp), Exprs.Goto(Name("guardarp"))),
             Exprs.CommentedRule("only IPv4, IPv6 and ARP, untagged", Drop(SpoofKind.EtherType)),

@@ -86,6 +86,16 @@ public sealed record TraceStep(string Table, string Chain, int Rule, string? Com
         $"{Table} {Chain} #{Rule}{(Comment is null ? "" : $" \"{Comment}\"")}: {What}";
 }
 
+/// <summary>What a packet costs at a hook, in parts that the kernel works off one after the other.</summary>
+/// <param name="Rules">Rules that were looked at, those that only report or count left out.</param>
+/// <param name="Expressions">Their expressions, up to the first one that did not match.</param>
+/// <param name="Lookups">Those of them that search a set or a map.</param>
+public readonly record struct PathLength(int Rules, int Expressions, int Lookups)
+{
+    public static PathLength operator +(PathLength one, PathLength other) => new(
+        one.Rules + other.Rules, one.Expressions + other.Expressions, one.Lookups + other.Lookups);
+}
+
 /// <summary>The answer for one packet at one hook.</summary>
 /// <param name="Verdict">What becomes of the packet.</param>
 /// <param name="UnknownReason">Set if and only if the verdict is Unknown.</param>
@@ -105,6 +115,9 @@ public sealed record Trace(
     bool NoTrack,
     string? CtTimeout)
 {
+    /// <summary>What the packet met on its way.</summary>
+    public PathLength Length { get; init; }
+
     /// <summary>The same effect, however it came about.</summary>
     internal bool SameEffect(Trace other) =>
         (Verdict, Mark, CtMark, Zone, NoTrack) == (other.Verdict, other.Mark, other.CtMark, other.Zone, other.NoTrack);

@@ -30,6 +30,7 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
     private string? unknown;
     private int choicesUsed;
     private int rulesRun;
+    private PathLength length;
     private Tracking tracking;
     private NftTable table = null!;
 
@@ -65,7 +66,10 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
 
         return new Trace(
             verdict, verdict == HookVerdict.Unknown ? unknown : null, steps.ToImmutable(), mark, ctMark, zone, noTrack,
-            ctTimeout);
+            ctTimeout)
+        {
+            Length = length,
+        };
     }
 
     /// <summary>
@@ -146,9 +150,11 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
 
         registers.Clear();
         matched.Clear();
+        length += new PathLength(1, 0, 0);
         NftVerdict? verdict = null;
         foreach (NftExpr expr in rule.Exprs)
         {
+            length += new PathLength(0, 1, IsSearch(expr) ? 1 : 0);
             Step step = Execute(expr, out verdict);
             if (step == Step.Break)
             {
@@ -165,6 +171,9 @@ internal sealed partial class ProgramRun(HookInput input, List<bool> choices)
         steps.Add(new TraceStep(table.Name, chain.Name, index, rule.Comment, string.Join(", ", matched)));
         return verdict;
     }
+
+    private static bool IsSearch(NftExpr expr) =>
+        expr is NftExpr.Lookup or NftExpr.LookupData or NftExpr.LookupVerdict or NftExpr.ObjectMap;
 
     private NftChain? ChainOf(string? name)
     {

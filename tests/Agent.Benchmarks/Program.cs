@@ -52,12 +52,12 @@ string load = File.ReadAllText("/proc/loadavg").Split(' ')[0];
     "packets" => ("""
         # What a packet costs
 
-        Written by `make bench`. Processor time per packet: the thread that sends is kept on one core, and over veth
-        pairs the whole way of a packet (the guest's device, the host's hooks, routing, the other guest's device, where
-        it is forgotten) runs in its system call. All firewalls are there at once, each on a host of its own in network
-        namespaces, and have their turns one after the other, round by round. A number is the median of the rounds, ± half
-        of what lies between the quartiles; what is over something is the median of the differences within a round.
-        Every burst is checked: all that should arrive does, and nothing else.
+        Written by `make bench-packets`. Processor time per packet: the thread that sends is kept on one core, and
+        over veth pairs the whole way of a packet (the guest's device, the host's hooks, routing, the other guest's
+        device, where it is forgotten) runs in its system call. All firewalls are there at once, each on a host of
+        its own in network namespaces, and have their turns one after the other, round by round. A number is the
+        median of the rounds, ± half of what lies between the quartiles; over something: the median of the
+        differences within a round. Every burst is checked: all that should arrive does, and nothing else.
 
         The rules are the same for all: accept lists for what a guest sends and for what it gets, half of them about
         groups of 256 addresses, half about prefixes, one in 16 a range of ports. The last rule of each list admits the

@@ -17,6 +17,7 @@ internal sealed class GuardReader(GuardTable table, FrameShape shape, string dev
     private const ushort EtherTypeFirst = 0x0600;
 
     /// <summary>What the kernel calls frames whose type is a length.</summary>
+    private const int TypeOffset = 12;
     private const ushort Protocol8022 = 4;
     private const ushort Protocol8023 = 1;
 
@@ -202,6 +203,11 @@ internal sealed class GuardReader(GuardTable table, FrameShape shape, string dev
             values = values.Contains(Protocol8022) ? types.Or(FrameSet.Between(2, 0, EtherTypeFirst - 1)) : types;
         }
 
+        if (slice is { Part: FramePart.Link } && slice.Offset < TypeOffset && slice.End > TypeOffset)
+        {
+            return AskApart(value, slice, values);
+        }
+
         // What all frames of the shape say alike is not asked, so that nothing is read behind it in vain.
         foreach (FrameTest known in shape.Domain)
         {
@@ -307,6 +313,22 @@ internal sealed class GuardReader(GuardTable table, FrameShape shape, string dev
         new(slice, [.. Enumerable.Repeat((byte)0xff, slice.Length)], new byte[slice.Length]);
 
     private static Value Constant(ReadOnlySpan<byte> value) => new(null, new byte[value.Length], value.ToArray());
+
+    /// <summary>An address and the type behind it, loaded at once: both are asked for if one value is.</summary>
+    private GuardStep? AskApart(Value value, FrameSlice slice, FrameSet values)
+    {
+        if (values.Ranges is not [var (first, last)] || first != last)
+        {
+            return new GuardStep.Unknown("a comparison of an address and a type at once");
+        }
+
+        FrameSlice address = slice with { Length = TypeOffset - slice.Offset };
+        FrameSlice type = new(slice.Part, TypeOffset, slice.Length - address.Length);
+        UInt128 high = first >> 8 * type.Length;
+        UInt128 low = first & FrameSet.CeilingOf(type.Length);
+        return Ask(value with { Slice = address }, FrameSet.Of(address.Length, high))
+            ?? Ask(value with { Slice = type }, FrameSet.Of(type.Length, low));
+    }
 
     private static byte[] Bytes(ushort value) => [(byte)(value >> 8), (byte)(value & 0xff)];
 

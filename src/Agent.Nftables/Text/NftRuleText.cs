@@ -226,6 +226,15 @@ internal sealed class NftRuleText(NftTable table)
     /// <summary>A match on a protocol is remembered; a later field may take its text away.</summary>
     private void Compare(Operand operand, NftExpr.Cmp cmp)
     {
+        if (operand is { Source: NftExpr.Payload { Base: NftPayloadBase.LinkLayer, Offset: 6, Length: 8 }, Bits: null }
+            && cmp is { Op: NftCmpOp.Eq, Data.Count: 8 })
+        {
+            // nft itself loads neighbouring fields at once, and tells them apart again.
+            Add($"ether saddr {ValueOf(NftTextType.Ether, cmp.Data.AsSpan()[..6])}");
+            Add($"ether type {ValueOf(NftTextType.EtherType, cmp.Data.AsSpan()[6..])}");
+            return;
+        }
+
         string op = cmp.Op switch
         {
             NftCmpOp.Eq => "",

@@ -82,8 +82,8 @@ internal static class ChurnParts
         churn.GetAwaiter().GetResult();
         report.Section("Packets lost while others change", string.Create(CultureInfo.InvariantCulture, $"""
             A rule of another vNIC and a member of a group that everybody's rules name change as fast as the kernel
-            takes it: {perSecond:N0} transactions a second. Meanwhile {bursts * 20_000:N0} packets opened a session each,
-            and as many followed in sessions that live: all arrived.
+            takes it: {perSecond:N0} transactions a second. Meanwhile {bursts * 20_000:N0} packets opened a session
+            each, and as many followed in sessions that live: all arrived.
             """));
         report.Target("allowed packets lost, of " + (bursts * 40_000).ToString("N0", CultureInfo.InvariantCulture)
             + $", during {perSecond.ToString("N0", CultureInfo.InvariantCulture)} transactions a second", "0", 0, 0,

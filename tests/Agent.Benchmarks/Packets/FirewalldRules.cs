@@ -16,6 +16,9 @@ internal sealed class FirewalldRules(string directory) : IFirewall
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
+    /// <summary>What a program said last.</summary>
+    private static string LastWords { get; set; } = "";
+
     public string Name => "firewalld, the receiver's list alone";
 
     public bool HasPolicy => true;
@@ -74,6 +77,9 @@ internal sealed class FirewalldRules(string directory) : IFirewall
         }
     }
 
+    private static void Keep(object sender, DataReceivedEventArgs said) => LastWords =
+        string.IsNullOrEmpty(said.Data) ? LastWords : said.Data;
+
     private static Process Start(NetNamespace host, string[] variables, params string[] command)
     {
         var start = new ProcessStartInfo("ip", ["netns", "exec", host.Name, "env", .. variables, .. command])
@@ -82,8 +88,8 @@ internal sealed class FirewalldRules(string directory) : IFirewall
             RedirectStandardError = true,
         };
         Process process = Process.Start(start) ?? throw new InvalidOperationException($"{command[0]} did not start");
-        process.OutputDataReceived += (_, _) => { };
-        process.ErrorDataReceived += (_, _) => { };
+        process.OutputDataReceived += Keep;
+        process.ErrorDataReceived += Keep;
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
         return process;
@@ -95,7 +101,7 @@ internal sealed class FirewalldRules(string directory) : IFirewall
         {
             if (process.HasExited || clock.Elapsed > Patience)
             {
-                throw new InvalidOperationException("firewalld or its message bus did not come up");
+                throw new InvalidOperationException($"firewalld or its message bus did not come up: {LastWords}");
             }
         }
     }
@@ -114,7 +120,8 @@ internal sealed class FirewalldRules(string directory) : IFirewall
               "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
             <busconfig><type>system</type><listen>unix:path={bus}</listen><auth>EXTERNAL</auth>
               <policy context="default">
-                <allow send_destination="*"/><allow own="*"/><allow user="*"/>
+                <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
+                <allow own="*"/><allow user="*"/>
               </policy>
             </busconfig>
             """);
@@ -127,7 +134,9 @@ internal sealed class FirewalldRules(string directory) : IFirewall
         {
             Write($"ipsets/{group}.xml", $"""
                 <?xml version="1.0" encoding="utf-8"?>
-                <ipset type="hash:ip">{string.Concat(policy.Members(group).Select(one => $"<entry>{one}</entry>"))}</ipset>
+                <ipset type="hash:ip">
+                {string.Join('\n', policy.Members(group).Select(one => $"<entry>{one}</entry>"))}
+                </ipset>
                 """);
         }
 

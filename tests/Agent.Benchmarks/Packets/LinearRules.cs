@@ -25,8 +25,9 @@ internal sealed class LinearRules : IFirewall
         var text = new StringBuilder("table inet linear {\n");
         foreach (string group in TrafficPolicy.GroupNames)
         {
+            string members = string.Join(", ", policy.Members(group));
             text.Append(CultureInfo.InvariantCulture,
-                $"set {Set(group)} {{ type ipv4_addr; elements = {{ {string.Join(", ", policy.Members(group))} }} }}\n");
+                $"set {Set(group)} {{ type ipv4_addr; elements = {{ {members} }} }}\n");
         }
 
         foreach (TrafficPort port in policy.Ports)

@@ -7,9 +7,7 @@ internal static class PacketBenchmarks
 {
     private static readonly (string Name, Action<PacketReport, int> Measure)[] Parts =
     [
-        ("established", RuleParts.Established),
-        ("sessions", RuleParts.Sessions),
-        ("drops", RuleParts.Drops),
+        ("rules", RuleParts.Measure),
         ("ports", GrowthParts.Ports),
         ("limit", GrowthParts.Limit),
         ("churn", ChurnParts.Throughput),

@@ -7,6 +7,8 @@ internal sealed class Population : IDisposable
 {
     private readonly List<PacketBed> beds = [];
 
+    private Population(IEnumerable<PacketBed> some) => beds.AddRange(some);
+
     /// <param name="kinds">Those without a policy are built once, at the first size.</param>
     /// <param name="sizes">Policies.</param>
     public Population(IEnumerable<IFirewall> kinds, IReadOnlyList<TrafficPolicy> sizes)
@@ -21,6 +23,9 @@ internal sealed class Population : IDisposable
     }
 
     public IEnumerable<IFirewall> Kinds => beds.Select(bed => bed.Kind).Distinct();
+
+    /// <summary>The same hosts but those of some firewalls; they stay the whole population's.</summary>
+    public Population Without(params IFirewall[] kinds) => new(beds.Where(bed => !kinds.Contains(bed.Kind)));
 
     /// <summary>Takes turns.</summary>
     /// <param name="rounds">How many each has.</param>

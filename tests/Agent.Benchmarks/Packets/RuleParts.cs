@@ -19,10 +19,24 @@ internal static class RuleParts
     private static string[] Columns(string unit) =>
         [.. Counts.Select(rules => string.Create(CultureInfo.InvariantCulture, $"{rules:N0} {unit}"))];
 
-    public static void Established(PacketReport report, int rounds)
+    private static readonly PlainFirewall OneDrop = PlainFirewall.OneDrop(Sizes[0]);
+
+    /// <summary>All three kinds of packets through the same hosts.</summary>
+    public static void Measure(PacketReport report, int rounds)
     {
         using var all = new Population(
-            [PlainFirewall.None, PlainFirewall.Conntrack, AgentRules.Usual, AgentRules.Unguarded, .. Others()], Sizes);
+        [
+            PlainFirewall.None, PlainFirewall.Conntrack, OneDrop, AgentRules.Usual, AgentRules.Unlimited,
+            AgentRules.Unguarded, AgentRules.Silent, .. Others(),
+        ], Sizes);
+        Established(report, all.Without(OneDrop, AgentRules.Unlimited, AgentRules.Silent), rounds);
+        Sessions(report, all.Without(OneDrop, AgentRules.Silent), rounds);
+        Drops(report, all.Without(
+            PlainFirewall.None, PlainFirewall.Conntrack, AgentRules.Unlimited, AgentRules.Unguarded), rounds);
+    }
+
+    private static void Established(PacketReport report, Population all, int rounds)
+    {
         Dictionary<IFirewall, Samples[]> udp = all.Measure(6 * rounds, bed => Cases.Datagrams(bed, 1500));
         Dictionary<IFirewall, Samples[]> tcp = all.Measure(6 * rounds, bed => Cases.Segments(bed, 1500));
         report.Section("Packets of sessions that live", """
@@ -44,13 +58,8 @@ internal static class RuleParts
         }
     }
 
-    public static void Sessions(PacketReport report, int rounds)
+    private static void Sessions(PacketReport report, Population all, int rounds)
     {
-        using var all = new Population(
-        [
-            PlainFirewall.None, PlainFirewall.Conntrack, AgentRules.Usual, AgentRules.Unlimited, AgentRules.Unguarded,
-            .. Others(),
-        ], Sizes);
         Dictionary<IFirewall, Samples[]> costs = all.Measure(rounds, bed => Cases.Sessions(bed, 1000));
         Samples least = costs[PlainFirewall.Conntrack][0];
         report.Section("Packets that open a session", string.Create(CultureInfo.InvariantCulture, $"""
@@ -60,9 +69,9 @@ internal static class RuleParts
             """));
         report.Table("", Columns("rules"), all.Kinds.Where(kind => kind.HasPolicy).Select(kind => (kind.Name,
             costs[kind].Select(one => More(one, least)))));
-        report.Chart("packets-sessions.svg", "A new session, over conntrack alone", Axis.OfNumbers("rules in each list"),
-            Axis.OfNumbers("ns of processor time"), [.. all.Kinds.Where(kind => kind.HasPolicy).Select(kind =>
-                new Series(kind.Name, [.. Counts.Zip(costs[kind],
+        report.Chart("packets-sessions.svg", "A new session, over conntrack alone",
+            Axis.OfNumbers("rules in each list"), Axis.OfNumbers("ns of processor time"),
+            [.. all.Kinds.Where(kind => kind.HasPolicy).Select(kind => new Series(kind.Name, [.. Counts.Zip(costs[kind],
                     (rules, one) => ((double)rules, Math.Max(1, one.Over(least))))]))]);
         Samples[] ours = costs[AgentRules.Unlimited];
         Samples[] linear = costs[all.Kinds.OfType<LinearRules>().Single()];
@@ -70,18 +79,16 @@ internal static class RuleParts
             "+1.3 us", ours[^1].Over(least), 1300, PacketReport.More);
         report.Target("how many times less than a rule each: at least 20", "1/20",
             ours[^1].Over(least) / linear[^1].Over(least), 1 / 20.0, Fraction);
-        report.Target("new session, 1,000 rules against 10", "1.3", ours[^1].Over(least) / ours[0].Over(least), 1.3, Ratio);
+        report.Target("new session, 1,000 rules against 10", "1.3",
+            ours[^1].Over(least) / ours[0].Over(least), 1.3, Ratio);
         report.Target("a rule each: at least 10 times worse at 1,000 than at 10", "1/10",
             linear[0].Over(least) / linear[^1].Over(least), 0.1, Fraction);
     }
 
-    public static void Drops(PacketReport report, int rounds)
+    private static void Drops(PacketReport report, Population all, int rounds)
     {
-        PlainFirewall drop = PlainFirewall.OneDrop(Sizes[0]);
-        using var all = new Population(
-            [drop, AgentRules.Usual, AgentRules.Silent, .. Others()], Sizes);
         Dictionary<IFirewall, Samples[]> costs = all.Measure(2 * rounds, bed => Cases.Flood(bed, 1000));
-        Samples least = costs[drop][0];
+        Samples least = costs[OneDrop][0];
         report.Section("Packets that are dropped", """
             A flood of UDP from outside, from 256 ports, for which the receiver's list has no rule. sg-agent counts each
             drop by vNIC and reason, and reports ten of them a second; the others count nothing of the kind.
@@ -99,8 +106,8 @@ internal static class RuleParts
     private static string Whole(Samples one, Samples least) => ReferenceEquals(one, least) ? one.ToString()
         : $"{one} ({PacketReport.Part(one.PartOver(least))})";
 
-    private static string More(Samples one, Samples least) =>
-        $"{PacketReport.More(one.Over(least))} (±{(one.Spread * one.Median).ToString("N0", CultureInfo.InvariantCulture)})";
+    private static string More(Samples one, Samples least) => string.Create(CultureInfo.InvariantCulture,
+        $"{PacketReport.More(one.Over(least))} (±{one.Spread * one.Median:N0})");
 
     private static string Ratio(double ratio) => ratio.ToString("0.00", CultureInfo.InvariantCulture);
 

@@ -156,7 +156,7 @@ internal sealed record TrafficPolicy(int Rules, int PortCount)
             {
                 yield return new GroupRule
                 {
-                    Id = string.Create(CultureInfo.InvariantCulture, $"{(direction == Direction.Egress ? "e" : "i")}{i}"),
+                    Id = (direction == Direction.Egress ? "e" : "i") + i.ToString(CultureInfo.InvariantCulture),
                     Direction = direction,
                     Protocol = list[i].Protocol,
                     DestinationPorts = list[i].Ports,

@@ -212,7 +212,7 @@ public sealed class ZoneTests
         Assert.Contains("sg_zone_prerouting: ct zone set iifname map @zones", texts);
         Assert.Contains("sent_tap-a1: ct state related,new ct status ! confirmed jump limit_tap-a1", texts);
         Assert.Contains("limit_tap-a1: ct count over 16384 goto over_tap-a1", texts);
-        Assert.Contains("times_910_3_30: meta l4proto tcp ct timeout set \"times_tcp_910_3\"", texts);
+        Assert.Contains("times_910_3_30: meta l4proto tcp ct timeout set \"times_tcp_910_3\" return", texts);
         Assert.Contains(texts, text => text.EndsWith(": ct zone != 40000 goto drop_to_zone", StringComparison.Ordinal));
     }
 
