@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Agent.Policy;
 
 namespace Agent.Compiler;
