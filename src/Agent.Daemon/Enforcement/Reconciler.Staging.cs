@@ -49,7 +49,11 @@ internal sealed partial class Reconciler
         }
         catch (Exception e) when (e is EnforcementFailedException or Netlink.NetlinkException)
         {
-            Unstage(); // one that was staged before has made room
+            if (Unstage() is null) // one that was staged before has made room
+            {
+                RemoveLeftover(); // taken, perhaps, although the answer was lost
+            }
+
             return Refuse("snapshot", "NotStaged", e.Message, "What is enforced is not touched; see the agent's log.");
         }
     }
