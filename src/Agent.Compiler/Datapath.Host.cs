@@ -37,20 +37,6 @@ internal sealed partial class Datapath
         }
     }
 
-    // Clients and servers speak from low ports, nearly nobody else does: one look spares all others the rest.
-    private static NftRule PerhapsDhcp(ushort source, IEnumerable<NftExpr> then) => Exprs.CommentedRule("perhaps DHCP",
-        Exprs.L4Proto(IpProtocol.Udp), Exprs.PortAtMost(source: true, source), then);
-
-    private IEnumerable<NftChain> DhcpChains() =>
-    [
-        Regular(DhcpAnswers,
-            Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 67),
-                Exprs.PortIs(source: false, 68), Exprs.Goto(DhcpTo)),
-            Exprs.CommentedRule("DHCPv6 server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 547),
-                Exprs.PortIs(source: false, 546), Exprs.Goto(DhcpTo))),
-        DhcpChain(),
-    ];
-
     private NftChain DhcpChain() => Regular(DhcpTo,
     [
         layer.IsBridge

@@ -76,7 +76,6 @@ internal sealed partial class Datapath(
     private const string HostGate = "host_gate";
     private const string HostReplies = "host_replies";
     private const string DhcpTo = "dhcp_to";
-    private const string DhcpAnswers = "dhcp_answers";
     private const string Related = "related";
 
     /// <summary>nf_tables hook priority "filter".</summary>
@@ -156,7 +155,7 @@ internal sealed partial class Datapath(
             yield return chain;
         }
 
-        foreach (NftChain chain in DropChains().Concat(DhcpChains()).Concat(HostChains())
+        foreach (NftChain chain in DropChains().Append(DhcpChain()).Concat(HostChains())
             .Concat(layer.Zoned ? ZoneChains() : []))
         {
             yield return chain;
@@ -229,22 +228,14 @@ internal sealed partial class Datapath(
             name, [NftType.IfName], Interval: false, NftSetKind.Set, Size: null, Counters: false, rows.Build());
     }
 
-    /// <summary>
-    /// Guest to anywhere: its state; then, behind what only a DHCP client says, <see cref="VnicSends"/>.
-    /// </summary>
-    public NftChain VnicOut(string name, string vpc, string dhcp, string sends) => Regular(name,
+    /// <summary>Guest to anywhere.</summary>
+    public NftChain VnicOut(
+        string name, string vpc, string judge, string judgeReply, IEnumerable<NftRule> addressed, string next,
+        bool counted) => Regular(name,
     [
         .. LinkRules(CtStates.Untracked, BridgePorts.LinkFrom(vpc)),
         Exprs.Rule(Exprs.Jump("state_from")),
-        PerhapsDhcp(source: 546, Exprs.Goto(dhcp)),
-        Exprs.Rule(Exprs.Goto(sends)),
-    ]);
-
-    /// <summary>The judgement of a guest's own side.</summary>
-    public static NftChain VnicSends(
-        string name, string judge, string judgeReply, IEnumerable<NftRule> addressed, string next, bool counted) =>
-        Regular(name,
-    [
+        .. DhcpClient(Exprs.Goto(next)),
         .. addressed,
         Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)),
         .. RuleHits.Judged(from: true, counted),
@@ -274,7 +265,10 @@ internal sealed partial class Datapath(
 
         rules.AddRange(LinkRules(CtStates.Untracked | CtStates.Invalid, BridgePorts.LinkTo(vpc)));
         rules.Add(Exprs.Rule(Exprs.Jump("state_to")));
-        rules.Add(PerhapsDhcp(source: 547, Exprs.Jump(DhcpAnswers)));
+        rules.Add(Exprs.CommentedRule("DHCP server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 67),
+            Exprs.PortIs(source: false, 68), Exprs.Jump(DhcpTo)));
+        rules.Add(Exprs.CommentedRule("DHCPv6 server", Exprs.L4Proto(IpProtocol.Udp), Exprs.PortIs(source: true, 547),
+            Exprs.PortIs(source: false, 546), Exprs.Jump(DhcpTo)));
         rules.AddRange(addressed);
         rules.AddRange([Exprs.Rule(Exprs.CtDirection(reply: false), Exprs.Jump(judge)),
             .. RuleHits.Judged(from: false, counted)]);

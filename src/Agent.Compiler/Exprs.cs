@@ -202,10 +202,6 @@ internal static class Exprs
     public static IEnumerable<NftExpr> PortIs(bool source, ushort port) =>
         Bytes(NftPayloadBase.Transport, source ? 0u : 2u, Wire(port));
 
-    /// <summary><c>th dport &lt;= PORT</c> without the protocol test.</summary>
-    public static IEnumerable<NftExpr> PortAtMost(bool source, ushort port) =>
-        Bytes(NftPayloadBase.Transport, source ? 0u : 2u, Wire(port), NftCmpOp.Lte);
-
     /// <summary><c>th dport != PORT</c> without the protocol test; a port that is not there does not match.</summary>
     public static IEnumerable<NftExpr> PortIsNot(bool source, ushort port) =>
         Bytes(NftPayloadBase.Transport, source ? 0u : 2u, Wire(port), NftCmpOp.Neq);

@@ -8,8 +8,7 @@ namespace Agent.Compiler;
 /// </summary>
 /// <remarks>
 /// <code>
-/// vnic_X_out: state -> sends_X: own judgement -> sent_X: opens a session? limit_X, times_... -> stage_to_VPC
-///               `-> dhcpc_X: a DHCP client? ---------^
+/// vnic_X_out: state, own judgement -> sent_X: opens a session? limit_X, times_... -> stage_to_VPC
 /// vnic_X_in:  state, own judgement ->         opens a session? limit_X, times_... -> admit
 /// </code>
 /// A packet that opens a session between two vNICs of this host passes both; the idle times of the second, the
@@ -34,10 +33,6 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
 
     private string Sent => $"sent_{name}";
 
-    private string Sends => $"sends_{name}";
-
-    private string Dhcp => $"dhcpc_{name}";
-
     private string Limit => $"limit_{name}";
 
     private string Over => $"over_{name}";
@@ -48,8 +43,8 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
     /// <param name="name">The interface's part of names.</param>
     /// <param name="objectName">Of a chain or set.</param>
     public static bool Owns(string name, string objectName) => objectName == Out(name) || objectName == In(name)
-        || objectName == $"sent_{name}" || objectName == $"limit_{name}" || objectName == $"over_{name}"
-        || objectName == $"dhcpc_{name}" || objectName == $"sends_{name}";
+        || objectName == $"sent_{name}" || objectName == $"limit_{name}"
+        || objectName == $"over_{name}";
 
     public IEnumerable<NftSet> Sets => own.Select(addresses => addresses.Set).OfType<NftSet>();
 
@@ -62,13 +57,10 @@ internal sealed class VnicChains(Vnic vnic, CompilerSettings settings, HostFacts
         NftRule[] received = [.. opening, .. Reported(from: false)];
         string vpc = AddressClasses.NameOf(vnic.VpcId);
         string stage = Datapath.StageTo(vpc);
-        string next = sent.Length > 0 ? Sent : stage;
-        yield return datapath.VnicOut(Out(name), vpc, Dhcp, Sends);
-        yield return Datapath.Regular(
-            Dhcp, [.. datapath.DhcpClient(Exprs.Goto(next)), Exprs.Rule(Exprs.Goto(Sends))]);
-        yield return Datapath.VnicSends(
-            Sends, $"{profile}_out", $"{profile}_in_reply",
-            Addressed(from: true, Datapath.DropFrom(DropReason.Address)), next, counted);
+        yield return datapath.VnicOut(
+            Out(name), vpc, $"{profile}_out", $"{profile}_in_reply",
+            Addressed(from: true, Datapath.DropFrom(DropReason.Address)),
+            sent.Length > 0 ? Sent : stage, counted);
         yield return datapath.VnicIn(
             In(name), vpc, $"{profile}_in", $"{profile}_out_reply",
             Addressed(from: false, Datapath.DropTo(DropReason.Address)), received, counted);

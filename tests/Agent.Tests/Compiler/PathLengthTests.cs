@@ -31,13 +31,13 @@ public sealed class PathLengthTests
     [Fact]
     public void A_packet_that_opens_a_session_between_two_guests_meets_as_many_for_ten_rules_as_for_a_thousand() =>
         Assert.All(Sizes, size => Assert.Equal(
-            new PathLength(50, 162, 8),
+            new PathLength(53, 171, 8),
             Forward(size, "tap-eni-0", new CtInput(CtState.New), Open, HookVerdict.Accept)));
 
     [Fact]
     public void A_packet_that_no_rule_admits_meets_as_many_for_ten_rules_as_for_a_thousand() =>
         Assert.All(Sizes, size => Assert.Equal(
-            new PathLength(21, 63, 6),
+            new PathLength(22, 67, 6),
             Forward(size, "eth0", new CtInput(CtState.New), 9, HookVerdict.Drop)));
 
     private static PathLength Forward(

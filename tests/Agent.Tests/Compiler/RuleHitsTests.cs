@@ -38,7 +38,7 @@ public sealed class RuleHitsTests
         NftTable off = Inet(RulesetCompiler.Compile(rich));
         NftTable on = Inet(RulesetCompiler.Compile(With(rich, "two")));
         string[] changed = [.. off.Chains.Where(chain => !on.Chains.Contains(chain)).Select(chain => chain.Name)];
-        Assert.Equal(["drop_from_rule", "drop_to_rule", "sends_two", "vnic_two_in"],
+        Assert.Equal(["drop_from_rule", "drop_to_rule", "vnic_two_in", "vnic_two_out"],
             changed.Select(name => name.Replace("tap-", "", StringComparison.Ordinal)));
     }
 
