@@ -76,7 +76,8 @@ internal sealed class ChangeHost : IDisposable
         Measure(Stage.Hash, () => StateHash.Of(next));
         uint epoch = compiled?.Request.Epoch ?? FirstEpoch;
         CompiledRuleset fresh = Measure(Stage.Compile, () => RulesetCompiler.Compile(new CompileRequest(
-            next, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, epoch) { Previous = compiled }));
+            next, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, epoch)
+        { Previous = compiled }));
         if (!fresh.Failed.IsEmpty)
         {
             throw new InvalidOperationException($"not compiled: {fresh.Failed.First()}");

@@ -4,7 +4,6 @@ using System.Text.Json.Nodes;
 using Agent.Compiler;
 using Agent.Contract;
 using Agent.Nftables;
-using Agent.Policy;
 using Agent.TestNet;
 using Agent.V1;
 using Grpc.Core;

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net;
-using Agent.Policy;
 using Agent.TestNet;
 
 namespace Agent.Benchmarks.Packets;

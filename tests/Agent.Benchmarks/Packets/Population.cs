@@ -1,5 +1,3 @@
-using Agent.TestNet;
-
 namespace Agent.Benchmarks.Packets;
 
 /// <summary>Hosts that are measured together, by firewall and size.</summary>

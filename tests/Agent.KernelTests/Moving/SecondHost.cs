@@ -1,4 +1,3 @@
-using Agent.KernelTests.Scenarios;
 using Agent.TestNet;
 using Agent.V1;
 

@@ -172,8 +172,11 @@ public sealed class RunLayoutTests
         SecurityGroup web = before.Groups["web"];
         PolicySnapshot ruled = before with
         {
-            Groups = before.Groups.SetItem("web", web with { Rules = web.Rules.Add(
-                PolicyBuilder.Rule("new", "in 99 accept udp 7/7 198.18.3.0/24")) }),
+            Groups = before.Groups.SetItem("web", web with
+            {
+                Rules = web.Rules.Add(
+                PolicyBuilder.Rule("new", "in 99 accept udp 7/7 198.18.3.0/24"))
+            }),
         };
         plan = Plan.Between(first.Ruleset, RulesetCompiler.Compile(
             InRuns(CompilerAgainstOracleTests.Request(ruled))).Ruleset);
@@ -188,8 +191,11 @@ public sealed class RunLayoutTests
         SecurityGroup web = before.Groups["web"];
         PolicySnapshot after = before with
         {
-            Groups = before.Groups.SetItem("web", web with { Rules = web.Rules.Add(
-                PolicyBuilder.Rule("new", "in 99 accept udp 7/7 198.18.3.128/25")) }),
+            Groups = before.Groups.SetItem("web", web with
+            {
+                Rules = web.Rules.Add(
+                PolicyBuilder.Rule("new", "in 99 accept udp 7/7 198.18.3.128/25"))
+            }),
         };
         CompiledRuleset first = RulesetCompiler.Compile(InRuns(CompilerAgainstOracleTests.Request(before)));
         CompiledRuleset second = RulesetCompiler.Compile(InRuns(CompilerAgainstOracleTests.Request(after)));

@@ -123,7 +123,11 @@ public sealed class SessionWatchTests : IAsyncDisposable
     public async Task What_is_not_in_force_is_not_judged_by()
     {
         Publish(1, epoch: 1, "in 1 accept udp 53/53 0.0.0.0/0");
-        await DrainedAsync();
+        while (watch.Judge is null)
+        {
+            await Task.Delay(1, TestContext.Current.CancellationToken);
+        }
+
         var judge = watch.Judge;
         states.Writer.TryWrite(State(2, 1) with { AppliedRevision = 1 });
         await DrainedAsync();

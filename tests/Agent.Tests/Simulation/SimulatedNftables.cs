@@ -1,4 +1,3 @@
-using Agent.Netlink;
 using Agent.Nftables;
 
 namespace Agent.Tests.Simulation;

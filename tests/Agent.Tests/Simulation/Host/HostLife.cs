@@ -6,7 +6,6 @@ using Agent.Daemon.Enforcement;
 using Agent.Daemon.Ownership;
 using Agent.Daemon.State;
 using Agent.Daemon.Supervision;
-using Agent.Evaluator;
 using Agent.Netlink;
 using Agent.Nftables;
 using Agent.Policy;

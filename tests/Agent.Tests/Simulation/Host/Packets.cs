@@ -1,4 +1,3 @@
-using Agent.Compiler;
 using Agent.Evaluator;
 using Agent.Nftables;
 using Agent.Policy;

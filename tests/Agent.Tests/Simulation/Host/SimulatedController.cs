@@ -1,8 +1,8 @@
 using Agent.Contract;
 using Agent.Daemon.Enforcement;
 using Agent.Policy;
-using Agent.V1;
 using Agent.Tests.Contract;
+using Agent.V1;
 
 namespace Agent.Tests.Simulation.Host;
 
@@ -95,7 +95,8 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
         {
             bool confirms = fate.IsCalm || fate.Pick(2) == 0;
             wire.Add((target, () => new AgentRequest.ApplySnapshot(
-                target.Clone(), DryRun: false, NextRevision: false, Answer()) { ConfirmsMassChange = confirms },
+                target.Clone(), DryRun: false, NextRevision: false, Answer())
+            { ConfirmsMassChange = confirms },
                 "snapshot"));
         }
 
