@@ -176,7 +176,7 @@ internal sealed class RunProgram
     }
 
     // Disjoint: entries of a list may overlap, and repeat.
-    private static IEnumerable<Interval> PortsOf(ImmutableArray<PortRange> ranges)
+    private static List<Interval> PortsOf(ImmutableArray<PortRange> ranges)
     {
         if (ranges.IsEmpty)
         {

@@ -73,23 +73,23 @@ internal sealed class PacketBed : IDisposable
 
     /// <summary>UDP from the sender, one source port after the other.</summary>
     public FrameBurst Datagrams(int sessions, int firstPort) => new([.. Enumerable.Range(firstPort, sessions).Select(
-        port => FromSender(TestNet.Packets.Udp(Address(Policy.Sender), Address(Policy.Receiver), port,
+        port => FromSender(TestNet.Packets.Udp(Address(TrafficPolicy.Sender), Address(Policy.Receiver), port,
             TrafficPolicy.OpenPort, new byte[18])))]);
 
     public FrameBurst DatagramAnswers(int sessions, int firstPort) => new(
         [.. Enumerable.Range(firstPort, sessions).Select(port => FromReceiver(TestNet.Packets.Udp(
-            Address(Policy.Receiver), Address(Policy.Sender), TrafficPolicy.OpenPort, port, new byte[18])))]);
+            Address(Policy.Receiver), Address(TrafficPolicy.Sender), TrafficPolicy.OpenPort, port, new byte[18])))]);
 
     /// <summary>A segment of each TCP session.</summary>
     public FrameBurst Segments(int sessions, int firstPort, TcpFlags flags, uint sequence, uint acknowledged) => new(
         [.. Enumerable.Range(firstPort, sessions).Select(port => FromSender(TestNet.Packets.Tcp(
-            new IPEndPoint(Address(Policy.Sender), port),
+            new IPEndPoint(Address(TrafficPolicy.Sender), port),
             new IPEndPoint(Address(Policy.Receiver), TrafficPolicy.OpenPort), flags, sequence, acknowledged, [])))]);
 
     public FrameBurst SegmentAnswers(int sessions, int firstPort, TcpFlags flags, uint sequence, uint acknowledged) =>
         new([.. Enumerable.Range(firstPort, sessions).Select(port => FromReceiver(TestNet.Packets.Tcp(
             new IPEndPoint(Address(Policy.Receiver), TrafficPolicy.OpenPort),
-            new IPEndPoint(Address(Policy.Sender), port), flags, sequence, acknowledged, [])))]);
+            new IPEndPoint(Address(TrafficPolicy.Sender), port), flags, sequence, acknowledged, [])))]);
 
     /// <summary>Datagrams from outside to a port that no rule opens for anybody there.</summary>
     public FrameBurst Strangers(int count) => new([.. Enumerable.Range(1, count).Select(port => TestNet.Packets.FrameOf(
@@ -121,7 +121,7 @@ internal sealed class PacketBed : IDisposable
         Host.SetSysctl("net/ipv4/ip_forward", "1");
         (string Device, string Far, string FarMac, string Address)[] wires =
         [
-            (Policy.Sender.Device, "g0", Policy.Sender.Mac, Policy.Sender.Address),
+            (TrafficPolicy.Sender.Device, "g0", TrafficPolicy.Sender.Mac, TrafficPolicy.Sender.Address),
             (Policy.Receiver.Device, "g1", Policy.Receiver.Mac, Policy.Receiver.Address),
             ("uplink0", "g2", Nobody, World.ToString()),
         ];
@@ -155,8 +155,8 @@ internal sealed class PacketBed : IDisposable
         .Where(words => words[0] == device)
         .Select(words => long.Parse(words[2], CultureInfo.InvariantCulture)).Single());
 
-    private byte[] FromSender(byte[] packet) =>
-        TestNet.Packets.FrameOf(Mac(HostMac), Mac(Policy.Sender.Mac), packet);
+    private static byte[] FromSender(byte[] packet) =>
+        TestNet.Packets.FrameOf(Mac(HostMac), Mac(TrafficPolicy.Sender.Mac), packet);
 
     private byte[] FromReceiver(byte[] packet) =>
         TestNet.Packets.FrameOf(Mac(HostMac), Mac(Policy.Receiver.Mac), packet);

@@ -52,7 +52,7 @@ internal sealed record TrafficPolicy(int Rules, int PortCount)
     private const int Groups = 5;
 
     /// <summary>The first port sends, the last one receives; churn is about the second.</summary>
-    public TrafficPort Sender => new(0);
+    public static TrafficPort Sender => new(0);
 
     public TrafficPort Receiver => new(PortCount - 1);
 

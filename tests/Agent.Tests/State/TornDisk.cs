@@ -4,7 +4,7 @@ namespace Agent.Tests.State;
 
 /// <summary>
 /// A directory in memory that forgets what was not synced, as far as POSIX lets it: a power cut leaves any of
-/// <see cref="AfterCut"/>. Any call can be made to fail.
+/// <see cref="AfterCut(string)"/>. Any call can be made to fail.
 /// </summary>
 /// <remarks>
 /// A file's synced content is certain. Of what was written since, any first bytes may have arrived, or any last bytes

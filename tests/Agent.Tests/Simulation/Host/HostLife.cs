@@ -36,7 +36,7 @@ internal sealed record Sabotage
 /// The loop drives the simulation: wherever it would wait, or call kernel or disk, it comes by here, and here the world
 /// goes on. So whatever happens, happens at such a point, and the process may die at each.
 /// </remarks>
-internal sealed partial class HostLife : IHostWatch
+internal sealed partial class HostLife : IHostWatch, IDisposable
 {
     private const int StoryLines = 120;
     private const int CalmSteps = 40;
@@ -125,6 +125,8 @@ internal sealed partial class HostLife : IHostWatch
         AfterAll();
     }
 
+    public void Dispose() => stop.Dispose();
+
     public string Story => story.ToString();
 
     /// <summary>Where something is broken on purpose, the daemon may well take it for somebody else's doing.</summary>
@@ -177,6 +179,7 @@ internal sealed partial class HostLife : IHostWatch
     private void Run()
     {
         kernel = new ProcessKernel(host, fate, this);
+        stop.Dispose();
         (diesIn, stop) = (0, new CancellationTokenSource());
         weather.Blow(host.Disk, isCalm: fate.IsCalm);
         commitsOfThisLife = 0;

@@ -65,7 +65,8 @@ internal static class HostLives
 
     private static FailedLife? Live(int seed, int steps, HostTally tally, Sabotage? sabotage)
     {
-        var life = new HostLife(seed, steps, tally, proves: sabotage is null && seed % ProvingEvery == 0, sabotage);
+        bool proves = sabotage is null && seed % ProvingEvery == 0;
+        using var life = new HostLife(seed, steps, tally, proves, sabotage);
         try
         {
             life.Live();

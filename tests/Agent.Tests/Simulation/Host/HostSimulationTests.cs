@@ -37,7 +37,7 @@ public sealed class HostSimulationTests(ITestOutputHelper output)
     {
         string[] stories = [.. Enumerable.Range(0, 2).Select(_ =>
         {
-            var life = new HostLife(seed: 25, Steps, new HostTally(), proves: true);
+            using var life = new HostLife(seed: 25, Steps, new HostTally(), proves: true);
             life.Live();
             return life.Story;
         })];
