@@ -39,7 +39,7 @@ public sealed class MigrationTests
         Assert.True(await datagrams.ClientSendsAsync(Probe.PassWait));
         Assert.True(await datagrams.ServerSendsAsync(Probe.PassWait));
 
-        ExportedSessions carried = await source.Client.ExportSessionsAsync(new ExportSessionsRequest { Vnic = guest.HostDevice }, cancellationToken: TestContext.Current.CancellationToken);
+        ExportedSessions carried = await ExportAsync(source, guest.HostDevice);
         Assert.True(carried.Complete);
         Assert.Equal(5, carried.Sessions.Count);
         Assert.All(carried.Sessions.Where(one => one.Tcp is not null), one => Assert.Equal(3u, one.Tcp.State));
@@ -51,7 +51,7 @@ public sealed class MigrationTests
         await target.EnforcedAsync(Vnic);
         await NothingPassesAsync();
 
-        ImportSessionsResponse answer = await target.Client.ImportSessionsAsync(new ImportSessionsRequest { Vnic = Vnic, Exported = carried }, cancellationToken: TestContext.Current.CancellationToken);
+        ImportSessionsResponse answer = await ImportAsync(target.Client, carried);
         Assert.Equal((4u, 0u, 1u, 0u), (answer.Opened, answer.Existing, answer.Refused, answer.Failed));
         Assert.Equal((Vnic, Direction.Ingress, 1ul), Told(Assert.Single(answer.Refusals)));
 
@@ -117,12 +117,13 @@ public sealed class MigrationTests
         Assert.Contains("exported.sessions[1].packet: neither end is an address of vNIC 'eni-e2'", faults);
         Assert.Contains("exported.sessions[2].packet: is missing", faults);
         Assert.Contains("exported.sessions[2].ends_in: must be", faults);
-        Assert.Empty((await lab.Client.ExportSessionsAsync(new ExportSessionsRequest { Vnic = Vnic }, cancellationToken: TestContext.Current.CancellationToken)).Sessions);
+        Assert.Empty((await ExportAsync(lab, Vnic)).Sessions);
 
-        ImportSessionsResponse answer = await lab.Client.ImportSessionsAsync(new ImportSessionsRequest { Vnic = Vnic, Exported = new ExportedSessions { Sessions = { good, good } } }, cancellationToken: TestContext.Current.CancellationToken);
+        ImportSessionsResponse answer = await ImportAsync(
+            lab.Client, new ExportedSessions { Sessions = { good, good } });
         Assert.Equal((1u, 1u), (answer.Opened, answer.Existing));
         // Not judged yet by the kernel; and the same again.
-        Assert.Equal([good], (await lab.Client.ExportSessionsAsync(new ExportSessionsRequest { Vnic = Vnic }, cancellationToken: TestContext.Current.CancellationToken)).Sessions.Select(WithoutTime));
+        Assert.Equal([good], (await ExportAsync(lab, Vnic)).Sessions.Select(WithoutTime));
 
         async Task<string> RefusedAsync(StatusCode code, string vnic, params MovedSession[] sessions)
         {
@@ -170,6 +171,16 @@ public sealed class MigrationTests
         CommandOutcome Sgctl(string? input, params string[] words) => SystemCommand.TryRun(
             TerminalLab.Sgctl, input, ["--socket", lab.Daemon.SocketPath, .. words]);
     }
+
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
+    private static async Task<ExportedSessions> ExportAsync(DaemonLab lab, string vnic) =>
+        await lab.Client.ExportSessionsAsync(new ExportSessionsRequest { Vnic = vnic }, cancellationToken: Cancel);
+
+    private static async Task<ImportSessionsResponse> ImportAsync(
+        SecurityGroupAgent.SecurityGroupAgentClient client, ExportedSessions exported) =>
+        await client.ImportSessionsAsync(
+            new ImportSessionsRequest { Vnic = Vnic, Exported = exported }, cancellationToken: Cancel);
 
     private static (string, Direction, ulong) Told(SessionCut cut) => (cut.VnicId, cut.Direction, cut.Sessions);
 

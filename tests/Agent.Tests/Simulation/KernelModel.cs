@@ -403,7 +403,8 @@ internal sealed class KernelTable
             foreach (byte[] other in there)
             {
                 bool clash = set.Key.Count == 1
-                    ? Order(row.AsSpan()[..key], other.AsSpan()[key..(2 * key)]) <= 0 && Order(other.AsSpan()[..key], row.AsSpan()[key..(2 * key)]) <= 0
+                    ? Order(row.AsSpan(0, key), other.AsSpan(key, key)) <= 0
+                        && Order(other.AsSpan(0, key), row.AsSpan(key, key)) <= 0
                     : Contains(set, other, row.AsSpan(0, key)) || Contains(set, other, row.AsSpan(key, key));
                 if (clash && !row.AsSpan().SequenceEqual(other))
                 {
