@@ -32,6 +32,12 @@ internal static class RulesetFaults
             string text = Convert.ToHexString(row);
             int at = random.Next(set.KeyBytes * (set.Interval ? 2 : 1));
             row[at] ^= (byte)(1 << random.Next(8));
+            int key = set.KeyBytes;
+            if (set.Interval && set.Key.Count == 1 && row.AsSpan(0, key).SequenceCompareTo(row.AsSpan(key, key)) > 0)
+            {
+                return null; // it ends before it begins: the kernel shows it as another one
+            }
+
             return $"key of {text} is now {Convert.ToHexString(row)}";
         });
 
