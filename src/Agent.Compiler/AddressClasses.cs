@@ -16,7 +16,6 @@ internal sealed class AddressClasses
     /// <summary>More addresses that change their class at once are found by cutting anew.</summary>
     private const int MovesMax = 1024;
 
-    private readonly TagTable tags;
     private readonly Derivation? derivation;
     private Dictionary<(IpFamily, string), uint>? numbers;
     private Dictionary<uint, AddressClass>? byNumber;
@@ -31,7 +30,7 @@ internal sealed class AddressClasses
         Name = name;
         Classes = classes;
         Cuts = cuts;
-        this.tags = tags;
+        Tags = tags;
         this.derivation = derivation;
     }
 
@@ -49,7 +48,7 @@ internal sealed class AddressClasses
 
     public IReadOnlyList<AddressClass> Classes { get; }
 
-    public TagTable Tags => tags;
+    public TagTable Tags { get; }
 
     /// <summary>The cut address space of each family.</summary>
     public IReadOnlyDictionary<IpFamily, AddressCut> Cuts { get; }
@@ -64,7 +63,7 @@ internal sealed class AddressClasses
     /// Taken as it is if nothing has changed, and but for what did if single addresses moved between its classes.
     /// </param>
     public static AddressClasses Of(string vpcId, TagTable tags, AddressClasses? before = null) =>
-        (before is null || !tags.HasTagsOf(before.tags) ? null : before.Moved(tags)) ?? Cut(vpcId, tags);
+        (before is null || !tags.HasTagsOf(before.Tags) ? null : before.Moved(tags)) ?? Cut(vpcId, tags);
 
     private static AddressClasses Cut(string vpcId, TagTable tags)
     {
@@ -102,7 +101,7 @@ internal sealed class AddressClasses
     /// </remarks>
     private AddressClasses? Moved(TagTable now)
     {
-        if (ReferenceEquals(now, tags))
+        if (ReferenceEquals(now, Tags))
         {
             return this;
         }
@@ -111,7 +110,7 @@ internal sealed class AddressClasses
         var touched = new HashSet<IpPrefix>();
         foreach ((string tag, TagAddresses addresses) in now.Named)
         {
-            TagAddresses before = tags.Named[tag];
+            TagAddresses before = Tags.Named[tag];
             if (ReferenceEquals(before, addresses))
             {
                 continue;
@@ -202,7 +201,7 @@ internal sealed class AddressClasses
         IReadOnlyList<string> around = net is uint range ? ClassOf(range).Tags : [];
         IEnumerable<string> candidates = (old is uint known ? ClassOf(known).Tags : around).Concat(changed.Keys);
         string[] naming = [.. candidates.Distinct(StringComparer.Ordinal).Where(tag =>
-            (changed.GetValueOrDefault(tag) ?? tags[tag]).Names(host))];
+            (changed.GetValueOrDefault(tag) ?? Tags[tag]).Names(host))];
         now = null;
         if (naming.Length == 0)
         {

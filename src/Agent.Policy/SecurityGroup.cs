@@ -247,6 +247,12 @@ public sealed record PolicySnapshot
     /// <summary>VPCs with a conntrack zone of their own. A vNIC's VPC need not be in it.</summary>
     public ImmutableSortedDictionary<string, Vpc> Vpcs { get; init; } = ById<Vpc>();
 
+    /// <summary>The vNIC that a person means.</summary>
+    /// <param name="name">Its id, or the name of its interface.</param>
+    /// <returns>Null: there is none.</returns>
+    public Vnic? FindVnic(string name) =>
+        Vnics.Values.FirstOrDefault(vnic => vnic.Id == name || vnic.InterfaceName == name);
+
     private static ImmutableSortedDictionary<string, T> ById<T>() =>
         ImmutableSortedDictionary.Create<string, T>(StringComparer.Ordinal);
 }

@@ -25,7 +25,6 @@ public sealed unsafe class FrameSender : IDisposable
     private const int PacketLevel = 263; // SOL_PACKET
     private const int QueueBypass = 20; // PACKET_QDISC_BYPASS
     private const int FramesPerCall = 256;
-    private const int ThreadTime = 3; // CLOCK_THREAD_CPUTIME_ID
 
     private readonly int descriptor;
 
@@ -52,7 +51,7 @@ public sealed unsafe class FrameSender : IDisposable
     {
         ArgumentNullException.ThrowIfNull(burst);
         long began = Stopwatch.GetTimestamp();
-        TimeSpan processor = OwnTime();
+        TimeSpan processor = CpuClock.OfThread;
         int at = first;
         for (int left = frames; left > 0;)
         {
@@ -63,17 +62,10 @@ public sealed unsafe class FrameSender : IDisposable
             left -= sent;
         }
 
-        return new BurstCost(frames, OwnTime() - processor, Stopwatch.GetElapsedTime(began));
+        return new BurstCost(frames, CpuClock.OfThread - processor, Stopwatch.GetElapsedTime(began));
     }
 
     public void Dispose() => _ = LinuxCalls.Close(descriptor);
-
-    private static TimeSpan OwnTime()
-    {
-        long* time = stackalloc long[2];
-        LinuxCalls.Require(LinuxCalls.ReadClock(ThreadTime, time), "clock_gettime");
-        return TimeSpan.FromSeconds(time[0]) + TimeSpan.FromMicroseconds(time[1] / 1000.0);
-    }
 
     private static int Attach(string device)
     {

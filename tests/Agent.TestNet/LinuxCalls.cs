@@ -77,9 +77,6 @@ internal static partial class LinuxCalls
     [LibraryImport("libc", EntryPoint = "sched_setaffinity", SetLastError = true)]
     internal static unsafe partial int SetAffinity(int thread, nuint length, void* mask);
 
-    [LibraryImport("libc", EntryPoint = "clock_gettime", SetLastError = true)]
-    internal static unsafe partial int ReadClock(int clock, long* secondsAndNanoseconds);
-
     [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
     internal static unsafe partial int SetOption(int descriptor, int level, int name, void* value, uint length);
 

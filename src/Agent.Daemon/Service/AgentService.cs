@@ -177,11 +177,11 @@ internal sealed class AgentService(
 
     public override async Task<VerifyResponse> Verify(VerifyRequest request, ServerCallContext context)
     {
-        string? stranger = request.Vnics.FirstOrDefault(name => !reconciler.State.Desired.Vnics.Values.Any(
-            vnic => vnic.Id == name || vnic.InterfaceName == name));
+        PolicySnapshot desired = reconciler.State.Desired;
+        string? stranger = request.Vnics.FirstOrDefault(name => desired.FindVnic(name) is null);
         if (stranger is not null)
         {
-            throw new RpcException(new Status(StatusCode.NotFound, $"no vNIC '{stranger}' in the policy"));
+            throw SessionMessages.NoVnic(stranger);
         }
 
         VerifyResponse? response = null;

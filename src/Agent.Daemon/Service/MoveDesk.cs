@@ -143,7 +143,7 @@ internal sealed class MoveDesk(SessionWatch watch, SessionReading read, SessionO
             .ThenBy(group => group.Key.Rule, StringComparer.Ordinal)
             .Take(Told)
             .Select(group => new SessionCut(group.Key) { Sessions = (ulong)group.Count() }));
-        return sessions.Except(refused).Select(one => one.Flow);
+        return sessions.Where(one => one.Judged.Fate is SessionFate.Continues).Select(one => one.Flow);
     }
 
     private static SessionCut Refusal(JudgedSession session, Policy.Vnic vnic)
@@ -162,10 +162,8 @@ internal sealed class MoveDesk(SessionWatch watch, SessionReading read, SessionO
         session.Ends.Any(end => end.Vnic.Id == vnic.Id);
 
     private (SessionJudge Judge, Policy.Vnic Vnic) Find(string name) =>
-        watch.Judge is { } judge
-        && judge.Vnics.Values.FirstOrDefault(one => one.Id == name || one.InterfaceName == name) is { } vnic
-            ? (judge, vnic)
-            : throw new RpcException(new Status(StatusCode.NotFound, $"no vNIC '{name}' in the policy"));
+        watch.Judge is { } judge && judge.FindVnic(name) is { } vnic
+            ? (judge, vnic) : throw SessionMessages.NoVnic(name);
 
     // On another thread: netlink is synchronous.
     private static async Task<T> RunAsync<T>(Func<T> ask)

@@ -15,8 +15,7 @@ internal sealed class RuleDesk(CounterBook book)
     /// <returns>Null: no such vNIC.</returns>
     public async Task<VnicRules?> ListAsync(AgentState state, string name)
     {
-        if (state.Enforced is not { } enforced || enforced.Request.Policy.Vnics.Values
-            .FirstOrDefault(one => one.Id == name || one.InterfaceName == name) is not Policy.Vnic vnic)
+        if (state.Enforced is not { } enforced || enforced.Request.Policy.FindVnic(name) is not Policy.Vnic vnic)
         {
             return null;
         }

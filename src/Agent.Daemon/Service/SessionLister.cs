@@ -125,9 +125,8 @@ internal sealed record SessionChoice
     /// <exception cref="RpcException">It names what is not there.</exception>
     public static SessionChoice Of(ListSessionsRequest request, SessionJudge judge)
     {
-        Policy.Vnic? vnic = request.Vnic.Length == 0 ? null : judge.Vnics.Values
-            .FirstOrDefault(one => one.Id == request.Vnic || one.InterfaceName == request.Vnic)
-            ?? throw new RpcException(new Status(StatusCode.NotFound, $"no vNIC '{request.Vnic}' in the policy"));
+        Policy.Vnic? vnic = request.Vnic.Length == 0 ? null
+            : judge.FindVnic(request.Vnic) ?? throw SessionMessages.NoVnic(request.Vnic);
         return new SessionChoice
         {
             Filter = vnic is null ? FlowFilter.All : new FlowFilter { Zone = judge.ZoneOf(vnic) },

@@ -6,6 +6,7 @@ using Agent.Evaluator.Sessions;
 using Agent.Netlink.Conntrack;
 using Agent.Policy;
 using Google.Protobuf.WellKnownTypes;
+using Grpc.Core;
 
 namespace Agent.Daemon.Service;
 
@@ -14,6 +15,10 @@ internal static class SessionMessages
 {
     /// <summary>How many rules a report names.</summary>
     private const int TopCuts = 20;
+
+    /// <summary>What a question about a vNIC that is not there is answered with.</summary>
+    public static RpcException NoVnic(string name) =>
+        new(new Status(StatusCode.NotFound, $"no vNIC '{name}' in the policy"));
 
     public static V1.SessionStatus Of(Flow flow, JudgedSession session)
     {

@@ -83,10 +83,8 @@ internal sealed record TopQuestion(
     /// <exception cref="RpcException">There is no such vNIC.</exception>
     public TopChoice Choose(SessionJudge? judge)
     {
-        Policy.Vnic[] known = [.. judge?.Vnics.Values ?? []];
-        IReadOnlySet<string>? vnics = Names.Count == 0 ? null : Names.Select(name => known
-            .FirstOrDefault(vnic => vnic.Id == name || vnic.InterfaceName == name)?.Id
-                ?? throw new RpcException(new Status(StatusCode.NotFound, $"no vNIC '{name}' in the policy")))
+        IReadOnlySet<string>? vnics = Names.Count == 0 ? null : Names
+            .Select(name => judge?.FindVnic(name)?.Id ?? throw SessionMessages.NoVnic(name))
             .ToFrozenSet(StringComparer.Ordinal);
         return new TopChoice(vnics, Talkers, Order);
     }

@@ -89,8 +89,8 @@ internal sealed record Question(Policy.Vnic Vnic, Policy.Direction Direction, Pa
             request.Session is SessionState.Established or SessionState.Reply ? request.Session : SessionState.New);
     }
 
-    private static Policy.Vnic? Find(PolicySnapshot policy, string name) => name.Length == 0 ? null
-        : policy.Vnics.Values.FirstOrDefault(v => v.Id == name || v.InterfaceName == name);
+    private static Policy.Vnic? Find(PolicySnapshot policy, string name) =>
+        name.Length == 0 ? null : policy.FindVnic(name);
 
     /// <returns>What is wrong with it, or null.</returns>
     private static string? Read(Packet? packet, out PacketTuple tuple)

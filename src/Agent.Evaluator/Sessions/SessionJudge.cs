@@ -102,6 +102,9 @@ public sealed class SessionJudge
     /// <summary>The vNICs of the policy, by id.</summary>
     public ImmutableSortedDictionary<string, Vnic> Vnics => oracle.Snapshot.Vnics;
 
+    /// <summary>As <see cref="PolicySnapshot.FindVnic"/>.</summary>
+    public Vnic? FindVnic(string name) => oracle.Snapshot.FindVnic(name);
+
     /// <summary>Who has an address.</summary>
     public SessionOwners Owners { get; }
 

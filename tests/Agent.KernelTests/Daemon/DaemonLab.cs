@@ -82,9 +82,13 @@ internal sealed class DaemonLab : IAsyncDisposable
         States.Nic("e3", "sg-c")).State.Clone();
 
     /// <summary>Whatever was before, also if that is a mass change.</summary>
-    public async Task<Accepted> ApplyAsync(Snapshot state)
+    public Task<Accepted> ApplyAsync(Snapshot state) => ApplyAsync(Client, state);
+
+    /// <summary>Likewise, by any agent.</summary>
+    public static async Task<Accepted> ApplyAsync(
+        SecurityGroupAgent.SecurityGroupAgentClient client, Snapshot state)
     {
-        ApplyResponse answer = await Client.ApplySnapshotAsync(new ApplySnapshotRequest
+        ApplyResponse answer = await client.ApplySnapshotAsync(new ApplySnapshotRequest
         {
             Snapshot = state,
             NextRevision = true,

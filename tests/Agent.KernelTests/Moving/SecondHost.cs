@@ -1,3 +1,4 @@
+using Agent.KernelTests.Daemon;
 using Agent.TestNet;
 using Agent.V1;
 
@@ -39,7 +40,6 @@ internal sealed class SecondHost : IAsyncDisposable
     public void Receive(Guest guest)
     {
         SystemCommand.Run("ip", "-n", network.Host.Name, "link", "set", guest.HostDevice, "netns", place.Name);
-        string mac = string.Join(':', guest.Mac.Select(octet => $"{octet:x2}"));
         place.IpBatch(
         [
             $"addr add 169.254.0.1/32 dev {guest.HostDevice}",
@@ -47,7 +47,7 @@ internal sealed class SecondHost : IAsyncDisposable
             $"link set {guest.HostDevice} up",
             .. guest.Addresses.Select(a => $"route add {a} dev {guest.HostDevice}"),
             .. guest.Addresses.Select(a =>
-                $"neigh replace {a} lladdr {mac} dev {guest.HostDevice} nud permanent"),
+                $"neigh replace {a} lladdr {guest.Spec.Mac} dev {guest.HostDevice} nud permanent"),
         ]);
 
         // As a network learns it from the guest's announcement.
@@ -55,28 +55,11 @@ internal sealed class SecondHost : IAsyncDisposable
             ? $"route replace {a} via 169.254.0.1 dev eth1 onlink" : $"route replace {a} via fe80::1 dev eth1"));
     }
 
-    public async Task<Accepted> ApplyAsync(Snapshot state)
-    {
-        ApplyResponse answer = await Client.ApplySnapshotAsync(new ApplySnapshotRequest
-        {
-            Snapshot = state,
-            NextRevision = true,
-            ConfirmMassChange = true,
-        });
-        Assert.True(answer.Accepted is not null, $"not accepted: {answer}");
-        return answer.Accepted;
-    }
+    public Task<Accepted> ApplyAsync(Snapshot state) => DaemonLab.ApplyAsync(Client, state);
 
-    public async Task EnforcedAsync(string vnic)
-    {
-        DateTime limit = DateTime.UtcNow + Pace.Scaled(TimeSpan.FromSeconds(15));
-        while ((await Client.GetStatusAsync(new GetStatusRequest())).Vnics
-            .Single(one => one.VnicId == vnic).State != VnicState.Enforced)
-        {
-            Assert.True(DateTime.UtcNow < limit, $"{vnic} is not enforced on the second host");
-            await Task.Delay(20);
-        }
-    }
+    public Task EnforcedAsync(string vnic) => DaemonLab.UntilAsync($"{vnic} enforced on the second host", async () =>
+        (await Client.GetStatusAsync(new GetStatusRequest())).Vnics
+            .Single(one => one.VnicId == vnic).State == VnicState.Enforced);
 
     public async ValueTask DisposeAsync()
     {
