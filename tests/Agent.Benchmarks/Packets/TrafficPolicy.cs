@@ -94,7 +94,7 @@ internal sealed record TrafficPolicy(int Rules, int PortCount)
         foreach (string name in GroupNames)
         {
             string[] more = edit > 0 && name == GroupName(1)
-                ? [string.Create(CultureInfo.InvariantCulture, $"10.99.0.{edit}")] : [];
+                ? [string.Create(CultureInfo.InvariantCulture, $"10.99.{edit / 256}.{edit % 256}")] : [];
             groups.Add(name, Group(name) with { Members = [.. Members(name).Concat(more).Select(IpPrefix.Parse)] });
         }
 
