@@ -19,16 +19,22 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
     private CancellationTokenSource? leisure;
     private int urgent;
 
-    /// <summary>How long the last proof took that came to its end, or that a budget cut off.</summary>
-    private TimeSpan lastTook;
+    /// <summary>Proofs in a row that a budget cut off; and how many have to end at leisure until one is tried again.
+    /// </summary>
+    private int cutOff;
+    private int ahead;
+
+    /// <summary>More is not worth counting: one in so many proofs is tried.</summary>
+    private const int AheadMax = 64;
 
     /// <summary>
-    /// Proves what is about to be committed, or was just now; for as long as the budget allows. Where the last proof
-    /// took longer than that, it is not even tried: nobody waits in vain for each change.
+    /// Proves what is about to be committed, or was just now; for as long as the budget allows. After a proof that took
+    /// longer than that none is even tried until one has come to its end at leisure: what that has learnt makes the
+    /// next one short. Where it does not, they are tried ever less: nobody waits in vain for each change.
     /// </summary>
     public ProofResult ProveNow(CompiledRuleset compiled, TimeSpan budget)
     {
-        if (lastTook > budget)
+        if (Volatile.Read(ref ahead) > 0)
         {
             return Pending(compiled, TimeSpan.Zero);
         }
@@ -44,7 +50,8 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
         {
             using var end = new CancellationTokenSource(budget, clock);
             ProofResult result = Prove(compiled, compiled.Ruleset, only: null, end.Token);
-            lastTook = result.IsPending ? result.Took : lastTook; // until one that is proved at leisure was faster
+            cutOff = result.IsPending ? cutOff + 1 : 0;
+            Volatile.Write(ref ahead, cutOff == 0 ? 0 : cutOff > 6 ? AheadMax : 1 << (cutOff - 1));
             return result;
         }
         finally
@@ -85,6 +92,7 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
                     await Task.Run(() => Prove(compiled, held, only, source.Token), cancel).ConfigureAwait(false);
                 if (!result.IsPending)
                 {
+                    Volatile.Write(ref ahead, only is null ? Math.Max(ahead - 1, 0) : ahead);
                     return result;
                 }
 
@@ -140,9 +148,7 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
             host = new VnicProof.Unknown($"the prover failed: {e}");
         }
 
-        TimeSpan took = clock.GetElapsedTime(started);
-        lastTook = only is null ? took : lastTook;
-        return new ProofResult(compiled, clock.GetUtcNow(), took, vnics, host);
+        return new ProofResult(compiled, clock.GetUtcNow(), clock.GetElapsedTime(started), vnics, host);
     }
 
     /// <summary>Not proved yet: <see cref="ProofWatch"/> will.</summary>

@@ -73,7 +73,7 @@ internal sealed class ChainNode
     public required Reads?[] RuleReads { get; init; }
 
     private readonly Dictionary<(int Rule, bool LiveBehind), bool> liveness = [];
-    private SetNode?[]? markMaps;
+    private MarkMap?[]? markMaps;
     private MarkTest?[]? markTests;
 
     /// <summary>The test of the packet mark that a rule begins with, if it does.</summary>
@@ -83,23 +83,10 @@ internal sealed class ChainNode
         return markTests[rule];
     }
 
-    /// <summary>The map of a rule that looks the packet mark up, writes what it finds, and does nothing else.</summary>
-    public SetNode? MarkMapOf(int rule)
+    /// <summary>The map of a rule that looks the packet mark up and writes what it finds.</summary>
+    public MarkMap? MarkMapOf(int rule)
     {
-        if (markMaps is null)
-        {
-            markMaps = new SetNode?[Chain.Rules.Count];
-            for (int i = 0; i < markMaps.Length; i++)
-            {
-                ValueArray<NftExpr> exprs = Chain.Rules[i].Exprs;
-                markMaps[i] = exprs.Count == 3
-                    && exprs[0] is NftExpr.Meta { Key: NftMetaKey.Mark } load
-                    && exprs[1] is NftExpr.LookupData look && look.Sreg == load.Dreg
-                    && exprs[2] is NftExpr.MetaSet { Key: NftMetaKey.Mark } store && store.Sreg == look.Dreg
-                    && Sets.GetValueOrDefault(look.Map) is { IsMarkMap: true } map ? map : null;
-            }
-        }
-
+        markMaps ??= [.. Chain.Rules.Select(one => MarkMap.Of(one, Sets))];
         return markMaps[rule];
     }
 

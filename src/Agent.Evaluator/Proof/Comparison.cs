@@ -282,7 +282,7 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
             return new Answer.Unknown("bits of a packet mark that others set");
         }
 
-        mentioned.Marks.Add(BitConverter.ToUInt32(test.First));
+        mentioned.AddMark(BitConverter.ToUInt32(test.First));
         return Known(test.Op == NftCmpOp.Neq);
     }
 
@@ -347,7 +347,7 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
 
         if ((value & ~mask) == 0)
         {
-            mentioned.Epochs.Add(value);
+            mentioned.AddEpoch(value);
         }
 
         return Known(test.Op == NftCmpOp.Neq);
@@ -360,16 +360,30 @@ internal sealed class Comparison(PacketFunctions functions, Circumstances circum
 /// <summary>Values that marks which nobody knows were compared with: each is a case of its own.</summary>
 internal sealed class Mentioned
 {
-    public HashSet<uint> Marks { get; } = [];
+    // Most runs mention none, and a summary is kept of each.
+    private static readonly IReadOnlySet<uint> None = new HashSet<uint>();
 
-    public HashSet<uint> Epochs { get; } = [];
+    private HashSet<uint>? marks;
+    private HashSet<uint>? epochs;
+
+    public IReadOnlySet<uint> Marks => marks ?? None;
+
+    public IReadOnlySet<uint> Epochs => epochs ?? None;
+
+    public void AddMark(uint value) => (marks ??= []).Add(value);
+
+    public void AddEpoch(uint value) => (epochs ??= []).Add(value);
 
     public void Add(Summary summary)
     {
-        if (summary.Marks.Count + summary.Epochs.Count > 0)
+        if (summary.Marks.Count > 0)
         {
-            Marks.UnionWith(summary.Marks);
-            Epochs.UnionWith(summary.Epochs);
+            (marks ??= []).UnionWith(summary.Marks);
+        }
+
+        if (summary.Epochs.Count > 0)
+        {
+            (epochs ??= []).UnionWith(summary.Epochs);
         }
     }
 }

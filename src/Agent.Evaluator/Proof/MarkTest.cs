@@ -9,6 +9,12 @@ namespace Agent.Evaluator.Proof;
 /// <param name="Equal">False: it matches what is not equal.</param>
 internal sealed record MarkTest(uint Mask, uint Xor, uint Value, bool Equal)
 {
+    /// <summary>
+    /// All that the rule does where the test holds: it writes this mark, and goes on to the next rule. Null: it does
+    /// something else.
+    /// </summary>
+    public uint? Writes { get; private init; }
+
     public bool Holds(uint mark) => (mark & Mask ^ Xor) == Value == Equal;
 
     public static MarkTest? Of(NftRule rule)
@@ -33,6 +39,16 @@ internal sealed record MarkTest(uint Mask, uint Xor, uint Value, bool Equal)
         return at < exprs.Count
             && exprs[at] is NftExpr.Cmp { Op: NftCmpOp.Eq or NftCmpOp.Neq, Data.Count: sizeof(uint) } test
             && test.Sreg == load.Dreg
-            ? new MarkTest(mask, xor, BitConverter.ToUInt32(test.Data.Items.AsSpan()), test.Op == NftCmpOp.Eq) : null;
+            ? new MarkTest(mask, xor, BitConverter.ToUInt32(test.Data.Items.AsSpan()), test.Op == NftCmpOp.Eq)
+            {
+                Writes = WrittenBy(exprs, at + 1),
+            }
+            : null;
     }
+
+    private static uint? WrittenBy(ValueArray<NftExpr> exprs, int from) =>
+        exprs.Count == from + 2
+            && exprs[from] is NftExpr.Immediate { Data.Count: sizeof(uint) } value
+            && exprs[from + 1] is NftExpr.MetaSet { Key: NftMetaKey.Mark } store && store.Sreg == value.Dreg
+            ? BitConverter.ToUInt32(value.Data.Items.AsSpan()) : null;
 }

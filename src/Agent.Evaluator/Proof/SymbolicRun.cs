@@ -166,17 +166,25 @@ internal sealed partial class SymbolicRun
     private PacketFunction Rule(ChainNode chain, int rule, int leaf, bool liveBehind)
     {
         // There are as many marks as kinds of addresses: this rule is run once for each.
-        if (chain.MarkMapOf(rule) is SetNode map && outcomes[leaf] is { Mark.IsOriginal: false } state)
+        if (chain.MarkMapOf(rule) is MarkMap look && outcomes[leaf] is { Mark.IsOriginal: false } state)
         {
-            asked?.Add(AskedForMark(rule, map, state.Mark.Value));
-            return map.MarkOf(state.Mark.Value) is uint mark
-                ? Leaf(state with { Mark = PacketMark.Of(mark) }) : functions.Of(leaf);
+            asked?.Add(AskedForMark(rule, look.Map, state.Mark.Value));
+            return look.Map.MarkOf(state.Mark.Value) is not uint mark ? functions.Of(leaf)
+                : Marked(chain, look.Target, state with { Mark = PacketMark.Of(mark) }, liveBehind);
         }
 
         if (chain.MarkTestOf(rule) is MarkTest test
-            && outcomes[leaf] is { Mark: { IsOriginal: false, Value: var value } } && !test.Holds(value))
+            && outcomes[leaf] is { Mark: { IsOriginal: false, Value: var value } } marked)
         {
-            return functions.Of(leaf);
+            if (!test.Holds(value))
+            {
+                return functions.Of(leaf);
+            }
+
+            if (test.Writes is uint written)
+            {
+                return Leaf(marked with { Mark = PacketMark.Of(written) });
+            }
         }
 
         if (chain.IsClosed || chain.RuleReads[rule] is not Reads reads)
@@ -200,6 +208,20 @@ internal sealed partial class SymbolicRun
 
         PacketFunction Anew() =>
             From(new Site(chain, rule, outcomes[leaf], liveBehind), 0, new SymbolicRegisters(), outcomes[leaf]);
+    }
+
+    // Where a policy goes on once an address has its class: what it does is known by the answers of its sets there.
+    private PacketFunction Marked(ChainNode chain, string? target, Outcome state, bool liveBehind)
+    {
+        if (target is null)
+        {
+            return Leaf(state);
+        }
+
+        return chain.Chains[target] is not ChainNode next
+            ? Unknown($"chain {target} does not exist, or leads back to itself")
+            : asked is null && next.Tails is not null && next.IsMarkLive(0, liveBehind) && depth < DepthMax / 4
+                ? Tail(next, 0, outcomes.Of(state), liveBehind) : Call(next, state, liveBehind);
     }
 
     private AskedOfSet AskedForMark(int rule, SetNode map, uint mark)

@@ -12,6 +12,12 @@ namespace Agent.Benchmarks.Changes;
 /// <param name="Accepted">The answer.</param>
 internal sealed record Answer(double Milliseconds, Accepted Accepted)
 {
+    public double Validate => Accepted.Timings.Validate?.ToTimeSpan().TotalMilliseconds ?? 0;
+
+    public double Persist => Accepted.Timings.Persist?.ToTimeSpan().TotalMilliseconds ?? 0;
+
+    public double Verify => Accepted.Timings.Verify?.ToTimeSpan().TotalMilliseconds ?? 0;
+
     public double Compile => Accepted.Timings.Compile.ToTimeSpan().TotalMilliseconds;
 
     public double Prove => Accepted.Timings.Prove?.ToTimeSpan().TotalMilliseconds ?? 0;

@@ -89,8 +89,12 @@ internal static class LiveTable
             | | |
             |---|--:|
             | cold load: waited, with validation, the disk and the proof's budget | {load.Milliseconds:N0} ms |
+            | of that validation | {load.Validate:N0} ms |
             | of that compile | {load.Compile:N0} ms |
+            | of that proof, as far as its budget went | {load.Prove:N0} ms |
+            | of that disk | {load.Persist:N0} ms |
             | of that commit | {load.Commit:N0} ms |
+            | of that reading back | {load.Verify:N0} ms |
             | messages, bytes | {load.Accepted.Changes.NetlinkMessages:N0}, {load.Accepted.Changes.NetlinkBytes:N0} |
             | restart with nothing changed, from start to first answer, of three the median | {restarts.Order()
                 .ElementAt(1):N0} ms |

@@ -166,16 +166,25 @@ public sealed class CommitProofTests : IDisposable
     }
 
     [Fact]
-    public async Task Where_proofs_take_longer_than_a_change_may_wait_none_waits()
+    public async Task Where_proofs_are_cut_off_again_and_again_ever_fewer_changes_wait()
     {
         CompiledRuleset compiled = Compile(new CompileRequest(
             First, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, 0x00010000));
-        ProofResult done = await verifier.ProveAtLeisureAsync(
-            compiled, compiled.Ruleset, only: null, TestContext.Current.CancellationToken);
-        Assert.Equal(ProofOutcome.Proved, done.Outcome);
-        ProofResult now = verifier.ProveNow(compiled, done.Took - TimeSpan.FromTicks(1));
-        Assert.Equal((ProofOutcome.Pending, TimeSpan.Zero), (now.Outcome, now.Took));
+        for (int ahead = 1; ahead <= 8; ahead *= 2)
+        {
+            Assert.NotEqual(TimeSpan.Zero, verifier.ProveNow(compiled, TimeSpan.Zero).Took);
+            for (int i = 0; i < ahead; i++)
+            {
+                ProofResult now = verifier.ProveNow(compiled, TimeSpan.FromMinutes(1));
+                Assert.Equal((ProofOutcome.Pending, TimeSpan.Zero), (now.Outcome, now.Took));
+                ProofResult done = await verifier.ProveAtLeisureAsync(
+                    compiled, compiled.Ruleset, only: null, TestContext.Current.CancellationToken);
+                Assert.Equal(ProofOutcome.Proved, done.Outcome);
+            }
+        }
+
         Assert.Equal(ProofOutcome.Proved, verifier.ProveNow(compiled, TimeSpan.FromMinutes(1)).Outcome);
+        Assert.NotEqual(TimeSpan.Zero, verifier.ProveNow(compiled, TimeSpan.FromMinutes(1)).Took);
     }
 
     [Fact]
