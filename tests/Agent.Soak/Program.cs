@@ -1,6 +1,5 @@
 using System.Globalization;
 using Agent.Soak;
-using Agent.Soak.Judging;
 
 // sg-soak --hours N [--out FILE] [--commit NAME] [--steps PER_SECOND] [--seed N] [--plant GROUP] [--verify MODE]
 //   lets the real daemon live under churn, traffic, scrapes, clients and restarts, and judges what it takes of the host

@@ -1,13 +1,16 @@
+using System.IO.Compression;
 using Agent.KernelTests.Daemon;
+using Agent.Netlink;
 using Agent.Nftables;
+using Agent.Nftables.Wire;
 using Agent.TestNet;
 using Agent.V1;
 
 namespace Agent.KernelTests.Upgrade;
 
 /// <summary>
-/// What an earlier version left on a host: its state directory, and the ruleset as text. The folder <c>versions</c> has
-/// some, each named after the commit that was built; <c>make versions</c> writes one.
+/// What an earlier version left on a host: its state directory, and the ruleset as the messages that make it. The
+/// folder <c>versions</c> has some, each named after the commit that was built; <c>make keep-version</c> writes one.
 /// </summary>
 /// <param name="Name">Date and commit.</param>
 internal sealed record EarlierVersion(string Name)
@@ -18,13 +21,18 @@ internal sealed record EarlierVersion(string Name)
     /// <summary>A snapshot, and two deltas.</summary>
     public const ulong Revision = 3;
 
-    private const string RulesetFile = "ruleset.nft";
+    /// <summary>Of the controller that sends it.</summary>
+    public static SyncRequest Hello => new() { Hello = new SyncHello { Controller = "earlier", Term = Term } };
+
+    private const string RulesetFile = "ruleset.batch.gz";
 
     private static readonly (NftFamily, string)[] Tables =
         [(NftFamily.Inet, "sg_agent"), (NftFamily.Netdev, "sg_agent"), (NftFamily.Bridge, "sg_agent")];
 
     private static string Folder => Path.Combine(
         BuiltProgram.RepositoryRoot(), "tests", "Agent.KernelTests", "Upgrade", "versions");
+
+    public bool HasLease => File.Exists(Path.Combine(Folder, Name, "lease"));
 
     public static IEnumerable<string> Names =>
         Directory.EnumerateDirectories(Folder).Select(path => Path.GetFileName(path)!).Order(StringComparer.Ordinal);
@@ -41,10 +49,14 @@ internal sealed record EarlierVersion(string Name)
             File.Copy(path, Path.Combine(state, Path.GetFileName(path)));
         }
 
-        host.Nft(File.ReadAllText(Path.Combine(Folder, Name, RulesetFile)));
+        using var packed = new GZipStream(
+            File.OpenRead(Path.Combine(Folder, Name, RulesetFile)), CompressionMode.Decompress);
+        using var batch = new MemoryStream();
+        packed.CopyTo(batch);
+        Send(host, batch.ToArray());
     }
 
-    /// <summary>Keeps what a stopped daemon has left, and makes sure that the text says all of it.</summary>
+    /// <summary>Keeps what a stopped daemon has left, and makes sure that the messages say all of it.</summary>
     public void Keep(DaemonLab lab)
     {
         DirectoryInfo to = Directory.CreateDirectory(Path.Combine(Folder, Name));
@@ -54,12 +66,19 @@ internal sealed record EarlierVersion(string Name)
         }
 
         Ruleset left = Read(lab.Network.Host);
-        string text = NftText.Print(left);
+        var plan = Plan.Between(Ruleset.Empty, left);
+        var writer = new NlWriter(64 * 1024);
+        BatchWriter.Write(
+            writer, [.. plan.Prepare, .. plan.Switch], firstSequence: 1, generation: null, tableFlags: 0,
+            dryRun: false);
+        byte[] batch = writer.Written.ToArray();
         lab.Network.Host.Exec("nft", "flush", "ruleset");
-        lab.Network.Host.Nft(text);
-        Assert.Equal(text, NftText.Print(Read(lab.Network.Host)));
+        Send(lab.Network.Host, batch);
+        Assert.Equal(NftText.Print(left), NftText.Print(Read(lab.Network.Host)));
         Assert.Equal(left, Read(lab.Network.Host));
-        File.WriteAllText(Path.Combine(to.FullName, RulesetFile), text);
+        using var packed = new GZipStream(
+            File.Create(Path.Combine(to.FullName, RulesetFile)), CompressionLevel.SmallestSize);
+        packed.Write(batch);
     }
 
     /// <summary>The state that is kept: <see cref="DaemonLab.OneWayIn"/>, and members that came and went.</summary>
@@ -68,7 +87,7 @@ internal sealed record EarlierVersion(string Name)
         Snapshot first = DaemonLab.OneWayIn();
         first.Revision = 1;
         await using SyncClient sync = SyncClient.Open(lab);
-        await sync.AskAsync(new SyncRequest { Hello = new SyncHello { Controller = "earlier", Term = Term } });
+        await sync.AskAsync(Hello);
         SyncResponse whole = await sync.SnapshotAsync(first);
         Assert.True(whole.Accepted is not null, $"refused: {whole}");
         await sync.AcceptedAsync(Members(1, change => change.Add.Add("10.9.0.1")));
@@ -80,6 +99,14 @@ internal sealed record EarlierVersion(string Name)
         var change = new MemberChange { GroupId = "sg-a" };
         alter(change);
         return new Delta { BaseRevision = on, Revision = on + 1, Members = { change } };
+    }
+
+    private static void Send(NetNamespace host, byte[] batch)
+    {
+        using NetlinkSocket socket = host.Run(() => new NetlinkSocket(NetlinkProtocol.Netfilter));
+        Assert.Null(socket.Send(batch));
+        using NftConnection kernel = host.Run(() => new NftConnection());
+        Assert.NotEmpty(kernel.ReadRuleset(Tables).Ruleset.Tables); // all of it, or nothing
     }
 
     private static Ruleset Read(NetNamespace host)

@@ -1,5 +1,4 @@
 using Agent.KernelTests.Daemon;
-using Agent.TestNet;
 using Agent.V1;
 
 namespace Agent.KernelTests.Upgrade;
@@ -34,10 +33,12 @@ public sealed class NewerFormatTests
             Assert.Contains("error 103 ", lab.Daemon.Log, StringComparison.Ordinal);
 
             // To look at it is not to replace it; neither is a device that comes.
-            VerifyResponse looked = await lab.Client.VerifyAsync(new VerifyRequest());
+            VerifyResponse looked = await lab.Client.VerifyAsync(
+                new VerifyRequest(), cancellationToken: TestContext.Current.CancellationToken);
             Assert.Equal("unknown", looked.Result);
-            lab.Network.Host.IpBatch(["link add tap-new type veth peer name far", "link set tap-new up", "link del tap-new"]);
-            Assert.Equal("StaleBase", await RefusedDeltaAsync(lab, held));
+            lab.Network.Host.IpBatch(
+                ["link add tap-new type veth peer name far", "link set tap-new up", "link del tap-new"]);
+            Assert.Equal("StaleBaseRevision", await RefusedDeltaAsync(lab, held));
             await traffic.GoesOnAsync(lab);
             Assert.Equal(listing, RestartTests.WithoutCounters(lab.Listing()));
             await lab.Daemon.KillAsync();

@@ -36,11 +36,13 @@ public sealed class UpgradeTests
             Assert.Equal(
                 (EarlierVersion.Revision, EarlierVersion.Revision), (status.DesiredRevision, status.AppliedRevision));
             Assert.Empty(status.Alarms);
-            Assert.Empty(status.Vnics.Where(vnic => vnic.State != VnicState.Enforced));
+            Assert.All(status.Vnics, vnic => Assert.Equal(VnicState.Enforced, vnic.State));
             Assert.Contains("ruleset adopted", lab.Daemon.Log, StringComparison.Ordinal);
-            Assert.Equal("proved", (await lab.Client.VerifyAsync(new VerifyRequest())).Result);
+            VerifyResponse proof = await lab.Client.VerifyAsync(
+                new VerifyRequest(), cancellationToken: TestContext.Current.CancellationToken);
+            Assert.Equal("proved", proof.Result);
             await traffic!.GoesOnAsync(lab);
-            await GoOnAsync(lab);
+            await GoOnAsync(lab, new EarlierVersion(version).HasLease);
             await traffic.GoesOnAsync(lab);
             await lab.Daemon.RestartAsync();
             Assert.Equal(EarlierVersion.Revision + 1, (await lab.StatusAsync()).AppliedRevision);
@@ -83,21 +85,23 @@ public sealed class UpgradeTests
             Assert.Equal(revision, status.AppliedRevision);
             Assert.Empty(status.Alarms);
             await using SyncClient sync = SyncClient.Open(lab);
-            await sync.AskAsync(new SyncRequest { Hello = new SyncHello { Controller = "c", Term = EarlierVersion.Term } });
-            await sync.AcceptedAsync(EarlierVersion.Members(revision++, change => change.Add.Add($"10.9.1.{revision}")));
+            await sync.AskAsync(EarlierVersion.Hello);
+            await sync.AcceptedAsync(EarlierVersion.Members(revision, change => change.Add.Add($"10.9.1.{revision}")));
+            revision++;
             await traffic.GoesOnAsync(lab);
         }
 
         await traffic.AssertWholeAsync();
     }
 
-    /// <summary>Writes what a version leaves into this tree: `make versions`.</summary>
+    /// <summary>Writes what a version leaves into this tree.</summary>
     [Fact]
     public async Task What_a_version_leaves_is_kept()
     {
         string? name = Environment.GetEnvironmentVariable(KeepVariable);
         Assert.SkipUnless(
-            Previous is not null && name is not null, $"{PreviousVariable} and {KeepVariable} are not set: make versions");
+            Previous is not null && name is not null,
+            $"{PreviousVariable} and {KeepVariable} are not set: make keep-version");
         await using DaemonLab lab = await DaemonLab.StartAsync(c => c["protect_tables"] = false, binary: Previous);
         await EarlierVersion.SendAsync(lab);
         await lab.SettledAsync();
@@ -105,11 +109,12 @@ public sealed class UpgradeTests
         new EarlierVersion(name!).Keep(lab);
     }
 
-    // The lease that it left fences, and its revision is built upon.
-    private static async Task GoOnAsync(DaemonLab lab)
+    // The lease that it left, if it knew any, fences; and its revision is built upon.
+    private static async Task GoOnAsync(DaemonLab lab, bool isFenced)
     {
-        await using (SyncClient stale = SyncClient.Open(lab))
+        if (isFenced)
         {
+            await using SyncClient stale = SyncClient.Open(lab);
             SyncResponse answer = await stale.AskAsync(new SyncRequest
             {
                 Hello = new SyncHello { Controller = "old", Term = EarlierVersion.Term - 1 },
@@ -123,6 +128,7 @@ public sealed class UpgradeTests
             Hello = new SyncHello { Controller = "next", Term = EarlierVersion.Term + 1 },
         });
         Assert.Equal(EarlierVersion.Revision, hello.Held.Revision);
-        await sync.AcceptedAsync(EarlierVersion.Members(EarlierVersion.Revision, change => change.Remove.Add("10.9.0.1")));
+        await sync.AcceptedAsync(EarlierVersion.Members(
+            EarlierVersion.Revision, change => change.Remove.Add("10.9.0.1")));
     }
 }

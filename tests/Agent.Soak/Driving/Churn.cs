@@ -90,7 +90,7 @@ internal sealed class Churn(
         }
         else
         {
-            await controller.SendAsync(policy.Come(VnicOf(comer, ComerGroup), !isIn), "guest that comes or goes");
+            await controller.SendAsync(SoakPolicy.Come(VnicOf(comer, ComerGroup), !isIn), "guest that comes or goes");
             isIn = !isIn;
         }
 

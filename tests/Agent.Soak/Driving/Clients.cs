@@ -11,9 +11,12 @@ namespace Agent.Soak.Driving;
 /// <summary>Those who ask, watch, scrape, and leave, often without a word.</summary>
 internal sealed class Clients(NetNamespace host, DaemonUnderTest daemon, string sgctl, Tally tally)
 {
-        private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan ToolInterval = TimeSpan.FromSeconds(4);
     private static readonly TimeSpan ScrapeInterval = TimeSpan.FromSeconds(2);
+
+    private static readonly byte[] Request =
+        [.. "GET /metrics HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n"u8];
 
     private static readonly string[][] ToolLines =
     [
@@ -31,35 +34,32 @@ internal sealed class Clients(NetNamespace host, DaemonUnderTest daemon, string 
     private Task AskAsync(CancellationToken cancel) => CallAsync(async calls =>
     {
         string vnic = Random.Shared.Next(2) == 0 ? "tap-g1" : "eni-g4";
-        switch (Random.Shared.Next(24))
+        var asked = new GetStatusRequest { Groups = true };
+        await (Random.Shared.Next(24) switch
         {
-            case < 5: await calls.GetStatusAsync(
-                new GetStatusRequest { Groups = true }, cancellationToken: cancel); break;
-            case < 8: await calls.GetStateAsync(new GetStateRequest(), cancellationToken: cancel); break;
-            case < 13: await calls.ExplainAsync(ExplainedBy(vnic), cancellationToken: cancel); break;
-            case < 16: await calls.ListRulesAsync(
-                new ListRulesRequest { Vnic = vnic }, cancellationToken: cancel); break;
-            case < 19: await VerifyAsync(calls, vnic, cancel); break;
-            case < 21: await calls.GetConfigAsync(new GetConfigRequest(), cancellationToken: cancel); break;
-            default: await calls.GetLogLevelAsync(new GetLogLevelRequest(), cancellationToken: cancel); break;
-        }
-
+            < 5 => calls.GetStatusAsync(asked, cancellationToken: cancel).ResponseAsync,
+            < 8 => calls.GetStateAsync(new GetStateRequest(), cancellationToken: cancel).ResponseAsync,
+            < 13 => calls.ExplainAsync(ExplainedBy(vnic), cancellationToken: cancel).ResponseAsync,
+            < 16 => calls.ListRulesAsync(new ListRulesRequest { Vnic = vnic }, cancellationToken: cancel).ResponseAsync,
+            < 19 => VerifyAsync(calls, vnic, cancel),
+            < 21 => calls.GetConfigAsync(new GetConfigRequest(), cancellationToken: cancel).ResponseAsync,
+            _ => (Task)calls.GetLogLevelAsync(new GetLogLevelRequest(), cancellationToken: cancel).ResponseAsync,
+        });
         tally.Count("client: question");
     }, cancel);
 
     /// <summary>Streams that are left in the middle, and connections without a word.</summary>
     private Task LeaveAsync(CancellationToken cancel) => CallAsync(async calls =>
     {
-        switch (Random.Shared.Next(8))
+        var drops = new WatchDropsRequest { Last = 5, Follow = true };
+        await (Random.Shared.Next(8) switch
         {
-            case < 2: await LeaveAsync(calls.WatchStatus(new GetStatusRequest(), cancellationToken: cancel)); break;
-            case < 4: await LeaveAsync(calls.WatchDrops(
-                new WatchDropsRequest { Last = 5, Follow = true }, cancellationToken: cancel)); break;
-            case < 5: await LeaveAsync(calls.WatchTop(new WatchTopRequest(), cancellationToken: cancel)); break;
-            case < 7: await LeaveAsync(calls.ListSessions(new ListSessionsRequest(), cancellationToken: cancel)); break;
-            default: await SilentAsync(cancel); break;
-        }
-
+            < 2 => LeaveAsync(calls.WatchStatus(new GetStatusRequest(), cancellationToken: cancel)),
+            < 4 => LeaveAsync(calls.WatchDrops(drops, cancellationToken: cancel)),
+            < 5 => LeaveAsync(calls.WatchTop(new WatchTopRequest(), cancellationToken: cancel)),
+            < 7 => LeaveAsync(calls.ListSessions(new ListSessionsRequest(), cancellationToken: cancel)),
+            _ => SilentAsync(cancel),
+        });
         tally.Count("client: stream left");
     }, cancel);
 
@@ -87,7 +87,7 @@ internal sealed class Clients(NetNamespace host, DaemonUnderTest daemon, string 
         },
     };
 
-    private async Task LeaveAsync<T>(AsyncServerStreamingCall<T> call)
+    private static async Task LeaveAsync<T>(AsyncServerStreamingCall<T> call)
     {
         using (call)
         {
@@ -111,7 +111,7 @@ internal sealed class Clients(NetNamespace host, DaemonUnderTest daemon, string 
         try
         {
             await using Stream page = await host.ConnectAsync(daemon.Process.MetricsPort, cancel);
-            await page.WriteAsync("GET /metrics HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n"u8.ToArray(), cancel);
+            await page.WriteAsync(Request, cancel);
             byte[] buffer = new byte[64 << 10];
             int count = await page.ReadAsync(buffer, cancel);
             string answer = Encoding.ASCII.GetString(buffer, 0, Math.Min(count, 200)).Split('\r')[0];

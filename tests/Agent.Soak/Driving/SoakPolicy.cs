@@ -4,7 +4,9 @@ using Verdict = Agent.V1.Policy;
 
 namespace Agent.Soak.Driving;
 
-/// <summary>The desired state: a part that decides about the guests' traffic, and a part that never stands still.</summary>
+/// <summary>
+/// The desired state: a part that decides about the guests' traffic, and a part that never stands still.
+/// </summary>
 /// <remarks>
 /// Those who ask (g1, g3) may open TCP and UDP sessions to ports 1000 to 1999 of those who serve (g2, g4), and nothing
 /// else passes, whatever the rest does: its rules are about addresses and ports that no guest uses. It wanders about a
@@ -185,7 +187,7 @@ internal sealed class SoakPolicy
     }
 
     /// <summary>The vNIC of the guest that comes and goes is in the policy, or is not.</summary>
-    public Delta Come(Vnic comer, bool comes) =>
+    public static Delta Come(Vnic comer, bool comes) =>
         comes ? new Delta { UpsertVnics = { comer } } : new Delta { RemoveVnics = { comer.Id } };
 
     private static Rule Opening(string protocol, int first, int last) => new()

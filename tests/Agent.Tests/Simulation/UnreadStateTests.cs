@@ -1,7 +1,6 @@
 using Agent.Daemon.Enforcement;
 using Agent.Daemon.State;
 using Agent.Nftables;
-using Agent.Policy;
 using Agent.Tests.Contract;
 using Agent.Tests.State;
 using Snapshot = Agent.V1.Snapshot;
@@ -125,7 +124,7 @@ public sealed class UnreadStateTests : IAsyncDisposable
         await SendAsync(new AgentRequest.AuditDue());
         ReadBack reading = await Now.Loop.VerifyAsync(TestContext.Current.CancellationToken);
         Assert.Equal(VerifyOutcome.Unknown, reading.Result.Outcome);
-        Assert.IsType<ApplyOutcome.Refused>(await ApplyAsync(null)); // a fault of our own, after which all is tried again
+        Assert.IsType<ApplyOutcome.Refused>(await ApplyAsync(null)); // a fault of our own: all would be tried again
         clock.Passed += TimeSpan.FromMinutes(2);
         await SendAsync(new AgentRequest.AuditDue());
         await Now.Loop.VerifyAsync(TestContext.Current.CancellationToken);
