@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Agent.Soak.Driving;
 using Agent.Soak.Sampling;
 using Agent.TestNet;
@@ -28,7 +29,11 @@ internal sealed class SoakRun(SoakOptions options, Action<string> say)
         {
             BinaryPath = program,
             ManagedInterfaces = ["tap*"],
-            Configure = config => config["verify"] = options.Verify,
+            Configure = config =>
+            {
+                config["verify"] = options.Verify;
+                config["mass_change"] = new JsonObject { ["removal_percent"] = 100 }; // the way back is one
+            },
             ReadyTimeout = Pace.Scaled(TimeSpan.FromMinutes(1)),
         }));
         var random = new Random(options.Seed);

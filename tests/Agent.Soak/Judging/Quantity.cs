@@ -36,11 +36,11 @@ internal sealed record Quantity(string Name, string Unit, Span Span, double Part
     public static readonly Quantity Commit = Time("commit", 1000);
     public static readonly Quantity Answer = Time("answer", 1000);
     public static readonly Quantity Tables = new("tables", "", Span.Run, 0, 0.5);
-    public static readonly Quantity Chains = new("chains", "", Span.Run, 0.05, 4);
-    public static readonly Quantity Rules = new("rules", "", Span.Run, 0.05, 20);
-    public static readonly Quantity Sets = new("sets", "", Span.Run, 0.05, 4);
-    public static readonly Quantity Elements = new("elements", "", Span.Run, 0.1, 100);
-    public static readonly Quantity Counters = new("counters", "", Span.Run, 0.05, 20);
+    public static readonly Quantity Chains = Kernel("chains", 4);
+    public static readonly Quantity Rules = Kernel("rules", 20);
+    public static readonly Quantity Sets = Kernel("sets", 4);
+    public static readonly Quantity Elements = Kernel("elements", 100);
+    public static readonly Quantity Counters = Kernel("counters", 20);
     public static readonly Quantity Timeouts = new("timeouts", "", Span.Run, 0, 10);
     public static readonly Quantity Flowtables = new("flowtables", "", Span.Run, 0, 0);
     public static readonly Quantity Sessions = new("sessions", "", Span.Run, 0.2, 60) { LeastWhenShort = 600 };
@@ -68,6 +68,12 @@ internal sealed record Quantity(string Name, string Unit, Span Span, double Part
 
     // What passes on a clock is the rest of the machine's, too: in a short run it says nothing.
     private static Quantity Time(string name, double least) => new(name, "ms", Span.Life, 1, least)
+    {
+        LeastWhenShort = double.PositiveInfinity,
+    };
+
+    // At first the policy grows to its middle size; what leaks is found at rest, to the piece.
+    private static Quantity Kernel(string name, double least) => new(name, "", Span.Run, 0.1, least)
     {
         LeastWhenShort = double.PositiveInfinity,
     };
