@@ -12,6 +12,9 @@ internal static class Report
     /// <summary>A line of a plot needs no more.</summary>
     private const int PointsShown = 240;
 
+    /// <summary>Of a finding; the output has all of it.</summary>
+    private const int LineShown = 110;
+
     private static readonly (string File, string Title, string Unit, Quantity[] Lines)[] Plots =
     [
         ("memory", "Memory of the daemon", "MiB",
@@ -20,7 +23,8 @@ internal static class Report
         ("objects", "What the kernel holds of ours", "",
             [Quantity.Chains, Quantity.Rules, Quantity.Sets, Quantity.Counters, Quantity.Timeouts]),
         ("elements", "Set elements, and sessions", "", [Quantity.Elements, Quantity.Sessions]),
-        ("times", "A change: proof, commit, answer, and processor time of the daemon", "ms", [Quantity.Proof, Quantity.Commit, Quantity.Answer, Quantity.Processor]),
+        ("times", "A change: proof, commit, answer, and processor time of the daemon", "ms",
+            [Quantity.Proof, Quantity.Commit, Quantity.Answer, Quantity.Processor]),
         ("state", "State directory", "KiB", [Quantity.State]),
         ("log", "Log", "KiB/s", [Quantity.Log]),
     ];
@@ -52,7 +56,8 @@ internal static class Report
             text.AppendLine(CultureInfo.InvariantCulture,
                 $"| {finding.Of.Name}{unit} | {(finding.Of.Span == Span.Life ? "last life" : "run")} "
                 + $"| {finding.Level:0.#} | {finding.Most:0.#} | {finding.Growth:+0.##;-0.##;0} "
-                + $"| {(double.IsFinite(finding.Allowance) ? $"{finding.Allowance:0.#}" : "any")} | {(finding.IsFlat ? "yes" : "**no**")} |");
+                + $"| {(double.IsFinite(finding.Allowance) ? $"{finding.Allowance:0.#}" : "any")} "
+                + $"| {(finding.IsFlat ? "yes" : "**no**")} |");
         }
 
         return text.ToString();
@@ -70,8 +75,8 @@ internal static class Report
             Written by `make soak`. The real daemon on a host of its own: a controller changes rules, members, groups,
             vNICs with their devices and idle times, {result.Options.StepsPerSecond} times a second; another controller
             takes over now and then and sends a snapshot; guests have sessions that live as long as the run, open new
-            ones, and try what is forbidden; clients ask, subscribe and leave, some without a word; /metrics is read, and
-            left in the middle of a page. In the first quarter the daemon is stopped or killed, and started again.
+            ones, and try what is forbidden; clients ask, subscribe and leave, some without a word; /metrics is read,
+            and left in the middle of a page. In the first quarter the daemon is stopped or killed, and started again.
 
             | | |
             |---|---|
@@ -84,14 +89,15 @@ internal static class Report
 
             ## {(failures.Length == 0 ? "All is flat" : "Not all is well")}
 
-            Growth is by the slope of Theil and Sen (the median of the slopes between all pairs of samples) over the last
-            two thirds of the time: of the last life of the daemon for what a process has, of the run for what outlives
-            one. "Was" is the median when these two thirds began.
+            Growth is by the slope of Theil and Sen (the median of the slopes between all pairs of samples) over the
+            last two thirds of the time: of the last life of the daemon for what a process has, of the run for what
+            outlives one. "Was" is the median when these two thirds began.
 
             """);
         foreach (string failure in failures)
         {
-            page.AppendLine(CultureInfo.InvariantCulture, $"- **{failure}**");
+            string first = failure.Split('\n')[0];
+            page.AppendLine(first.Length > LineShown ? $"- {first[..LineShown]} ..." : $"- {first}");
         }
 
         page.AppendLine(Table(result));

@@ -19,7 +19,8 @@ internal sealed record SoakResult(
 {
     public IEnumerable<Finding> Findings => Quantity.All
         .Where(quantity => quantity != Quantity.Flowtables
-            && (quantity != Quantity.Proof || Options.Verify != "off")).Select(quantity => Finding.Judge(quantity, Samples));
+            && (quantity != Quantity.Proof || Options.Verify != "off"))
+        .Select(quantity => Finding.Judge(quantity, Samples));
 
     /// <summary>One sentence each; none: it passed.</summary>
     public IEnumerable<string> Failures()
@@ -38,7 +39,7 @@ internal sealed record SoakResult(
             quantity => Before.Values[quantity] != After.Values[quantity]))
         {
             yield return string.Create(CultureInfo.InvariantCulture,
-                $"{quantity.Name}: {After.Values[quantity]} for the same policy that took {Before.Values[quantity]} at first");
+                $"{quantity.Name}: {After.Values[quantity]} for the same policy that took {Before.Values[quantity]}");
         }
 
         if (After.Values[Quantity.Flowtables] > 0)

@@ -1,8 +1,8 @@
 namespace Agent.Daemon.Enforcement;
 
 /// <summary>
-/// Whether what proofs remember has outgrown its use: each change leaves something behind that may never be asked again,
-/// and no count of entries tells how many bytes they are. The garbage collector knows.
+/// Whether what proofs remember has outgrown its use: each change leaves something behind that may never be asked
+/// again, and no count of entries tells how many bytes they are. The garbage collector knows.
 /// </summary>
 /// <remarks>
 /// Measured is what a full collection left of the whole process, in which little else grows. The first one after a

@@ -24,7 +24,7 @@ internal sealed record StateRecord(StateRecordKind Kind, uint Epoch, byte[] Payl
 /// <summary>The state file could not be used; what became of it is said.</summary>
 internal sealed class StateDamagedException(string message) : Exception(message);
 
-/// <summary>The state file is of a later format: a newer version of the agent wrote it, and may be back for it.</summary>
+/// <summary>The state file is of a later format: a newer version of the agent wrote it, and may be back.</summary>
 internal sealed class StateTooNewException(string message) : Exception(message);
 
 /// <summary>
@@ -87,8 +87,8 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
 
     /// <summary>Reads every record, and opens the file for appending.</summary>
     /// <returns>Empty if there is no file.</returns>
-    /// <exception cref="StateDamagedException">The file was damaged or is none of ours; it has another name now, if that
-    /// could be done.</exception>
+    /// <exception cref="StateDamagedException">The file was damaged or is none of ours; it has another name now, if
+    /// that could be done.</exception>
     /// <exception cref="StateTooNewException">The file is of a later format, and stays as it is.</exception>
     public IReadOnlyList<StateRecord> Load()
     {

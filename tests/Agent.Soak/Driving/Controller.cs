@@ -8,7 +8,7 @@ namespace Agent.Soak.Driving;
 /// <summary>Brings the agent from state to state with the client library, and is replaced now and then.</summary>
 internal sealed class Controller : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     private readonly DaemonUnderTest daemon;
     private readonly Tally tally;

@@ -3,7 +3,9 @@ using Agent.TestNet;
 
 namespace Agent.Soak.Driving;
 
-/// <summary>Sessions of guests: some live as long as the run does, new ones come all the time, some are forbidden.</summary>
+/// <summary>
+/// Sessions of guests: some live as long as the run does, new ones come all the time, some are forbidden.
+/// </summary>
 internal sealed class GuestTraffic(TestNetwork network, Tally tally)
 {
     private const int FirstForbidden = 2000;

@@ -16,7 +16,7 @@ internal sealed record Finding(Quantity Of, double Level, double Most, double? G
     /// <summary>What a person is told if it is not.</summary>
     public string Sentence => Growth is { } growth
         ? string.Create(CultureInfo.InvariantCulture,
-            $"{Of.Name} is not flat: it grew by {growth:0.#} {Of.Unit} from {Level:0.#}, and {Allowance:0.#} is allowed")
+            $"{Of.Name} is not flat: it grew by {growth:0.#} {Of.Unit} from {Level:0.#}; {Allowance:0.#} is allowed")
         : $"{Of.Name}: too few samples to say whether it is flat";
 
     public static Finding Judge(Quantity quantity, IReadOnlyList<Sample> samples)

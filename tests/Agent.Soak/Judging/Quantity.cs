@@ -49,7 +49,8 @@ internal sealed record Quantity(string Name, string Unit, Span Span, double Part
 
     public static readonly IReadOnlyList<Quantity> All =
     [
-        Resident, Anonymous, Private, Heap, Descriptors, Threads, Processor, Proof, Commit, Answer, Tables, Chains, Rules, Sets,
+        Resident, Anonymous, Private, Heap, Descriptors, Threads, Processor, Proof, Commit, Answer, Tables, Chains,
+        Rules, Sets,
         Elements, Counters, Timeouts, Flowtables, Sessions, State, Log,
     ];
 

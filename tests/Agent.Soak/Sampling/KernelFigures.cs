@@ -32,7 +32,8 @@ internal sealed class KernelFigures(NetNamespace host) : IDisposable
 
     /// <summary>The agent has none; nft says so, as it knows kinds of objects that we do not read.</summary>
     public void ReadFlowtables(Dictionary<Quantity, double> into) => into[Quantity.Flowtables] =
-        host.Exec("nft", "list", "flowtables").Split('\n').Count(line => line.Contains("flowtable ", StringComparison.Ordinal));
+        host.Exec("nft", "list", "flowtables").Split('\n')
+            .Count(line => line.Contains("flowtable ", StringComparison.Ordinal));
 
     public void Dispose() => kernel.Dispose();
 }
