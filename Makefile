@@ -24,8 +24,8 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-tools test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench \
-    bench-packets golden corpus fuzz sim fleet run lab lab-down picture man sbom audit fmt lint aot pack deb rpm \
-    test-package check clean
+    bench-packets golden corpus fuzz sim fleet soak test-upgrade keep-version run lab lab-down picture man sbom audit \
+    fmt lint aot pack deb rpm test-package check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -147,6 +147,33 @@ fleet: $(ETCD)/usr/bin/etcd ## controllers, etcd and up to 1,000 agents: writes 
 	dotnet build src/Agent.Daemon -c Release -v quiet
 	SG_AGENTD=$(CURDIR)/$(BIN)/Agent.Daemon/release/sg-agentd $(BIN)/Agent.Fleet/release/sg-fleet measure \
 	    --out tests/fleet/report.md --commit $$(git rev-parse --short HEAD)
+
+HOURS ?= 1
+# The native program if it is there, otherwise the release build.
+SOAKED = $(firstword $(wildcard $(AOT_DIR)/sg-agentd) $(BIN)/Agent.Daemon/release/sg-agentd)
+SOAK_SGCTL = $(firstword $(wildcard $(AOT_DIR)/sgctl) $(BIN)/Agent.Cli/release/sgctl)
+
+soak: ## the daemon under everything at once for HOURS=n (0.5): all stays flat? writes tests/soak (root)
+	dotnet build tests/Agent.Soak -c Release -v quiet
+	test -x $(AOT_DIR)/sg-agentd || dotnet build src/Agent.Daemon -c Release -v quiet
+	test -x $(AOT_DIR)/sgctl || dotnet build src/Agent.Cli -c Release -v quiet
+	SG_AGENTD=$(CURDIR)/$(SOAKED) SGCTL=$(CURDIR)/$(SOAK_SGCTL) unshare -n $(BIN)/Agent.Soak/release/sg-soak \
+	    --hours $(HOURS) --out tests/soak/report.md --commit $$(git rev-parse --short HEAD)
+
+# The version before this one, out of the history: what is upgraded from, and downgraded to.
+PREVIOUS ?= $(shell tests/upgrade/previous.sh)
+PREVIOUS_DIR = artifacts/previous/$(PREVIOUS)
+UPGRADE_TESTS = SG_PREVIOUS_AGENTD=$(CURDIR)/$(PREVIOUS_DIR)/sg-agentd SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) \
+    unshare -n $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests -noLogo
+
+test-upgrade: build ## up and down between the previous version and this one, under traffic (root)
+	test -x $(PREVIOUS_DIR)/sg-agentd || tests/upgrade/build.sh "$(PREVIOUS)" $(PREVIOUS_DIR)
+	$(UPGRADE_TESTS) -class Agent.KernelTests.Upgrade.UpgradeTests
+
+keep-version: build ## keep what PREVIOUS=commit leaves on a host, as a test for its successors (root)
+	test -x $(PREVIOUS_DIR)/sg-agentd || tests/upgrade/build.sh "$(PREVIOUS)" $(PREVIOUS_DIR)
+	SG_KEEP_VERSION=$$(git log -1 --format=%cs $(PREVIOUS))-$(PREVIOUS) $(UPGRADE_TESTS) \
+	    -method Agent.KernelTests.Upgrade.UpgradeTests.What_a_version_leaves_is_kept
 
 golden: build ## rewrite tests/Agent.Tests/golden from nft (root); the diff is the review
 	-SG_WRITE_GOLDEN=1 $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \

@@ -24,6 +24,7 @@ internal sealed class AgentMetrics
     private readonly Histogram deltaWait;
     private readonly Gauge desiredSince;
     private readonly Gauge unsaved;
+    private readonly Gauge unread;
     private readonly Gauge appliedSince;
     private readonly Gauge desiredRevision;
     private readonly Gauge appliedRevision;
@@ -85,6 +86,8 @@ internal sealed class AgentMetrics
             "sg_agent_persist_failures_total", "Updates refused because they could not be saved.");
         unsaved = make.CreateGauge(
             "sg_agent_state_unsaved", "1 while the state directory takes no step, so that updates are refused.");
+        unread = make.CreateGauge("sg_agent_state_unread",
+            "1 while the saved state could not be read, as it is damaged or of a newer format, and there is no other.");
         AddDesiredAge(make);
         LoopFailures = make.CreateCounter("sg_agent_loop_failures_total", "Unexpected errors in the loop.");
         ForeignFindings = make.CreateGauge("sg_agent_foreign_findings",
@@ -121,6 +124,9 @@ internal sealed class AgentMetrics
 
     /// <param name="works">The state directory takes what is to be saved.</param>
     public void Saving(bool works) => unsaved.Set(works ? 0 : 1);
+
+    /// <param name="isIt">There was a saved state that could not be read, and none was accepted since.</param>
+    public void Unread(bool isIt) => unread.Set(isIt ? 1 : 0);
 
     /// <param name="time">When the desired state was accepted; null: there is none.</param>
     public void Accepted(DateTimeOffset? time) => desiredSince.Set(Seconds(time));

@@ -26,6 +26,13 @@ internal static partial class Log
     [LoggerMessage(102, LogLevel.Information, "stopping; the kernel goes on enforcing revision {Revision}")]
     public static partial void Stopping(this ILogger log, ulong revision);
 
+    [LoggerMessage(103, LogLevel.Error, "{Reason}")]
+    public static partial void StateTooNew(this ILogger log, string reason);
+
+    [LoggerMessage(104, LogLevel.Warning,
+        "revision {Revision} takes the place of the saved state of a newer format, which was never read")]
+    public static partial void NewerStateReplaced(this ILogger log, ulong revision);
+
     [LoggerMessage(200, LogLevel.Information,
         "revision {Revision}: {Messages} messages, {Bytes} bytes in {Transactions} transactions; "
         + "compile {CompileMs:0.0} ms, prove {ProveMs:0.0} ms, commit {CommitMs:0.0} ms, "

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Agent.TestNet;
 
 /// <summary>Finds the programs under test.</summary>
@@ -20,6 +22,19 @@ public static class BuiltProgram
             .MaxBy(File.GetLastWriteTimeUtc);
         return newest ?? throw new FileNotFoundException(
             $"{program} is not built: run 'make build', or name it in {variable}", program);
+    }
+
+    /// <summary>How a program of this tree is started: with our runtime, its output for us.</summary>
+    public static ProcessStartInfo StartOf(string program, params string[] arguments)
+    {
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["DOTNET_ROOT"] = Path.GetFullPath(
+            Path.Combine(Path.GetDirectoryName(typeof(object).Assembly.Location)!, "../../.."));
+        return start;
     }
 
     /// <summary>The folder of Agent.sln, above this program.</summary>

@@ -53,7 +53,6 @@ public sealed class DaemonProcess : IAsyncDisposable
 
     private readonly NetNamespace host;
     private readonly DaemonOptions options;
-    private readonly string binary;
     private readonly HttpClient metrics;
     private bool servesMetrics;
     private Process? process;
@@ -62,7 +61,7 @@ public sealed class DaemonProcess : IAsyncDisposable
     {
         this.host = host;
         this.options = options;
-        binary = options.BinaryPath ?? BuiltProgram.Find("SG_AGENTD", "Agent.Daemon", "sg-agentd");
+        Binary = options.BinaryPath ?? BuiltProgram.Find("SG_AGENTD", "Agent.Daemon", "sg-agentd");
         Directory = options.Directory
             ?? ScratchDirectory.Create().FullName;
         System.IO.Directory.CreateDirectory(StateDirectory);
@@ -72,6 +71,9 @@ public sealed class DaemonProcess : IAsyncDisposable
         });
         Channel = OpenChannel(SocketPath);
     }
+
+    /// <summary>The program; another one from the next start on.</summary>
+    public string Binary { get; set; }
 
     public string Directory { get; }
 
@@ -83,6 +85,9 @@ public sealed class DaemonProcess : IAsyncDisposable
     public string ConfigurationPath => Path.Combine(Directory, "sg-agentd.json");
 
     public string LogPath => Path.Combine(Directory, "sg-agentd.log");
+
+    /// <summary>Of 127.0.0.1 in the daemon's namespace.</summary>
+    public int MetricsPort => options.MetricsPort;
 
     /// <summary>Everything the daemon has said, over all of its starts.</summary>
     public string Log => File.Exists(LogPath) ? File.ReadAllText(LogPath) : "";
@@ -172,7 +177,7 @@ public sealed class DaemonProcess : IAsyncDisposable
             ? options.Disks.Append(new(StateDirectory, $"size={size}k")) : options.Disks;
         string inside = string.Concat(disks.Select(disk => $"mount -t tmpfs -o {disk.Value} sgt {disk.Key} && "))
             + Handing(options.Listener) + $"""exec {options.Wrapper} "$0" "$@" """;
-        foreach (string argument in (string[])["sh", host.Name, binary, ConfigurationPath, LogPath, inside])
+        foreach (string argument in (string[])["sh", host.Name, Binary, ConfigurationPath, LogPath, inside])
         {
             start.ArgumentList.Add(argument);
         }

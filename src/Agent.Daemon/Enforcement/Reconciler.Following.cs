@@ -52,6 +52,12 @@ internal sealed partial class Reconciler
     {
         ProbeDisk();
         RetryLeftover();
+        if (adoptUntouched)
+        {
+            HoldOn();
+            return;
+        }
+
         bool retry = clock.GetTimestamp() >= retryAt;
         if (failedWhole && !retry)
         {
@@ -71,7 +77,7 @@ internal sealed partial class Reconciler
                 TryEnforce(State.Desired, State.DesiredHash);
             }
 
-            if (clock.GetTimestamp() >= verifyAt && !failedWhole && !adoptUntouched)
+            if (clock.GetTimestamp() >= verifyAt && !failedWhole)
             {
                 Verify();
             }
@@ -80,13 +86,26 @@ internal sealed partial class Reconciler
         }
 
         log.ForeignCommit(found, enforcer.Generation);
-        if (adoptUntouched && enforcer.Adopt(enforcer.Epoch))
-        {
-            return; // what there is to hold on to is still there
-        }
-
         enforcer.Distrust();
         TryEnforce(State.Desired, State.DesiredHash);
+    }
+
+    // Whatever fails meanwhile is no reason to put something else in its place, for nothing else is known.
+    private void HoldOn()
+    {
+        (retryAt, failedWhole) = (null, false);
+        uint found = enforcer.CurrentGeneration();
+        if (found == enforcer.Generation)
+        {
+            return;
+        }
+
+        log.ForeignCommit(found, enforcer.Generation);
+        if (!enforcer.Adopt(enforcer.Epoch)) // it is gone: closed
+        {
+            enforcer.Distrust();
+            TryEnforce(State.Desired, State.DesiredHash);
+        }
     }
 
     // A host without bridged vNICs needs no second copy of everything; the first one stays closed for a moment.

@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using Agent.Daemon.State;
+using Agent.Policy;
 
 namespace Agent.Daemon.Enforcement;
 
@@ -12,7 +14,43 @@ internal sealed partial class Reconciler
     private TimeSpan probeDelay = RetryFirst;
     private long probeAt;
 
-    private ImmutableArray<string> Standing => unsaved is null ? standing : standing.Add(unsaved);
+    /// <summary>Why there is a saved state that was not read, and may be once more; null: there is none.</summary>
+    private string? tooNew;
+
+    private ImmutableArray<string> Standing =>
+        [.. standing, .. new[] { tooNew, unsaved }.OfType<string>()];
+
+    private (PolicySnapshot Policy, uint Epoch) Load()
+    {
+        SavedPolicy saved = SavedPolicy.Load(stateFile);
+        if (saved.Damage is not null)
+        {
+            log.StateDamaged(saved.Damage);
+            standing = standing.Add(saved.Damage);
+        }
+
+        if (saved.TooNew is not null)
+        {
+            log.StateTooNew(saved.TooNew);
+            tooNew = saved.TooNew;
+        }
+
+        metrics.Unread(saved.Damage is not null || saved.TooNew is not null);
+        return (saved.Policy, saved.Epoch);
+    }
+
+    /// <summary>What was not read is not what is desired any more.</summary>
+    private void Replaced(ulong revision)
+    {
+        metrics.Unread(false);
+        if (tooNew is not null)
+        {
+            log.NewerStateReplaced(revision);
+            string ended = tooNew;
+            tooNew = null;
+            Publish(State with { Alarms = State.Alarms.Remove(ended) });
+        }
+    }
 
     private void LookAtDisk()
     {

@@ -93,13 +93,7 @@ internal sealed partial class Reconciler(
     /// <summary>Enforces what was persisted. Call before anything is served.</summary>
     public void Start(HostLinks links, string version, string kernel)
     {
-        (PolicySnapshot policy, uint epoch, string? damaged) = SavedPolicy.Load(stateFile);
-        if (damaged is not null)
-        {
-            log.StateDamaged(damaged);
-        }
-
-        standing = damaged is null ? standing : standing.Add(damaged);
+        (PolicySnapshot policy, uint epoch) = Load();
         metrics.Accepted(stateFile.WrittenAt);
         realisation.Begin(stateFile.WrittenAt);
         LookAtDisk();
@@ -114,7 +108,7 @@ internal sealed partial class Reconciler(
             Alarms = Standing,
         });
 
-        // Without a policy to hold on to, a ruleset that is there is the best that is known: it stays as it is.
+        // Without a policy to enforce, a ruleset that is there is the best that is known: it stays as it is.
         adoptUntouched = adopted && policy.Revision == 0;
         if (!adoptUntouched)
         {
@@ -335,6 +329,7 @@ internal sealed partial class Reconciler(
         TimeSpan persisted = clock.GetElapsedTime(started);
         log.Persisted(policy.Revision, persisted.TotalMilliseconds);
         Saved();
+        Replaced(policy.Revision);
         var accepted = Moment.Now(clock);
         metrics.Accepted(accepted.Time);
         bool unchanged = hash.AsSpan().SequenceEqual(State.DesiredHash) && State.AppliedRevision > 0
@@ -421,10 +416,15 @@ internal sealed partial class Reconciler(
     {
         verifyAt = After(config.VerifyInterval);
         VerificationResult result = enforcer.Verify();
+        if (adoptUntouched)
+        {
+            result = result with { Outcome = VerifyOutcome.Unknown }; // there is nothing to compare it with
+        }
+
         var reading = new ReadBack(result, enforcer.Observed, enforcer.Enforced);
         Publish(State with { Verification = result, Generation = enforcer.Generation });
         metrics.Verified(result);
-        if (result.Outcome != VerifyOutcome.Verified)
+        if (result.Outcome != VerifyOutcome.Verified && !adoptUntouched)
         {
             log.Mismatch(result.Detail);
             TryEnforce(State.Desired, State.DesiredHash);

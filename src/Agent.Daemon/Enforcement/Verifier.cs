@@ -14,8 +14,9 @@ namespace Agent.Daemon.Enforcement;
 internal sealed class Verifier(TimeProvider clock) : IDisposable
 {
     private readonly SemaphoreSlim turn = new(1);
-    private readonly ProofCache cache = new();
+    private readonly ProofMemory memory = new(ProofMemory.ReadCollector);
     private readonly Lock interrupting = new();
+    private ProofCache cache = new();
     private CancellationTokenSource? leisure;
     private int urgent;
 
@@ -115,6 +116,12 @@ internal sealed class Verifier(TimeProvider clock) : IDisposable
     private ProofResult Prove(
         CompiledRuleset compiled, Ruleset held, IReadOnlySet<string>? only, CancellationToken cancel)
     {
+        if (memory.IsFull())
+        {
+            cache = new ProofCache(); // the next proof is a cold one
+            memory.Begin();
+        }
+
         long started = clock.GetTimestamp();
         ProofFacts facts = FactsOf(compiled);
         PolicySnapshot policy = compiled.Request.Policy;

@@ -27,7 +27,8 @@ internal sealed class LeaseFile(string directory)
     {
         try
         {
-            return Parse(File.ReadAllText(path)) ?? Lease.None with { Damage = $"{path} is damaged" };
+            return Parse(File.ReadAllText(path))
+                ?? Lease.None with { Damage = $"{path} is damaged, or of a newer format" };
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {

@@ -243,5 +243,11 @@ internal sealed class AgentService(
             throw new RpcException(new Status(
                 StatusCode.Unavailable, "the agent is stopping; the kernel goes on enforcing, connect again"));
         }
+        catch (Exception e) when (
+            e is InvalidOperationException or IOException && context.CancellationToken.IsCancellationRequested)
+        {
+            // Written to, between its leaving and our hearing of it: no fault of anybody.
+            throw new RpcException(new Status(StatusCode.Cancelled, "the client has left", e));
+        }
     }
 }

@@ -11,6 +11,9 @@ namespace Agent.Daemon.State;
 /// <param name="Damage">What is wrong with the file, and where it was put; null if nothing is.</param>
 internal sealed record SavedPolicy(PolicySnapshot Policy, uint Epoch, string? Damage)
 {
+    /// <summary>Why the file was left alone that a newer version wrote; null if it was not.</summary>
+    public string? TooNew { get; private init; }
+
     public static SavedPolicy Load(StateFile file)
     {
         PolicySnapshot policy = PolicySnapshot.Empty;
@@ -31,6 +34,10 @@ internal sealed record SavedPolicy(PolicySnapshot Policy, uint Epoch, string? Da
         {
             return new SavedPolicy(
                 PolicySnapshot.Empty, epoch, $"the state file cannot be decoded; {file.SetAside()}");
+        }
+        catch (StateTooNewException e)
+        {
+            return new SavedPolicy(PolicySnapshot.Empty, epoch, Damage: null) { TooNew = e.Message };
         }
         catch (Exception e) when (e is StateDamagedException || DiskFault.Is(e))
         {

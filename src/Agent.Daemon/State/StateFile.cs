@@ -24,6 +24,9 @@ internal sealed record StateRecord(StateRecordKind Kind, uint Epoch, byte[] Payl
 /// <summary>The state file could not be used; what became of it is said.</summary>
 internal sealed class StateDamagedException(string message) : Exception(message);
 
+/// <summary>The state file is of a later format: a newer version of the agent wrote it, and may be back.</summary>
+internal sealed class StateTooNewException(string message) : Exception(message);
+
 /// <summary>
 /// The last accepted desired state on disk: a snapshot, then the deltas since. Survives a crash at any byte.
 /// </summary>
@@ -38,6 +41,8 @@ internal sealed class StateDamagedException(string message) : Exception(message)
 /// behind a torn one is damage. Version 1 knew no such records, and would read one as a torn end. A step whose writing
 /// failed is cut off too; where even that fails, or a sync did, which leaves unknown what the disk holds, the next step
 /// replaces the file. Until then a restart may find the refused step, as it may find one whose answer was lost.
+/// Every format begins with the same seven letters and its version. Older ones are read, and replaced by the next step;
+/// a later one is left where it is until a state is accepted, so that the version that wrote it finds it again.
 /// </remarks>
 internal sealed class StateFile(IStateDisk disk) : IDisposable
 {
@@ -74,13 +79,17 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
     public bool WantsSnapshot => journal is null || version < FormatVersion
         || end > Math.Max(1 << 20, 3 * snapshotBytes);
 
-    /// <summary>When the last step was written; null if there is no file.</summary>
-    public DateTimeOffset? WrittenAt => disk.WrittenAt(Name);
+    /// <summary>There is a file of a later format, which nobody here can read.</summary>
+    public bool IsTooNew { get; private set; }
+
+    /// <summary>When the last step was written; null if there is no file that could be read.</summary>
+    public DateTimeOffset? WrittenAt => IsTooNew ? null : disk.WrittenAt(Name);
 
     /// <summary>Reads every record, and opens the file for appending.</summary>
     /// <returns>Empty if there is no file.</returns>
-    /// <exception cref="StateDamagedException">The file was damaged or of another format; it has another name now,
-    /// if that could be done.</exception>
+    /// <exception cref="StateDamagedException">The file was damaged or is none of ours; it has another name now, if
+    /// that could be done.</exception>
+    /// <exception cref="StateTooNewException">The file is of a later format, and stays as it is.</exception>
     public IReadOnlyList<StateRecord> Load()
     {
         if (disk.Read(Name) is not { } bytes)
@@ -88,14 +97,18 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
             return [];
         }
 
+        byte found = VersionOf(bytes);
+        if (found > FormatVersion)
+        {
+            IsTooNew = true;
+            throw new StateTooNewException(
+                $"{disk.PathOf(Name)} is of format {found}, newer than {FormatVersion}, the last one that this version "
+                + "of the agent reads; it stays as it is for a newer version, until another state is accepted");
+        }
+
         var records = new List<StateRecord>();
         long at = HeaderBytes;
-        string? damage = VersionOf(bytes) switch
-        {
-            0 => "it is not a state file",
-            > FormatVersion => "it is of a newer format",
-            _ => null,
-        };
+        string? damage = found == 0 ? "it is not a state file" : null;
         while (damage is null && at < bytes.Length)
         {
             int size = Parse(bytes.AsSpan((int)at), out StateRecord? record);
@@ -121,7 +134,7 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
             throw new StateDamagedException($"{disk.PathOf(Name)}: {damage}; {SetAside()}");
         }
 
-        version = VersionOf(bytes);
+        version = found;
         snapshotBytes = records[0].Payload.Length;
         Resume(at);
         isCertain = false;
@@ -156,7 +169,7 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         Close();
         disk.Sync();
         Resume(bytes.Length);
-        (version, isCertain) = (FormatVersion, true);
+        (version, isCertain, IsTooNew) = (FormatVersion, true, false);
         snapshotBytes = payload.Length;
     }
 

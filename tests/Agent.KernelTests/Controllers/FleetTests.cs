@@ -45,15 +45,7 @@ public sealed class FleetTests(ITestOutputHelper output)
         }
     }
 
-    private static Process Start(params string[] arguments)
-    {
-        var start = new ProcessStartInfo(BuiltProgram.Find("SG_FLEET", "Agent.Fleet", "sg-fleet"), arguments)
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.Environment["DOTNET_ROOT"] = Path.GetFullPath(
-            Path.Combine(Path.GetDirectoryName(typeof(object).Assembly.Location)!, "../../.."));
-        return Process.Start(start) ?? throw new InvalidOperationException("the fleet did not start");
-    }
+    private static Process Start(params string[] arguments) =>
+        Process.Start(BuiltProgram.StartOf(BuiltProgram.Find("SG_FLEET", "Agent.Fleet", "sg-fleet"), arguments))
+            ?? throw new InvalidOperationException("the fleet did not start");
 }

@@ -92,25 +92,6 @@ public sealed class DiskTests
         Assert.Equal(0, await lab.MetricAsync("sg_agent_loop_failures_total"));
     }
 
-    [Fact]
-    public async Task A_file_of_a_newer_version_is_kept_and_what_is_enforced_stays()
-    {
-        await using DaemonLab lab = await DaemonLab.StartUnprotectedAsync();
-        await lab.ApplyAsync(DaemonLab.OneWayIn());
-        await lab.Daemon.StopAsync();
-        string state = Path.Combine(lab.Daemon.StateDirectory, "state");
-        byte[] bytes = File.ReadAllBytes(state);
-        bytes[7]++;
-        File.WriteAllBytes(state, bytes);
-        string listing = RestartTests.WithoutCounters(lab.Listing());
-        await lab.Daemon.LaunchAsync();
-        Assert.Contains("newer format", Assert.Single((await lab.StatusAsync()).Alarms), StringComparison.Ordinal);
-        Assert.Equal(listing, RestartTests.WithoutCounters(lab.Listing()));
-        Assert.Equal(bytes, File.ReadAllBytes($"{state}.damaged"));
-        Assert.True(await lab.UdpArrivesAsync(lab.E1, lab.E2, expected: true));
-        Assert.False(await lab.UdpArrivesAsync(lab.E3, lab.E2, expected: false));
-    }
-
     /// <summary>The file's time stands for what nobody can wait for.</summary>
     [Fact]
     public async Task After_hours_without_a_controller_the_last_state_is_enforced_and_its_age_shows()

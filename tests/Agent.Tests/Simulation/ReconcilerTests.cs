@@ -231,16 +231,6 @@ public sealed class ReconcilerTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task A_state_of_a_newer_format_is_refused_not_misread()
-    {
-        await File.WriteAllTextAsync(
-            Path.Combine(folder, "state"), "SGAGENT\u0003...", TestContext.Current.CancellationToken);
-        Start();
-        Assert.Contains("newer", Assert.Single(Now.Loop.State.Alarms));
-        Assert.True(File.Exists(Path.Combine(folder, "state.damaged")));
-    }
-
-    [Fact]
     public async Task Drift_is_found_by_the_audit_and_repaired()
     {
         Start();

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using Agent.Compiler;
 using Agent.Daemon;
 using Agent.Daemon.Config;
@@ -68,6 +70,15 @@ internal sealed class RunningLoop : IAsyncDisposable
     /// <summary>The state file in the folder of its own, as it is now.</summary>
     public Task<byte[]> SavedAsync() =>
         File.ReadAllBytesAsync(Path.Combine(own!, "state"), TestContext.Current.CancellationToken);
+
+    public async Task<double> MetricAsync(string name)
+    {
+        using var page = new MemoryStream();
+        await Metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
+        string line = Encoding.UTF8.GetString(page.ToArray()).Split('\n')
+            .Single(one => one.StartsWith($"{name} ", StringComparison.Ordinal));
+        return double.Parse(line.Split(' ')[1], CultureInfo.InvariantCulture);
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -56,7 +56,7 @@ public sealed class SavingTests : IAsyncDisposable
         }
 
         Assert.Equal(before, kernel.Ruleset);
-        Assert.Equal(1, await MetricAsync("sg_agent_state_unsaved"));
+        Assert.Equal(1, await Now.MetricAsync("sg_agent_state_unsaved"));
         Assert.Equal(2, Now.Metrics.PersistFailures.Value);
 
         // A trial for which it is not time yet, then one that succeeds: nobody has sent anything meanwhile.
@@ -67,7 +67,7 @@ public sealed class SavingTests : IAsyncDisposable
         clock.Passed = TimeSpan.FromMinutes(2);
         await AuditAsync();
         Assert.Empty(Now.Loop.State.Alarms);
-        Assert.Equal(0, await MetricAsync("sg_agent_state_unsaved"));
+        Assert.Equal(0, await Now.MetricAsync("sg_agent_state_unsaved"));
 
         Assert.IsType<ApplyOutcome.Accepted>(await ApplyAsync(Opened(8)));
         Assert.Equal(8ul, Found().Policy.Revision);
@@ -180,7 +180,7 @@ public sealed class SavingTests : IAsyncDisposable
         Assert.Equal(before, kernel.Ruleset);
         Assert.Equal(7ul, Now.Loop.State.AppliedRevision);
         Assert.InRange(Now.Loop.State.DesiredAt!.Age(clock).TotalHours, 9, 9.5);
-        Assert.InRange(await MetricAsync("sg_agent_desired_age_seconds"), 9 * 3600, 9.5 * 3600);
+        Assert.InRange(await Now.MetricAsync("sg_agent_desired_age_seconds"), 9 * 3600, 9.5 * 3600);
     }
 
     private void Begin(IStateDisk? other = null)
@@ -225,13 +225,4 @@ public sealed class SavingTests : IAsyncDisposable
     private async Task IdleAsync() => await Now.Loop.ApplyAsync(
         answer => new AgentRequest.ApplySnapshot(Messages.Valid(), DryRun: true, NextRevision: true, answer),
         TestContext.Current.CancellationToken);
-
-    private async Task<double> MetricAsync(string name)
-    {
-        using var page = new MemoryStream();
-        await Now.Metrics.Registry.CollectAndExportAsTextAsync(page, TestContext.Current.CancellationToken);
-        string line = Encoding.UTF8.GetString(page.ToArray()).Split('\n')
-            .Single(one => one.StartsWith($"{name} ", StringComparison.Ordinal));
-        return double.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
-    }
 }
