@@ -68,9 +68,9 @@ internal sealed class LedgerFile(string directory)
             ledger.Saved();
             return ledger;
         }
-        catch (EndOfStreamException)
+        catch (Exception e) when (e is IOException or FormatException or ArgumentException or OverflowException)
         {
-            damage = "it ends early";
+            damage = $"it makes no sense: {e.Message}"; // with a checksum that is right: of another build
             return new CounterLedger();
         }
     }

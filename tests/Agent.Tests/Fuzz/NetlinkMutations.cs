@@ -25,7 +25,7 @@ internal static class NetlinkMutations
 
         for (int i = random.Next(1, 5); i > 0; i--)
         {
-            Once(messages, NetlinkPart.Messages(other, fixedBytes) ?? messages, random);
+            Once(messages, NetlinkPart.Messages(other, fixedBytes) is { Count: > 0 } whole ? whole : messages, random);
         }
 
         return NetlinkPart.Write(messages);
@@ -36,7 +36,6 @@ internal static class NetlinkMutations
         NetlinkPart[] all = [.. messages.SelectMany(message => message.All())];
         if (all.Length == 0)
         {
-            messages.Add(others[random.Next(others.Count)].Copy());
             return;
         }
 

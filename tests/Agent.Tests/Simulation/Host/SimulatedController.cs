@@ -202,7 +202,7 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch, Election 
                 case ApplyOutcome.Refused refused:
                     watch.Tell($"{step.What} {step.Target.Revision} is refused: {refused.Faults[0].Code}");
                     last = null;
-                    if (refused.Faults[0].Code == "StaleTerm" ? !step.IsFenced : refused.Faults[0].Code is not ("StaleBaseRevision" or "StaleRevision" or "NotPersisted"
+                    if (refused.Faults[0].Code is "StaleTerm" or "LeaseHeld" ? !step.IsFenced : refused.Faults[0].Code is not ("StaleBaseRevision" or "StaleRevision" or "NotPersisted"
                         or "MassChangeHeld" or "InternalError" or "LeaseUnknown"))
                     {
                         return $"a valid step is refused: {refused.Faults[0]}";

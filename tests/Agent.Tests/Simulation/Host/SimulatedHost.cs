@@ -32,7 +32,7 @@ internal sealed class SimulatedHost
             1 => BridgeLayer.Closed,
             _ => BridgeLayer.None,
         };
-        if (Layer != BridgeLayer.None)
+        if (HasBridge)
         {
             Devices.Add(Bridge, 2);
             Devices.Add(Packets.BridgeUplink, 3);
@@ -42,6 +42,9 @@ internal sealed class SimulatedHost
 
     /// <summary>What the kernel can do in the bridge family.</summary>
     public BridgeLayer Layer { get; }
+
+    // Where ports cannot be judged they are said not to follow, and there is no peace.
+    private bool HasBridge => Layer == BridgeLayer.Open;
 
     public SimulatedNftables Nftables { get; private set; } = new();
 
@@ -73,7 +76,7 @@ internal sealed class SimulatedHost
 
     public HostLinks Links => new(Devices.ToImmutableSortedDictionary(StringComparer.Ordinal))
     {
-        Bridges = Layer == BridgeLayer.None ? [] : [Bridge],
+        Bridges = HasBridge ? [Bridge] : [],
         BridgePorts = [.. Ports],
     };
 
@@ -102,7 +105,7 @@ internal sealed class SimulatedHost
             return $"{name} comes";
         }
 
-        if (Layer != BridgeLayer.None && fate.Pick(2) == 0)
+        if (HasBridge && fate.Pick(2) == 0)
         {
             return Ports.Remove(name) ? $"{name} leaves the bridge"
                 : Ports.Add(name) ? $"{name} is a port of the bridge" : "";
