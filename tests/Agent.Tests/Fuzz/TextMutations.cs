@@ -27,7 +27,7 @@ internal static class TextMutations
 
         string mutated = Encoding.UTF8.GetString(text);
         string donor = Encoding.UTF8.GetString(other);
-        for (int i = random.Next(1, 5); i > 0; i--)
+        for (int i = random.Next(3) > 0 ? 1 : random.Next(2, 5); i > 0; i--)
         {
             mutated = Once(mutated, donor, random);
         }

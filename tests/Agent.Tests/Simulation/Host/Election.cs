@@ -25,6 +25,10 @@ internal sealed class Election(Fate fate, IHostWatch watch)
     /// <summary>The greatest term that an agent has granted: nobody with an older one may change anything.</summary>
     public ulong Granted { get; private set; }
 
+    /// <summary>The greatest term that has reached an agent: it may refuse older ones, even if it could not note it.
+    /// </summary>
+    public ulong Seen { get; private set; }
+
     /// <summary>Whether the elected one has been let in since the agent began.</summary>
     public bool IsIn => !isHeld || opened == Leader.Term;
 
@@ -37,6 +41,9 @@ internal sealed class Election(Fate fate, IHostWatch watch)
         return lease.Damage is null && lease.Term < Granted
             ? $"term {Granted} was granted, and {lease.Term} is remembered" : null;
     }
+
+    /// <summary>Something of a controller arrives.</summary>
+    public void Arrives(Claim claim) => Seen = Math.Max(Seen, claim.Term);
 
     /// <summary>Somebody else is elected.</summary>
     public void Elect()
@@ -63,6 +70,7 @@ internal sealed class Election(Fate fate, IHostWatch watch)
             Elect();
         }
 
+        Arrives(Leader);
         LeaseAnswer answer = keeper.Admit(Leader, opensStream: true);
         keeper.Close(opened);
         if (answer is LeaseAnswer.Refused refused)

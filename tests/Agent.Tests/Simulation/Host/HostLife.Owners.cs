@@ -25,6 +25,12 @@ internal sealed partial class HostLife
         }
     }
 
+    private void TakeAnswers()
+    {
+        Expect("answers are true", controller.TakeAnswers());
+        Expect("a replaced controller changes nothing", controller.Unfenced);
+    }
+
     // A port is open when the daemon has followed it there, and has said so.
     private (NftFamily At, bool IsServed) WayOf(SimulatedSession session)
     {

@@ -22,10 +22,16 @@ internal sealed record Sabotage
 
     public Func<IStateDisk, IStateDisk> Disk { get; init; } = disk => disk;
 
+    /// <summary>Where the lease is noted.</summary>
+    public Func<IStateDisk, IStateDisk> LeaseDisk { get; init; } = disk => disk;
+
     public Func<CompileRequest, CompiledRuleset> Compiler { get; init; } = RulesetCompiler.Compile;
 
     /// <summary>Sessions are not judged again when rules become stricter.</summary>
     public bool ForgetsEpoch { get; init; }
+
+    /// <summary>Steps are not judged once more when they are taken.</summary>
+    public bool TakesFencedSteps { get; init; }
 }
 
 /// <summary>
@@ -184,8 +190,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         weather.Blow(host.Disk, isCalm: fate.IsCalm);
         weather.Begin();
         commitsOfThisLife = 0;
-        IStateDisk disk = sabotage.Disk(host.Disk);
-        using var file = new StateFile(disk);
+        using var file = new StateFile(sabotage.Disk(host.Disk));
         var progress = new LoopProgress(clock) { OnMark = Marked };
         enforcer = new Enforcer(
             sabotage.Firewall(kernel), config.Compiler, PolicySettings.Default, clock, story)
@@ -198,8 +203,12 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "test", "simulated");
         var keeper = new LeaseKeeper(
-            new LeaseFile(disk), Election.LeaseLife, clock, story, new OwnershipMetrics(metrics.Registry));
-        loop = new Reconciler(enforcer, file, config, clock, story, metrics) { Progress = progress, Keeper = keeper };
+            new LeaseFile(sabotage.LeaseDisk(host.Disk)), Election.LeaseLife, clock, story, new OwnershipMetrics(metrics.Registry));
+        loop = new Reconciler(enforcer, file, config, clock, story, metrics)
+        {
+            Progress = progress,
+            Keeper = sabotage.TakesFencedSteps ? null : keeper,
+        };
         loop.Alarm(keeper.Alarms);
         MakeTrouble();
         loop.Start(host.Links, "test", "simulated");
@@ -227,7 +236,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         story.Tell($"the process dies at: {at}");
         tally.Count("deaths");
         tally.Count($"deaths at {at}");
-        Expect("answers are true", controller.TakeAnswers());
+        TakeAnswers();
         controller.Disconnected();
         if (fate.Pick(3) == 0)
         {
@@ -256,7 +265,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
     {
         Expect("the daemon does not fail or accuse by itself", story.Complaint);
         Expect("nothing piles up", Piled());
-        Expect("answers are true", controller.TakeAnswers());
+        TakeAnswers();
         Expect("no acknowledged state is lost", controller.Check(loop!.State));
         Expect("nothing is held for ever", Grown());
         Look();
@@ -467,8 +476,12 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
     private void AfterAll()
     {
         Ruleset before = host.Nftables.Ruleset;
+        BridgeLayer layer = loop!.State.Enforced!.Request.Host.Bridge;
         Run();
-        Expect("a restart changes nothing", before == host.Nftables.Ruleset && commitsOfThisLife == 0
+
+        // Once a vNIC was a port of a bridge, bridges stay open to vNICs as long as the process lives.
+        bool isSame = layer == loop!.State.Enforced!.Request.Host.Bridge;
+        Expect("a restart changes nothing", !isSame || (before == host.Nftables.Ruleset && commitsOfThisLife == 0)
             ? null : $"{commitsOfThisLife} transactions");
         verifier?.Dispose();
     }

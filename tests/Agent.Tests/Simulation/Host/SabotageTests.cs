@@ -46,12 +46,24 @@ public sealed class SabotageTests
         "when faults stop, it converges",
         new Sabotage { Firewall = firewall => new MeddlingFirewall(firewall) { WithoutCleanup = true } });
 
+    [Fact]
+    public void A_step_that_is_not_judged_when_it_is_taken_is_a_replaced_controllers() => Finds(
+        "a replaced controller changes nothing", new Sabotage { TakesFencedSteps = true });
+
+    [Fact]
+    public void A_lease_that_is_not_synced_is_forgotten() => Finds(
+        "no granted term is forgotten", new Sabotage { LeaseDisk = disk => new CarelessDisk(disk, syncs: false) });
+
+    [Fact]
+    public void What_keeps_everything_that_was_committed_grows() => Finds(
+        "nothing is held for ever", new Sabotage { Firewall = firewall => new HoardingFirewall(firewall) }, steps: 40);
+
     private static bool IsProfile(string chain) => chain.StartsWith("p_", StringComparison.Ordinal)
         && chain.EndsWith("_in", StringComparison.Ordinal);
 
-    private static void Finds(string promise, Sabotage sabotage)
+    private static void Finds(string promise, Sabotage sabotage, int steps = Steps)
     {
-        (FailedLife? failed, int lived, _) = HostLives.Live(1, Lives, Lives, Steps, TimeSpan.Zero, sabotage);
+        (FailedLife? failed, int lived, _) = HostLives.Live(1, Lives, Lives, steps, TimeSpan.Zero, sabotage);
         Assert.True(failed is not null, $"not found in {lived} lives");
         Assert.True(promise == failed.Promise, failed.ToString());
     }
@@ -108,6 +120,30 @@ public sealed class SabotageTests
         }
 
         public void Dispose() => file.Dispose();
+    }
+
+    /// <summary>Never lets go of what it was given.</summary>
+    private sealed class HoardingFirewall(IFirewall firewall) : IFirewall
+    {
+        private readonly List<IReadOnlyList<NftOp>> hoard = [];
+
+        public uint ReadGeneration() => firewall.ReadGeneration();
+
+        public (Ruleset Ruleset, uint Generation) Read() => firewall.Read();
+
+        public (Ruleset Ruleset, uint Generation) ReadBack(
+            Ruleset expected, IReadOnlyList<NftOp> ops, uint generation) =>
+            firewall.ReadBack(expected, ops, generation);
+
+        public Ruleset ReadAside(string table) => firewall.ReadAside(table);
+
+        public void Unmark(uint mask, uint value, uint clear) => firewall.Unmark(mask, value, clear);
+
+        public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation)
+        {
+            hoard.Add(ops);
+            return firewall.Commit(ops, generation);
+        }
     }
 
     /// <summary>Changes transactions on their way.</summary>

@@ -35,6 +35,9 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch, Election 
     /// <summary>Requests that arrived so far.</summary>
     public int Sent { get; private set; }
 
+    /// <summary>A step that was taken although a newer term had been granted; null: none was.</summary>
+    public string? Unfenced { get; private set; }
+
     /// <summary>Nothing of it is under way.</summary>
     public bool IsQuiet => sent.Count == 0 && wire.Count == 0;
 
@@ -174,6 +177,7 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch, Election 
     private void Hand(Reconciler loop, Snapshot target, Claim by, string what, AgentRequest.Apply request)
     {
         sent.Add(new SentStep(target, what, by, request.Answer.Task) { IsFenced = by.Term < election.Granted });
+        election.Arrives(by);
         loop.Requests.TryWrite(request with { Claim = by });
         Sent++;
     }
@@ -187,8 +191,9 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch, Election 
             switch (step.Answer.Result)
             {
                 case ApplyOutcome.Accepted or ApplyOutcome.Held when step.IsFenced:
-                    return $"{step.What} {step.Target.Revision} of term {step.By.Term} is taken, and {election.Granted} "
-                        + "was granted";
+                    Unfenced ??= $"{step.What} {step.Target.Revision} of term {step.By.Term} is taken, and "
+                        + $"{election.Granted} was granted";
+                    break;
                 case ApplyOutcome.Accepted accepted:
                     watch.Tell($"{step.What} {step.Target.Revision} is accepted");
                     Acknowledged = Math.Max(Acknowledged, step.Target.Revision);
@@ -202,7 +207,8 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch, Election 
                 case ApplyOutcome.Refused refused:
                     watch.Tell($"{step.What} {step.Target.Revision} is refused: {refused.Faults[0].Code}");
                     last = null;
-                    if (refused.Faults[0].Code is "StaleTerm" or "LeaseHeld" ? !step.IsFenced : refused.Faults[0].Code is not ("StaleBaseRevision" or "StaleRevision" or "NotPersisted"
+                    if (refused.Faults[0].Code is "StaleTerm" or "LeaseHeld" ? step.By.Term >= election.Seen
+                        : refused.Faults[0].Code is not ("StaleBaseRevision" or "StaleRevision" or "NotPersisted"
                         or "MassChangeHeld" or "InternalError" or "LeaseUnknown"))
                     {
                         return $"a valid step is refused: {refused.Faults[0]}";
