@@ -8,6 +8,7 @@ using Agent.Nftables;
 using Agent.Nftables.Wire;
 using Agent.TestNet;
 using Agent.Tests.Nftables;
+using Nfnl = Agent.Netlink.Nfnl;
 
 namespace Agent.KernelTests.Nftables;
 
@@ -78,10 +79,9 @@ public sealed class CorpusTests
     {
         List<string> lines = [.. Foreign.Split('\n')];
         int all = lines.Count;
-        for (int i = all - 1; i >= 0 && Namespace.TryRun("nft", "-c -f -", string.Join('\n', lines)).Code != 0; i--)
+        for (int i = all - 1; i >= 0 && !Fits(lines); i--)
         {
-            string[] others = [.. lines.Where((line, at) => at == i || !IsRule(line))];
-            if (IsRule(lines[i]) && Namespace.TryRun("nft", "-c -f -", string.Join('\n', others)).Code != 0)
+            if (IsRule(lines[i]) && !Fits([.. lines.Where((line, at) => at == i || !IsRule(line))]))
             {
                 lines.RemoveAt(i);
             }
@@ -89,6 +89,10 @@ public sealed class CorpusTests
 
         Assert.True(lines.Count > all - 8, string.Join('\n', lines));
         Namespace.Run("nft", "-f -", string.Join('\n', lines));
+
+        static bool Fits(List<string> some) =>
+            Namespace.TryRun("nft", "-f -", string.Join('\n', some)).Code == 0
+            && Namespace.Run("nft", "delete table ip kube").Length == 0;
 
         static bool IsRule(string line) => line.StartsWith("    ", StringComparison.Ordinal)
             && !line.StartsWith("    elements", StringComparison.Ordinal);

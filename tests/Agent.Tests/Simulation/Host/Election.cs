@@ -33,13 +33,16 @@ internal sealed class Election(Fate fate, IHostWatch watch)
     public bool IsIn => !isHeld || opened == Leader.Term;
 
     /// <summary>The agent has begun.</summary>
+    /// <param name="agent">Its keeper.</param>
+    /// <param name="isUnread">Its disk did not answer.</param>
     /// <returns>What is wrong with what it remembers; null if nothing is.</returns>
-    public string? Connected(LeaseKeeper agent)
+    public string? Connected(LeaseKeeper agent, bool isUnread)
     {
         (keeper, opened) = (agent, 0);
         Lease lease = agent.Lease;
-        return lease.Damage is null && lease.Term < Granted
-            ? $"term {Granted} was granted, and {lease.Term} is remembered" : null;
+        return lease.Damage is null
+            ? lease.Term < Granted ? $"term {Granted} was granted, and {lease.Term} is remembered" : null
+            : isUnread ? null : lease.Damage;
     }
 
     /// <summary>Something of a controller arrives.</summary>

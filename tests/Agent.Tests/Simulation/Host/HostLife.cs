@@ -219,7 +219,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
             controller.Forgive();
         }
 
-        Expect("no granted term is forgotten", election.Connected(keeper));
+        Expect("no granted term is forgotten", election.Connected(keeper, weather.IsUnread));
         Expect("no acknowledged state is lost", controller.Connected(loop.State));
         Task run = loop.RunAsync(stop.Token);
         if (!run.IsCompleted)
