@@ -6,7 +6,6 @@ namespace Agent.Tests.Fuzz;
 /// <remarks>
 /// <code>
 /// written/     what our own encoders make: `make man` writes it anew, and a test compares
-/// kernel/      what a kernel has sent (Agent.KernelTests.Nftables.CorpusTests captures it)
 /// documents/   what people and clouds write
 /// </code>
 /// A file belongs to the target whose name it has up to the first '.' or '-'. In a .hex file each line is an input:
