@@ -126,10 +126,14 @@ corpus: build ## prove published filter sets, in ClassBench's format: FILTER_SET
 
 SECONDS ?= 60
 
-fuzz: build ## broken messages, for SECONDS=60 each: readers, state file, and the daemon over its socket (root)
-	SG_FUZZ_SECONDS=$(SECONDS) $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
+# TARGET= is one reader, by the name of its corpus; SEED= is where to begin, as a finding prints it.
+fuzz: build ## what should never come, for SECONDS=60 each: every reader, and the daemon over its socket (root)
+	SG_FUZZ_SECONDS=$(SECONDS) SG_FUZZ_SEED=$(filter-out 1,$(SEED)) SG_FUZZ_TARGET=$(TARGET) \
+	    $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
+	    -class Agent.Tests.Fuzz.ReaderFuzzTests -showliveoutput
+	test -n "$(TARGET)" || SG_FUZZ_SECONDS=$(SECONDS) $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
 	    -class Agent.Tests.Contract.FuzzTests -showliveoutput
-	SG_FUZZ_SECONDS=$(SECONDS) SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) unshare -n \
+	test -n "$(TARGET)" || SG_FUZZ_SECONDS=$(SECONDS) SG_TEST_NETNS=1 SG_AGENTD=$(SG_AGENTD) unshare -n \
 	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests \
 	    -method Agent.KernelTests.Access.HeavyMessageTests.Broken_\* -showliveoutput
 

@@ -50,15 +50,20 @@ public sealed record KernelError(int Errno, string? Text = null, uint? Offset = 
             return null;
         }
 
-        NetlinkTally.Error(unchecked(-errno));
+        if (errno is > 0 or int.MinValue)
+        {
+            throw new NetlinkFormatException($"nlmsgerr with error {errno}");
+        }
 
+        NetlinkTally.Error(-errno);
         string? text = null;
         uint? offset = null;
         if (message.Flags.HasFlag(NlmFAck.AckTlvs))
         {
-            uint skip = message.Flags.HasFlag(NlmFAck.Capped)
-                ? 0 : MemoryMarshal.Read<uint>(payload[4..]) - 16 + 3 & ~3u;
-            foreach (NlAttr attr in new NlAttrs(payload[Math.Min(fixedBytes + (int)skip, payload.Length)..]))
+            long request = message.Flags.HasFlag(NlmFAck.Capped) ? 0
+                : Math.Max(0, MemoryMarshal.Read<uint>(payload[4..]) - (long)NlWriter.MessageHeaderBytes);
+            int skipped = (int)Math.Min(fixedBytes + request + 3 & ~3L, payload.Length);
+            foreach (NlAttr attr in new NlAttrs(payload[skipped..]))
             {
                 switch (attr.Type)
                 {
@@ -69,7 +74,7 @@ public sealed record KernelError(int Errno, string? Text = null, uint? Offset = 
             }
         }
 
-        return new KernelError(unchecked(-errno), text, offset, sequence);
+        return new KernelError(-errno, text, offset, sequence);
     }
 
     internal static string NameOf(int errno) => errno switch

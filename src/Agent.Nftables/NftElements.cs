@@ -256,6 +256,9 @@ public sealed class NftElements : IEquatable<NftElements>
         private ReadOnlySpan<byte> Row(int index) => rows.AsSpan(index * rowBytes, rowBytes);
     }
 
+    /// <summary>Whether a row takes it: other programs give their chains longer names.</summary>
+    internal static bool IsName(string name) => Encoding.UTF8.GetByteCount(name) < NameBytes;
+
     /// <summary>Writes a name into a zero-filled field.</summary>
     public static void PutName(Span<byte> field, string name)
     {

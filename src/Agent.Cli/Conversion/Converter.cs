@@ -80,7 +80,7 @@ internal static class Converter
         }
         catch (MalformedTextException e)
         {
-            findings.Fault(new Origin(file.Name, e.At, ""), FileCodes.Malformed, e.Message, e.Remedy);
+            findings.Fault(MessageDocument.Fault(e.At, e.Message, e.Remedy) with { File = file.Name });
             return [];
         }
     }

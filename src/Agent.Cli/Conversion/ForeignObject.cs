@@ -43,7 +43,7 @@ internal sealed class ForeignObject
     public bool HasObject(string name) => entries.TryGetValue(name, out Entry entry) && entry.Value is Mapping;
 
     public Origin At(string name) => entries.TryGetValue(name, out Entry entry)
-        ? new Origin(file, entry.Value.At, trail.Field(name).ToString()) : Origin;
+        ? new Origin(file, entry.Value.At, trail.Field(Shorten(name)).ToString()) : Origin;
 
     /// <summary>Text or a number as text; empty if it is not there.</summary>
     public string Text(string name) => Find(name) switch

@@ -9,6 +9,8 @@ namespace Agent.Cli.Input;
 /// <summary>JSON or YAML as the message that it must become.</summary>
 internal static class MessageDocument
 {
+    private const int MostSaid = 300;
+
     /// <returns>The message, or everything that is wrong with the document.</returns>
     public static (T? Message, ImmutableArray<FileFault> Faults) Read<T>(Node root)
         where T : class, IMessage<T>, new()
@@ -34,6 +36,8 @@ internal static class MessageDocument
         }
     }
 
-    public static FileFault Fault(Place at, string message, string remedy) =>
-        new(at, new PolicyFault("", FileCodes.Malformed, message, remedy));
+    /// <summary>That something cannot be read at all. Parsers repeat what they stumble over, however long it is.
+    /// </summary>
+    public static FileFault Fault(Place at, string message, string remedy) => new(
+        at, new PolicyFault("", FileCodes.Malformed, SchemaReader.Shorten(message, MostSaid), remedy));
 }

@@ -264,10 +264,10 @@ internal sealed class SchemaReader(Utf8JsonWriter json)
         _ => "names and values",
     };
 
-    private static string Shorten(string text)
+    internal static string Shorten(string text, int most = 60)
     {
-        string visible = string.Concat(text.Take(60).Select(c => char.IsControl(c) ? '?' : c));
-        return text.Length > 60 ? visible + "..." : visible;
+        string visible = string.Concat(text.Take(most).Select(c => char.IsControl(c) ? '?' : c));
+        return text.Length > most ? visible + "..." : visible;
     }
 
     /// <summary>"SecurityGroup" for people: "security group".</summary>

@@ -28,6 +28,11 @@ internal sealed class YamlNodes
         {
             throw new MalformedTextException(PlaceOf(e.Start), e.Message, "Correct the YAML.");
         }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException)
+        {
+            // The scanner gives up so where a text is at odds with itself: "  : {", then a word on the next line.
+            throw new MalformedTextException(new Place(1, 1), "this is no YAML", "Correct the YAML.");
+        }
     }
 
     private Node Document()

@@ -34,6 +34,7 @@ internal static class ConfigReader
         {
             root = JsonDocument.Parse(
                 string.IsNullOrWhiteSpace(input.Text) ? "{}" : input.Text, Options).RootElement;
+            MustBeText(root);
             if (root.ValueKind != JsonValueKind.Object)
             {
                 sources.FileFault("", "not an object", "Write { ... } around the settings.");
@@ -43,6 +44,12 @@ internal static class ConfigReader
         {
             sources.FileFault($"line {(e.LineNumber ?? 0) + 1}", e.Message, "Correct the JSON.");
         }
+        catch (InvalidOperationException)
+        {
+            // Well-formed JSON may escape half of a pair, which is no text.
+            root = default;
+            sources.FileFault("", "half of a surrogate pair is no character", "Correct the \\u escape.");
+        }
 
         DaemonConfig config = ReadRoot(new Section("", root, sources));
         sources.Finish();
@@ -50,6 +57,30 @@ internal static class ConfigReader
         {
             Settings = sources.Settings,
         };
+    }
+
+    /// <exception cref="InvalidOperationException">A name or a value is no text.</exception>
+    private static void MustBeText(JsonElement element)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.String: _ = element.GetString(); break;
+            case JsonValueKind.Array:
+                foreach (JsonElement item in element.EnumerateArray())
+                {
+                    MustBeText(item);
+                }
+
+                break;
+            case JsonValueKind.Object:
+                foreach (JsonProperty property in element.EnumerateObject())
+                {
+                    _ = property.Name;
+                    MustBeText(property.Value);
+                }
+
+                break;
+        }
     }
 
     private static DaemonConfig ReadRoot(Section root)

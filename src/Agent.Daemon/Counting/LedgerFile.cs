@@ -27,37 +27,55 @@ internal sealed class LedgerFile(string directory)
     public CounterLedger Load(out string? damage)
     {
         damage = null;
-        var ledger = new CounterLedger();
-        if (!File.Exists(path))
+        CounterLedger ledger = new();
+        try
         {
-            return ledger;
+            ledger = File.Exists(path) ? Read(File.ReadAllBytes(path), out damage) : ledger;
+        }
+        catch (Exception e) when (DiskFault.Is(e))
+        {
+            damage = e.Message;
+        }
+
+        damage = damage is null ? null : $"{path}: {damage}: counters begin again at what the kernel holds";
+        return ledger;
+    }
+
+    /// <exception cref="IOException">The file is as it was.</exception>
+    public void Save(CounterLedger ledger)
+    {
+        WholeFile.Replace(path, Write(ledger));
+        ledger.Saved();
+    }
+
+    /// <returns>An empty one if something is wrong with the bytes.</returns>
+    internal static CounterLedger Read(byte[] bytes, out string? damage)
+    {
+        damage = null;
+        int body = bytes.Length - SHA256.HashSizeInBytes;
+        if (body < Magic.Length || !bytes.AsSpan().StartsWith(Magic)
+            || !SHA256.HashData(bytes.AsSpan(0, body)).AsSpan().SequenceEqual(bytes.AsSpan(body)))
+        {
+            damage = "it is damaged, or of another format";
+            return new CounterLedger();
         }
 
         try
         {
-            byte[] bytes = File.ReadAllBytes(path);
-            int body = bytes.Length - SHA256.HashSizeInBytes;
-            if (body < Magic.Length || !bytes.AsSpan().StartsWith(Magic)
-                || !SHA256.HashData(bytes.AsSpan(0, body)).AsSpan().SequenceEqual(bytes.AsSpan(body)))
-            {
-                damage = $"{path} is damaged, or of another format: counters begin again at what the kernel holds";
-                return ledger;
-            }
-
+            var ledger = new CounterLedger();
             using var reader = new BinaryReader(new MemoryStream(bytes, Magic.Length, body - Magic.Length));
             Read(reader, ledger);
             ledger.Saved();
             return ledger;
         }
-        catch (Exception e) when (DiskFault.Is(e))
+        catch (Exception e) when (e is IOException or FormatException or ArgumentException or OverflowException)
         {
-            damage = $"{path}: {e.Message}: counters begin again at what the kernel holds";
+            damage = $"it makes no sense: {e.Message}"; // with a checksum that is right: of another build
             return new CounterLedger();
         }
     }
 
-    /// <exception cref="IOException">The file is as it was.</exception>
-    public void Save(CounterLedger ledger)
+    internal static byte[] Write(CounterLedger ledger)
     {
         using var whole = new MemoryStream();
         whole.Write(Magic);
@@ -67,8 +85,7 @@ internal sealed class LedgerFile(string directory)
         }
 
         whole.Write(SHA256.HashData(whole.GetBuffer().AsSpan(0, (int)whole.Length)));
-        WholeFile.Replace(path, whole.GetBuffer().AsSpan(0, (int)whole.Length));
-        ledger.Saved();
+        return whole.ToArray();
     }
 
     // What is zero and has no story is not worth a line.

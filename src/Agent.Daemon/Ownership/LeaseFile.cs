@@ -16,34 +16,34 @@ namespace Agent.Daemon.Ownership;
 /// Replaced as a whole and synced, so a crash leaves the one before. A file that is not whole was damaged by something
 /// else; it stays where it is, so that the next start does not take it for none.
 /// </remarks>
-internal sealed class LeaseFile(string directory)
+internal sealed class LeaseFile(IStateDisk disk)
 {
     private const string Head = "sg-agent lease 1\n";
+    private const string Name = "lease";
 
-    private readonly string path = Path.Combine(directory, "lease");
+    public LeaseFile(string directory)
+        : this(new StateDirectory(directory))
+    {
+    }
 
     /// <returns>Held by nobody; with <see cref="Lease.Damage"/> if there is a file that makes no sense.</returns>
     public Lease Load()
     {
         try
         {
-            return Parse(File.ReadAllText(path))
-                ?? Lease.None with { Damage = $"{path} is damaged, or of a newer format" };
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            return Lease.None;
+            return disk.Read(Name) is not { } bytes ? Lease.None : Parse(Encoding.UTF8.GetString(bytes))
+                ?? Lease.None with { Damage = $"{disk.PathOf(Name)} is damaged, or of a newer format" };
         }
         catch (Exception e) when (DiskFault.Is(e))
         {
-            return Lease.None with { Damage = $"{path} cannot be read: {e.Message}" };
+            return Lease.None with { Damage = $"{disk.PathOf(Name)} cannot be read: {e.Message}" };
         }
     }
 
     /// <exception cref="IOException">What was written before holds, here and after a restart; or nobody knows, if the
     /// directory could not be synced.</exception>
     /// <exception cref="UnauthorizedAccessException">Likewise.</exception>
-    public void Save(Lease lease) => WholeFile.Replace(path, Encoding.UTF8.GetBytes(Format(lease)));
+    public void Save(Lease lease) => WholeFile.Replace(disk, Name, Encoding.UTF8.GetBytes(Format(lease)));
 
     internal static string Format(Lease lease)
     {

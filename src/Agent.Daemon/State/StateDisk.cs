@@ -51,7 +51,18 @@ internal sealed class StateDirectory(string directory) : IStateDisk
 {
     public string PathOf(string name) => Path.Combine(directory, name);
 
-    public byte[]? Read(string name) => File.Exists(PathOf(name)) ? File.ReadAllBytes(PathOf(name)) : null;
+    // Not File.Exists: that says no, too, where the disk does not answer.
+    public byte[]? Read(string name)
+    {
+        try
+        {
+            return File.ReadAllBytes(PathOf(name));
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+    }
 
     public IStateDiskFile Open(string name, bool anew)
     {

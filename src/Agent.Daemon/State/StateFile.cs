@@ -164,7 +164,7 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         byte[] bytes =
             [.. Magic, FormatVersion, .. Format(new StateRecord(StateRecordKind.Snapshot, epoch, payload))];
         neededBytes = bytes.Length;
-        WriteAside(bytes);
+        WholeFile.WriteAside(disk, Aside, bytes);
         disk.Rename(Aside, Name);
         Close();
         disk.Sync();
@@ -217,7 +217,7 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
         try
         {
             MakeCertain();
-            WriteAside(new byte[Math.Max(neededBytes, LeastBytes)]);
+            WholeFile.WriteAside(disk, Aside, new byte[Math.Max(neededBytes, LeastBytes)]);
             disk.Delete(Aside);
             return null;
         }
@@ -349,34 +349,6 @@ internal sealed class StateFile(IStateDisk disk) : IDisposable
 
         disk.Sync();
         isCertain = true;
-    }
-
-    // What a full disk leaves of it would keep the disk full.
-    private void WriteAside(byte[] bytes)
-    {
-        try
-        {
-            using IStateDiskFile file = disk.Open(Aside, anew: true);
-            file.Write(0, bytes);
-            file.Sync();
-        }
-        catch (Exception e) when (DiskFault.Is(e))
-        {
-            TryDeleteAside();
-            throw;
-        }
-    }
-
-    private void TryDeleteAside()
-    {
-        try
-        {
-            disk.Delete(Aside);
-        }
-        catch (Exception e) when (DiskFault.Is(e))
-        {
-            // Why it could not be written is the better message.
-        }
     }
 
     private void Close()

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 
 namespace Agent.Netlink.Conntrack;
@@ -13,6 +14,10 @@ public sealed record FlowTuple(
 {
     /// <summary>As the other side sends. Not for ICMP, whose answers have types of their own.</summary>
     public FlowTuple Inverse => new(Destination, Source, Protocol, DestinationPort, SourcePort);
+
+    /// <summary>Written out: a record would print its inverse, and that its own, without end.</summary>
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"{Protocol} {Source} {SourcePort} > {Destination} {DestinationPort}");
 }
 
 /// <summary>A session of the connection tracking table.</summary>
@@ -89,7 +94,7 @@ public readonly record struct TcpSide(byte WindowScale, byte Flags);
 public readonly record struct FlowCount(ulong Packets, ulong Bytes)
 {
     public static FlowCount operator +(FlowCount left, FlowCount right) =>
-        new(left.Packets + right.Packets, left.Bytes + right.Bytes);
+        new(unchecked(left.Packets + right.Packets), unchecked(left.Bytes + right.Bytes)); // as counters go round
 
     public static FlowCount Add(FlowCount left, FlowCount right) => left + right;
 }

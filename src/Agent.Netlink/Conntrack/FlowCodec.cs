@@ -110,7 +110,7 @@ internal static class FlowCodec
             }
         }
 
-        return original is not null && reply is not null
+        return original is not null && reply?.Source.AddressFamily == original.Source.AddressFamily
             ? new Flow(original, reply, zone, mark, status, timeout, id)
             {
                 Tcp = tcp,
@@ -244,8 +244,10 @@ internal static class FlowCodec
             {
                 switch (part.Type, attr.Type)
                 {
-                    case (CtaTuple.Ip, CtaIp.V4Src or CtaIp.V6Src): source = ReadAddress(attr); break;
-                    case (CtaTuple.Ip, CtaIp.V4Dst or CtaIp.V6Dst): destination = ReadAddress(attr); break;
+                    case (CtaTuple.Ip, CtaIp.V4Src): source = ReadAddress(attr, 4); break;
+                    case (CtaTuple.Ip, CtaIp.V6Src): source = ReadAddress(attr, 16); break;
+                    case (CtaTuple.Ip, CtaIp.V4Dst): destination = ReadAddress(attr, 4); break;
+                    case (CtaTuple.Ip, CtaIp.V6Dst): destination = ReadAddress(attr, 16); break;
                     case (CtaTuple.Proto, CtaProto.Num): protocol = attr.U8(); break;
                     case (CtaTuple.Proto, CtaProto.SrcPort or CtaProto.IcmpId or CtaProto.Icmpv6Id):
                         from = attr.U16Be();
@@ -258,11 +260,12 @@ internal static class FlowCodec
             }
         }
 
-        return source is not null && destination is not null && protocol is byte number
+        return source is not null && destination?.AddressFamily == source.AddressFamily && protocol is byte number
             ? new FlowTuple(source, destination, number, from, (ushort)to)
-            : throw new NetlinkFormatException("a tuple without addresses or protocol");
+            : throw new NetlinkFormatException("a tuple without addresses of one family, or without a protocol");
     }
-    private static IPAddress ReadAddress(NlAttr attr) => attr.Payload.Length is 4 or 16
+
+    private static IPAddress ReadAddress(NlAttr attr, int bytes) => attr.Payload.Length == bytes
         ? new IPAddress(attr.Payload)
         : throw new NetlinkFormatException($"an address of {attr.Payload.Length} bytes");
 }

@@ -70,9 +70,13 @@ internal static class LinkCodec
         }
 
         return new LinkState(
-            index, name, mac, (flags & Iff.Up) != 0, (flags & Iff.LowerUp) != 0, oper, master == 0 ? null : master,
+            index, Known(name), mac, (flags & Iff.Up) != 0, (flags & Iff.LowerUp) != 0, oper, master == 0 ? null : master,
             kind);
     }
+
+    // It becomes a key of sets: the kernel gives none that is longer (linux/if.h IFNAMSIZ, with its zero).
+    private static string Known(string name) => System.Text.Encoding.UTF8.GetByteCount(name) is > 0 and < 16
+        ? name : throw new NetlinkFormatException($"a device whose name is '{name}'");
 
     private static ulong ReadMac(ReadOnlySpan<byte> octets)
     {

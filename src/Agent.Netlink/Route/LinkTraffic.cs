@@ -44,7 +44,7 @@ public static class LinkTraffic
         writer.EndMessage(message);
     }
 
-    private static void Add(List<LinkCount> counts, NlMessage message)
+    internal static void Add(List<LinkCount> counts, NlMessage message)
     {
         if (message.Type != Rtm.NewStats)
         {

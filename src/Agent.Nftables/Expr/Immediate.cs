@@ -43,9 +43,12 @@ public abstract partial record NftExpr
                 }
             }
 
-            return isVerdict ? verdict is null ? null : new VerdictIs(verdict)
-                : dreg is { } to && value.Count > 0 ? new Immediate(to, value)
-                : null;
+            return (isVerdict, verdict, dreg, value.Count > 0) switch
+            {
+                (true, { } ends, null, false) => new VerdictIs(ends),
+                (false, null, { } to, true) => new Immediate(to, value),
+                _ => null,
+            };
         }
     }
 

@@ -60,6 +60,7 @@ internal static class ChainCodec
             }
         }
 
+        NfMessage.MustName("chain", table, name);
         hook = hook is null ? null
             : hook with { PolicyDrop = drop, Unexpected = unexpected ?? hook.Unexpected };
         return (table, new NftChain(name, hook, []));
@@ -74,8 +75,8 @@ internal static class ChainCodec
 
     private static BaseHook ReadHook(NlAttrs attrs, NftFamily family)
     {
-        uint number = 0;
-        int priority = 0;
+        uint? number = null;
+        int? priority = null;
         string? device = null;
         string? unexpected = null;
         foreach (NlAttr attr in attrs)
@@ -90,11 +91,26 @@ internal static class ChainCodec
             }
         }
 
-        NftHook hook = family == NftFamily.Netdev
-            ? number == NetdevEgress ? NftHook.Egress : NftHook.Ingress
-            : (NftHook)number;
-        return new BaseHook(hook, priority, device) { Unexpected = unexpected };
+        if (number is not { } at || priority is not { } order)
+        {
+            throw new NetlinkFormatException("a hook without a number or a priority");
+        }
+
+        NftHook? hook = HookOf(family, at);
+        return new BaseHook(hook ?? NftHook.Ingress, order, device)
+        {
+            Unexpected = hook is null ? $"hook {at}" : unexpected,
+        };
     }
+
+    /// <returns>Null: none that this build knows. An inet table's ingress has the number of netdev's here.</returns>
+    private static NftHook? HookOf(NftFamily family, uint number) => (family, number) switch
+    {
+        (NftFamily.Netdev, NetdevIngress) => NftHook.Ingress,
+        (NftFamily.Netdev, NetdevEgress) => NftHook.Egress,
+        (NftFamily.Netdev, _) or (_, > (uint)NftHook.Ingress) => null,
+        _ => (NftHook)number,
+    };
 
     /// <returns>Null if there is at most one device, by its full name.</returns>
     private static string? ReadDevices(NlAttrs devices, ref string? device)

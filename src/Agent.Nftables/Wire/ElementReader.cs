@@ -59,6 +59,7 @@ internal sealed class ElementReader
         Span<byte> data = stackalloc byte[NftElements.DataLength(NftSetKind.VerdictMap)];
         data.Clear();
         uint flags = 0;
+        bool hasData = set.Kind == NftSetKind.Set;
         foreach (NlAttr attr in element)
         {
             switch (attr.Type)
@@ -66,8 +67,8 @@ internal sealed class ElementReader
                 case NftaSetElem.Key: key = attr.Value(); break;
                 case NftaSetElem.KeyEnd: keyEnd = attr.Value(); break;
                 case NftaSetElem.Flags: flags = attr.U32Be(); break;
-                case NftaSetElem.Data: ReadData(attr, data); break;
-                case NftaSetElem.Objref: NftElements.PutName(data[..NftElements.NameBytes], attr.Text()); break;
+                case NftaSetElem.Data: hasData = ReadData(attr, data); break;
+                case NftaSetElem.Objref: hasData = ReadObject(attr, data); break;
                 case NftaSetElem.Expr: CheckExpr(attr.Nested); break;
                 case NftaSetElem.Userdata: break; // nft's notes
                 default: Unexpected = $"element attribute {attr.Type}"; break;
@@ -80,36 +81,52 @@ internal sealed class ElementReader
             return; // a catch-all has no key
         }
 
-        if (key.Length != keyBytes)
+        if (key.Length != keyBytes || (!keyEnd.IsEmpty && keyEnd.Length != keyBytes))
         {
             throw new NetlinkFormatException($"set '{set.Name}': key of {key.Length} bytes, not {keyBytes}");
+        }
+
+        bool closes = flags == NftSetElem.IntervalEnd;
+        if (closes ? !pair : !hasData)
+        {
+            Unexpected ??= closes ? "an end of a range in a set without ranges" : "an element without its data";
+        }
+
+        if (!keyEnd.IsEmpty && (pair || !set.Interval))
+        {
+            Unexpected ??= "an element with two keys";
         }
 
         data = data[..NftElements.DataLength(set.Kind)];
         if (pair)
         {
-            bounds.Add(new Bound(key.ToArray(), flags == NftSetElem.IntervalEnd, data.ToArray()));
+            bounds.Add(new Bound(key.ToArray(), closes, data.ToArray()));
         }
         else
         {
-            AddRow(key, keyEnd.Length == keyBytes ? keyEnd : key, data);
+            AddRow(key, keyEnd.IsEmpty ? key : keyEnd, data);
         }
     }
 
-    private void ReadData(NlAttr attr, Span<byte> data)
+    /// <returns>False: it cannot be said, which has been noted.</returns>
+    private bool ReadData(NlAttr attr, Span<byte> data)
     {
         if (set.Kind == NftSetKind.VerdictMap)
         {
-            if (attr.Verdict() is { } verdict)
-            {
-                NftElements.PutVerdict(data, verdict);
-            }
-            else
+            if (attr.Verdict() is not { } verdict)
             {
                 Unexpected = "a verdict that this build does not know";
+                return false;
             }
 
-            return;
+            if (!NftElements.IsName(verdict.Chain ?? ""))
+            {
+                Unexpected = $"a verdict to '{verdict.Chain}', which is longer than a row takes";
+                return false;
+            }
+
+            NftElements.PutVerdict(data, verdict);
+            return true;
         }
 
         ReadOnlySpan<byte> value = attr.Value();
@@ -119,6 +136,21 @@ internal sealed class ElementReader
         }
 
         value.CopyTo(data);
+        return true;
+    }
+
+    /// <returns>False: it cannot be said, which has been noted.</returns>
+    private bool ReadObject(NlAttr attr, Span<byte> data)
+    {
+        string name = attr.Text();
+        if (set.Kind != NftSetKind.CounterMap || name.Length == 0 || !NftElements.IsName(name))
+        {
+            Unexpected = $"object '{name}' of an element";
+            return false;
+        }
+
+        NftElements.PutName(data[..NftElements.NameBytes], name);
+        return true;
     }
 
     private void CheckExpr(NlAttrs expr)
@@ -168,6 +200,12 @@ internal sealed class ElementReader
 
             if (i + 1 < bounds.Count)
             {
+                if (!bounds[i + 1].IsEnd && bounds[i + 1].Key.AsSpan().SequenceEqual(bounds[i].Key))
+                {
+                    Unexpected = "two ranges that begin at one key";
+                    continue;
+                }
+
                 ElementWriter.Decrement(bounds[i + 1].Key, last);
             }
             else

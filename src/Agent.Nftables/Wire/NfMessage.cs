@@ -23,6 +23,16 @@ internal static class NfMessage
         return mark;
     }
 
+    /// <summary>What the kernel lists has a table and a name: without them nobody could tell whose it is.</summary>
+    /// <exception cref="NetlinkFormatException">It has not.</exception>
+    internal static void MustName(string what, string table, string name)
+    {
+        if (table.Length == 0 || name.Length == 0)
+        {
+            throw new NetlinkFormatException($"a {what} without a name: '{name}' of table '{table}'");
+        }
+    }
+
     /// <summary>BATCH_BEGIN, conditional on a generation if one is given.</summary>
     internal static void BatchBegin(NlWriter writer, uint sequence, uint? generation)
     {

@@ -68,6 +68,7 @@ internal static class ObjectCodec
             }
         }
 
+        NfMessage.MustName("object", table, name);
         return type switch
         {
             NftObjectType.Counter when NftExpr.Counter.ReadCount(data) is not null =>
@@ -115,12 +116,13 @@ internal static class ObjectCodec
                 case NftaCtTimeout.Data:
                     foreach (NlAttr state in attr.Nested)
                     {
-                        if (state.Type > byte.MaxValue)
+                        ushort number = state.Type;
+                        if (number > byte.MaxValue || states.Exists(one => one.State == number))
                         {
                             return null;
                         }
 
-                        states.Add(new CtTimeoutValue((byte)state.Type, state.U32Be()));
+                        states.Add(new CtTimeoutValue((byte)number, state.U32Be()));
                     }
 
                     break;

@@ -40,6 +40,7 @@ internal static class RuleCodec
             }
         }
 
+        NfMessage.MustName("rule", table, chain);
         return (table, chain, new NftRule(exprs, comment));
     }
 

@@ -67,7 +67,8 @@ internal static class SetCodec
             }
         }
 
-        return (read.Table ?? "", Build(read));
+        NfMessage.MustName("set", read.Table ?? "", read.Name ?? "");
+        return (read.Table!, Build(read));
     }
 
     /// <summary>What the kernel gives each element; null: nothing.</summary>

@@ -96,6 +96,8 @@ internal static class WireValues
             }
         }
 
-        return code is { } known && (known is >= -5 and <= 1) ? new NftVerdict((NftVerdictCode)known, chain) : null;
+        bool leads = code is (int)NftVerdictCode.Jump or (int)NftVerdictCode.Goto;
+        return code is { } known and >= -5 and <= 1 && leads == chain is not null
+            ? new NftVerdict((NftVerdictCode)known, chain) : null;
     }
 }

@@ -19,6 +19,9 @@ internal sealed class TornDisk : IStateDisk
     /// <summary>Told before each call: its name, and the bytes that it would write. May throw.</summary>
     public Action<string, int> Before { get; set; } = (_, _) => { };
 
+    /// <summary>Told before a file is read. May throw.</summary>
+    public Action BeforeRead { get; set; } = () => { };
+
     /// <summary>How many bytes of a failing write arrive all the same.</summary>
     public int Partial { get; set; }
 
@@ -31,9 +34,16 @@ internal sealed class TornDisk : IStateDisk
 
     public string PathOf(string name) => $"/disk/{name}";
 
-    public byte[]? Read(string name) => names.TryGetValue(name, out Inode? inode) ? [.. inode.Now] : null;
+    public byte[]? Read(string name)
+    {
+        BeforeRead();
+        return names.TryGetValue(name, out Inode? inode) ? [.. inode.Now] : null;
+    }
 
     public IReadOnlyCollection<string> Names => names.Keys;
+
+    /// <summary>Of all files.</summary>
+    public long Bytes => names.Values.Sum(inode => inode.Now.LongLength);
 
     public IStateDiskFile Open(string name, bool anew)
     {

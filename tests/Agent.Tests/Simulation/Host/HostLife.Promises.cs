@@ -10,7 +10,8 @@ internal sealed partial class HostLife
     /// <summary>Twice what three vNICs and groups take; a state, one that is being written, and one set aside.
     /// </summary>
     private const int MostObjects = 2000;
-    private const int MostFiles = 3;
+    private const int MostFiles = 5;
+    private const int MostHeld = 100_000;
     private const int MostBytes = 4 << 20;
 
     /// <returns>What is not yet as it should be; null if everything is.</returns>
@@ -49,7 +50,7 @@ internal sealed partial class HostLife
     {
         int objects = host.Nftables.Ruleset.Tables.Sum(
             table => table.Chains.Count + table.Sets.Count + table.Objects.Count);
-        long bytes = host.Disk.Names.Sum(name => host.Disk.Read(name)!.LongLength);
+        long bytes = host.Disk.Bytes;
         return objects > MostObjects ? $"{objects} objects in the kernel"
             : host.Disk.Names.Count > MostFiles || bytes > MostBytes
                 ? $"{bytes} bytes in {string.Join(", ", host.Disk.Names)}" : null;

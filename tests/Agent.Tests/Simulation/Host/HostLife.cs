@@ -22,10 +22,16 @@ internal sealed record Sabotage
 
     public Func<IStateDisk, IStateDisk> Disk { get; init; } = disk => disk;
 
+    /// <summary>Where the lease is noted.</summary>
+    public Func<IStateDisk, IStateDisk> LeaseDisk { get; init; } = disk => disk;
+
     public Func<CompileRequest, CompiledRuleset> Compiler { get; init; } = RulesetCompiler.Compile;
 
     /// <summary>Sessions are not judged again when rules become stricter.</summary>
     public bool ForgetsEpoch { get; init; }
+
+    /// <summary>Steps are not judged once more when they are taken.</summary>
+    public bool TakesFencedSteps { get; init; }
 }
 
 /// <summary>
@@ -46,9 +52,10 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
     private readonly Sabotage sabotage;
     private readonly SimulatedClock clock = new();
     private readonly SimulatedHost host;
+    private readonly Election election;
     private readonly SimulatedController controller;
-    private readonly PolicyWitness witness = new();
-    private readonly StoryLog story = new(StoryLines);
+    private readonly PolicyWitness witness;
+    private readonly StoryLog story;
     private readonly HostTally tally;
     private readonly HostFacts facts;
     private DaemonConfig config;
@@ -78,21 +85,20 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         fate = new Fate(seed);
         this.sabotage = sabotage ?? Sabotage.None;
         host = new SimulatedHost(fate);
-        controller = new SimulatedController(fate, this);
-        facts = HostFacts.Default with
-        {
-            NetdevHooksByName = host.HooksByName,
-            Bridge = fate.Pick(4) == 0 ? BridgeLayer.Closed : BridgeLayer.None,
-        };
+        weather = new DiskWeather(fate, this);
+        story = new StoryLog(StoryLines) { IsUnread = () => weather.IsUnread };
+        witness = new PolicyWitness { Way = WayOf };
+        election = new Election(fate, this);
+        controller = new SimulatedController(fate, this, election);
+        facts = HostFacts.Default with { NetdevHooksByName = host.HooksByName, Bridge = host.Layer };
         config = new DaemonConfig
         {
             Verify = proves ? VerifyMode.Enforce : VerifyMode.Off,
             MassChange = fate.Pick(2) == 0 ? new MassChangeConfig() : new MassChangeConfig { Floor = 2 },
         };
         verifier = proves ? new Verifier(clock) : null;
-        weather = new DiskWeather(fate, this);
         kernel = new ProcessKernel(host, fate, this);
-        (stepsLeft, story.IsHarmed) = (steps, !IsHonest);
+        (stepsLeft, story.IsHarmed, IsWeighed) = (steps, !IsHonest, seed % WeighedEvery == 0);
         clock.OnWait = WhileTheLoopWaits;
         clock.IsSpent = () => fate.Strikes(30);
     }
@@ -182,6 +188,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         stop.Dispose();
         (diesIn, stop) = (0, new CancellationTokenSource());
         weather.Blow(host.Disk, isCalm: fate.IsCalm);
+        weather.Begin();
         commitsOfThisLife = 0;
         using var file = new StateFile(sabotage.Disk(host.Disk));
         var progress = new LoopProgress(clock) { OnMark = Marked };
@@ -195,9 +202,24 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
             KeepsSessions = sabotage.ForgetsEpoch,
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "test", "simulated");
-        loop = new Reconciler(enforcer, file, config, clock, story, metrics) { Progress = progress };
+        var keeper = new LeaseKeeper(
+            new LeaseFile(sabotage.LeaseDisk(host.Disk)), Election.LeaseLife, clock, story, new OwnershipMetrics(metrics.Registry));
+        loop = new Reconciler(enforcer, file, config, clock, story, metrics)
+        {
+            Progress = progress,
+            Keeper = sabotage.TakesFencedSteps ? null : keeper,
+        };
+        loop.Alarm(keeper.Alarms);
         MakeTrouble();
         loop.Start(host.Links, "test", "simulated");
+        if (weather.IsUnread && loop.State.Desired.Revision == 0)
+        {
+            story.Tell("it could not read what it held");
+            tally.Count("unread states");
+            controller.Forgive();
+        }
+
+        Expect("no granted term is forgotten", election.Connected(keeper, weather.IsUnread));
         Expect("no acknowledged state is lost", controller.Connected(loop.State));
         Task run = loop.RunAsync(stop.Token);
         if (!run.IsCompleted)
@@ -214,7 +236,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         story.Tell($"the process dies at: {at}");
         tally.Count("deaths");
         tally.Count($"deaths at {at}");
-        Expect("answers are true", controller.TakeAnswers());
+        TakeAnswers();
         controller.Disconnected();
         if (fate.Pick(3) == 0)
         {
@@ -243,8 +265,9 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
     {
         Expect("the daemon does not fail or accuse by itself", story.Complaint);
         Expect("nothing piles up", Piled());
-        Expect("answers are true", controller.TakeAnswers());
+        TakeAnswers();
         Expect("no acknowledged state is lost", controller.Check(loop!.State));
+        Expect("nothing is held for ever", Grown());
         Look();
         Expect("what the answer says is so", Untrue());
         Judge(packets: 8);
@@ -290,6 +313,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
 
         MakeTrouble();
         DisturbHost();
+        Contend();
         for (int i = fate.Pick(3); i > 0; i--)
         {
             if (fate.Pick(5) > 0)
@@ -301,6 +325,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         }
 
         Deliver();
+        Contend();
         OpenSessions();
         AskMore();
         ProveLater(fate.Strikes(50));
@@ -352,7 +377,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
             story.Tell("somebody stages a policy");
             Ask(new AgentRequest.Stage(
                 SmallStates.Next(controller.Wanted, fate.Random), NextRevision: true,
-                new TaskCompletionSource<ApplyOutcome>()));
+                new TaskCompletionSource<ApplyOutcome>()) { Claim = election.Leader });
         }
     }
 
@@ -406,6 +431,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         if (MissingForPeace() is not { } missing)
         {
             story.Tell("all is as it should be");
+            WeighInPeace();
             isSettled = true;
             stop.Cancel();
             return;
@@ -416,7 +442,16 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
             throw new BrokenPromiseException("when faults stop, it converges", missing);
         }
 
+        if (weather.IsUnread)
+        {
+            story.Tell("somebody restarts it: it could not read its disk");
+            stop.Cancel();
+            workGiven = true;
+            return;
+        }
+
         clock.Advance(TimeSpan.FromSeconds(5));
+        Expect("the elected controller is let in", controller.Hello());
         if (controller.Wanted.Revision == 0)
         {
             controller.WantMore();
@@ -429,7 +464,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
 
         if (loop.State.Staged is { MassChange: null })
         {
-            Ask(new AgentRequest.DiscardStaged(Claim.None, new TaskCompletionSource<(StagedPolicy?, PolicyFault?)>()));
+            Ask(new AgentRequest.DiscardStaged(election.Leader, new TaskCompletionSource<(StagedPolicy?, PolicyFault?)>()));
         }
 
         Deliver();
@@ -441,8 +476,12 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
     private void AfterAll()
     {
         Ruleset before = host.Nftables.Ruleset;
+        BridgeLayer layer = loop!.State.Enforced!.Request.Host.Bridge;
         Run();
-        Expect("a restart changes nothing", before == host.Nftables.Ruleset && commitsOfThisLife == 0
+
+        // Once a vNIC was a port of a bridge, bridges stay open to vNICs as long as the process lives.
+        bool isSame = layer == loop!.State.Enforced!.Request.Host.Bridge;
+        Expect("a restart changes nothing", !isSame || (before == host.Nftables.Ruleset && commitsOfThisLife == 0)
             ? null : $"{commitsOfThisLife} transactions");
         verifier?.Dispose();
     }

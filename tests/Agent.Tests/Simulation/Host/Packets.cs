@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Agent.Evaluator;
 using Agent.Nftables;
 using Agent.Policy;
@@ -8,6 +9,9 @@ namespace Agent.Tests.Simulation.Host;
 /// </summary>
 internal static class Packets
 {
+    /// <summary>The port of the bridge that leads to the world.</summary>
+    public const string BridgeUplink = "uplink1";
+
     private const string Uplink = "uplink0";
 
     private static readonly UInt128[] World4 = [.. ((string[])
@@ -40,20 +44,33 @@ internal static class Packets
             hasPorts ? Ports[random.Next(Ports.Length)] : (ushort)0), Mark: 0);
     }
 
-    /// <summary>Where packets are forwarded. A reply travels the other way.</summary>
-    public static Trace Evaluate(Ruleset ruleset, SimulatedSession session, CtState state, bool isReply)
+    /// <summary>Where packets are forwarded, by the host or its bridge. A reply travels the other way.</summary>
+    public static Trace Evaluate(
+        Ruleset ruleset, SimulatedSession session, NftFamily family, CtState state, bool isReply)
     {
         bool isOut = session.Direction == Direction.Egress != isReply;
+        string world = family == NftFamily.Bridge ? BridgeUplink : Uplink;
         return RulesetEvaluator.Evaluate(ruleset, new HookInput
         {
-            Family = NftFamily.Inet,
+            Family = family,
             Hook = NftHook.Forward,
-            Packet = PacketBytes.Of(isReply ? session.Tuple.Reversed : session.Tuple),
-            InInterface = isOut ? session.Interface : Uplink,
-            OutInterface = isOut ? Uplink : session.Interface,
+            Packet = PacketBytes.Of(isReply ? session.Tuple.Reversed : session.Tuple) with
+            {
+                Link = family == NftFamily.Bridge ? Ethernet(session, isOut) : [],
+            },
+            InInterface = isOut ? session.Interface : world,
+            OutInterface = isOut ? world : session.Interface,
             InIndex = 3,
             OutIndex = 4,
             Ct = new CtInput(state, isReply, state == CtState.New ? 0 : session.Mark),
         });
+    }
+
+    private static ImmutableArray<byte> Ethernet(SimulatedSession session, bool isOut)
+    {
+        byte[] guest = [2, 0, 0, 0, 0, (byte)(session.Interface[^1] - '0')];
+        byte[] router = [0x0e, 0, 0, 0, 0, 1];
+        byte[] type = session.Tuple.Family == IpFamily.V4 ? [0x08, 0x00] : [0x86, 0xdd];
+        return isOut ? [.. router, .. guest, .. type] : [.. guest, .. router, .. type];
     }
 }

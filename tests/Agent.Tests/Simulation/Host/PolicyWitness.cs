@@ -18,6 +18,12 @@ internal sealed class PolicyWitness
 
     public int Policies => oracles.Count;
 
+    /// <summary>
+    /// Where a session passes, and whether that is said to be open: what becomes a port of a bridge is closed until the
+    /// daemon has followed.
+    /// </summary>
+    public Func<SimulatedSession, (NftFamily At, bool IsServed)> Way { get; init; } = _ => (NftFamily.Inet, true);
+
     public void Forget()
     {
         oracles.Clear();
@@ -47,7 +53,7 @@ internal sealed class PolicyWitness
     /// <returns>What is wrong with what the kernel does to a new packet; null if nothing is.</returns>
     public string? Judge(Ruleset kernel, SimulatedSession packet)
     {
-        Trace trace = Packets.Evaluate(kernel, packet, CtState.New, isReply: false);
+        Trace trace = Packets.Evaluate(kernel, packet, Way(packet).At, CtState.New, isReply: false);
         return trace.Verdict switch
         {
             HookVerdict.Unknown => $"{Text(packet)}: {trace.UnknownReason}",
@@ -65,7 +71,7 @@ internal sealed class PolicyWitness
         bool may = MayPass(session);
         foreach (bool isReply in (bool[])[false, true])
         {
-            Trace trace = Packets.Evaluate(kernel, session, CtState.Established, isReply);
+            Trace trace = Packets.Evaluate(kernel, session, Way(session).At, CtState.Established, isReply);
             string? wrong = trace.Verdict switch
             {
                 HookVerdict.Accept when !may => $"session {Text(session)} lives on: {trace}",
@@ -83,14 +89,14 @@ internal sealed class PolicyWitness
         return (null, session);
     }
 
-    private static string Text(SimulatedSession packet) =>
-        $"{packet.Interface} {packet.Direction.ToString().ToLowerInvariant()} {packet.Tuple} mark {packet.Mark:x}";
+    private string Text(SimulatedSession packet) =>
+        $"{packet.Interface} {Way(packet).At} {packet.Direction.ToString().ToLowerInvariant()} {packet.Tuple} mark {packet.Mark:x}";
 
     private bool MayPass(SimulatedSession packet) => oracles.Any(oracle => Passes(oracle, packet))
         || (MayHoldBack && (mixtures ??= [.. Mixtures()]).Exists(oracle => Passes(oracle, packet)));
 
     private bool MustPass(SimulatedSession packet) =>
-        !MayHoldBack && oracles.Count > 0 && oracles.All(oracle => Passes(oracle, packet));
+        !MayHoldBack && Way(packet).IsServed && oracles.Count > 0 && oracles.All(oracle => Passes(oracle, packet));
 
     // A vNIC that is held back keeps the rules that it has, and its groups get the members that they have now.
     private IEnumerable<PolicyOracle> Mixtures() =>

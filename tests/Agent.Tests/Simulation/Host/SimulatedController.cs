@@ -1,5 +1,6 @@
 using Agent.Contract;
 using Agent.Daemon.Enforcement;
+using Agent.Daemon.Ownership;
 using Agent.Policy;
 using Agent.Tests.Contract;
 using Agent.V1;
@@ -7,17 +8,21 @@ using Agent.V1;
 namespace Agent.Tests.Simulation.Host;
 
 /// <summary>A step that was sent, and what may have come back.</summary>
-internal sealed record SentStep(Snapshot Target, string What, Task<ApplyOutcome> Answer);
+internal sealed record SentStep(Snapshot Target, string What, Claim By, Task<ApplyOutcome> Answer)
+{
+    /// <summary>A newer term was granted before it was taken.</summary>
+    public bool IsFenced { get; set; }
+}
 
 /// <summary>
 /// Wants one state after the other, and a network that loses, repeats and reorders what it sends. It trusts what it
 /// was told to be held.
 /// </summary>
-internal sealed class SimulatedController(Fate fate, IHostWatch watch)
+internal sealed class SimulatedController(Fate fate, IHostWatch watch, Election election)
 {
     private const int MostOnWire = 6;
     private readonly Dictionary<ulong, byte[]> hashes = [];
-    private readonly List<(Snapshot Target, Func<AgentRequest.Apply> Message, string What)> wire = [];
+    private readonly List<(Snapshot Target, Claim By, Func<AgentRequest.Apply> Message, string What)> wire = [];
     private readonly List<SentStep> sent = [];
     private Snapshot wanted = new();
     private Snapshot? last;
@@ -29,6 +34,9 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
 
     /// <summary>Requests that arrived so far.</summary>
     public int Sent { get; private set; }
+
+    /// <summary>A step that was taken although a newer term had been granted; null: none was.</summary>
+    public string? Unfenced { get; private set; }
 
     /// <summary>Nothing of it is under way.</summary>
     public bool IsQuiet => sent.Count == 0 && wire.Count == 0;
@@ -46,6 +54,39 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
         wire.Clear();
         last = null;
         return lost;
+    }
+
+    /// <summary>The agent could not read what it holds, and says so: it begins with nothing.</summary>
+    public void Forgive() => Acknowledged = 0;
+
+    /// <summary>The elected one opens its stream; what the other one sent is worth nothing from then on.</summary>
+    /// <returns>What is wrong with the answer; null if nothing is.</returns>
+    public string? Hello()
+    {
+        ulong before = election.Granted;
+        string? wrong = election.Hello();
+        if (election.Granted > before)
+        {
+            last = null;
+            foreach (SentStep step in sent.Where(step => !step.Answer.IsCompleted))
+            {
+                step.IsFenced |= step.By.Term < election.Granted;
+            }
+        }
+
+        return wrong;
+    }
+
+    /// <summary>The one that was replaced goes on by itself, from what it knew.</summary>
+    public void SendReplaced(Reconciler loop)
+    {
+        if (election.Replaced is { } by && by.Term < election.Granted && wanted.Revision > 0)
+        {
+            Snapshot own = SmallStates.Next(wanted, fate.Random);
+            watch.Tell($"{by.Controller}, which was replaced, sends revision {own.Revision}");
+            Hand(loop, own, by, "its snapshot", new AgentRequest.ApplySnapshot(
+                own, DryRun: false, NextRevision: false, Answer()) { ConfirmsMassChange = true });
+        }
     }
 
     /// <summary>The agent has ended: answers that it gave are known, others will never come.</summary>
@@ -85,16 +126,18 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
         }
 
         Snapshot target = wanted;
+        Claim by = election.Leader;
         if (last is { } from && fate.Pick(6) > 0)
         {
             Delta delta = RandomStates.Between(from, target, fate.Random);
             delta.ConfirmMassChange = fate.IsCalm || fate.Pick(2) == 0;
-            wire.Add((target, () => new AgentRequest.ApplyDelta(delta.Clone(), Answer()), $"delta {from.Revision} to"));
+            wire.Add((target, by, () => new AgentRequest.ApplyDelta(delta.Clone(), Answer()),
+                $"delta {from.Revision} to"));
         }
         else
         {
             bool confirms = fate.IsCalm || fate.Pick(2) == 0;
-            wire.Add((target, () => new AgentRequest.ApplySnapshot(
+            wire.Add((target, by, () => new AgentRequest.ApplySnapshot(
                 target.Clone(), DryRun: false, NextRevision: false, Answer())
             { ConfirmsMassChange = confirms },
                 "snapshot"));
@@ -114,7 +157,7 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
 
         while (wire.Count > 0 && !fate.Strikes(15))
         {
-            (Snapshot target, Func<AgentRequest.Apply> message, string what) = wire[0];
+            (Snapshot target, Claim by, Func<AgentRequest.Apply> message, string what) = wire[0];
             wire.RemoveAt(0);
             if (fate.Strikes(5))
             {
@@ -125,13 +168,18 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
 
             for (int times = fate.Strikes(8) ? 2 : 1; times > 0; times--)
             {
-                AgentRequest.Apply request = message();
                 watch.Tell($"{what} {target.Revision} arrives");
-                sent.Add(new SentStep(target, what, request.Answer.Task));
-                loop.Requests.TryWrite(request);
-                Sent++;
+                Hand(loop, target, by, what, message());
             }
         }
+    }
+
+    private void Hand(Reconciler loop, Snapshot target, Claim by, string what, AgentRequest.Apply request)
+    {
+        sent.Add(new SentStep(target, what, by, request.Answer.Task) { IsFenced = by.Term < election.Granted });
+        election.Arrives(by);
+        loop.Requests.TryWrite(request with { Claim = by });
+        Sent++;
     }
 
     /// <returns>What is wrong with an answer; null if nothing is.</returns>
@@ -142,6 +190,10 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
             sent.Remove(step);
             switch (step.Answer.Result)
             {
+                case ApplyOutcome.Accepted or ApplyOutcome.Held when step.IsFenced:
+                    Unfenced ??= $"{step.What} {step.Target.Revision} of term {step.By.Term} is taken, and "
+                        + $"{election.Granted} was granted";
+                    break;
                 case ApplyOutcome.Accepted accepted:
                     watch.Tell($"{step.What} {step.Target.Revision} is accepted");
                     Acknowledged = Math.Max(Acknowledged, step.Target.Revision);
@@ -155,8 +207,9 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch)
                 case ApplyOutcome.Refused refused:
                     watch.Tell($"{step.What} {step.Target.Revision} is refused: {refused.Faults[0].Code}");
                     last = null;
-                    if (refused.Faults[0].Code is not ("StaleBaseRevision" or "StaleRevision" or "NotPersisted"
-                        or "MassChangeHeld" or "InternalError"))
+                    if (refused.Faults[0].Code is "StaleTerm" or "LeaseHeld" ? step.By.Term >= election.Seen
+                        : refused.Faults[0].Code is not ("StaleBaseRevision" or "StaleRevision" or "NotPersisted"
+                        or "MassChangeHeld" or "InternalError" or "LeaseUnknown"))
                     {
                         return $"a valid step is refused: {refused.Faults[0]}";
                     }

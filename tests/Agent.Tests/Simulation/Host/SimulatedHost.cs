@@ -12,12 +12,39 @@ namespace Agent.Tests.Simulation.Host;
 internal sealed record SimulatedSession(string Interface, Direction Direction, PacketTuple Tuple, uint Mark);
 
 /// <summary>What outlives a process: the kernel, the disk, the devices, the sessions.</summary>
-internal sealed class SimulatedHost(Fate fate)
+internal sealed class SimulatedHost
 {
     private const int MostSessions = 10;
     private const string Foreign = "foreign";
+    private const string Bridge = "br0";
+    private readonly Fate fate;
     private static readonly NftFamily[] Families = [NftFamily.Inet, NftFamily.Netdev, NftFamily.Bridge];
-    private int nextIndex = 2;
+    private int nextIndex = 4;
+
+    public SimulatedHost(Fate fate)
+    {
+        this.fate = fate;
+        HooksByName = fate.Pick(2) == 0;
+        IsOwned = fate.Pick(4) == 0;
+        Layer = fate.Pick(3) switch
+        {
+            0 => BridgeLayer.Open,
+            1 => BridgeLayer.Closed,
+            _ => BridgeLayer.None,
+        };
+        if (HasBridge)
+        {
+            Devices.Add(Bridge, 2);
+            Devices.Add(Packets.BridgeUplink, 3);
+            Ports.Add(Packets.BridgeUplink);
+        }
+    }
+
+    /// <summary>What the kernel can do in the bridge family.</summary>
+    public BridgeLayer Layer { get; }
+
+    // Where ports cannot be judged they are said not to follow, and there is no peace.
+    private bool HasBridge => Layer == BridgeLayer.Open;
 
     public SimulatedNftables Nftables { get; private set; } = new();
 
@@ -25,13 +52,16 @@ internal sealed class SimulatedHost(Fate fate)
 
     public SortedDictionary<string, int> Devices { get; } = new(StringComparer.Ordinal) { ["uplink0"] = 1 };
 
+    /// <summary>Devices that are ports of the bridge: what they send and get is forwarded there.</summary>
+    public SortedSet<string> Ports { get; } = new(StringComparer.Ordinal);
+
     public List<SimulatedSession> Sessions { get; private set; } = [];
 
     /// <summary>Chains may name devices that are not there.</summary>
-    public bool HooksByName { get; } = fate.Pick(2) == 0;
+    public bool HooksByName { get; }
 
     /// <summary>Nobody else writes to our tables while a process owns them.</summary>
-    public bool IsOwned { get; } = fate.Pick(4) == 0;
+    public bool IsOwned { get; }
 
     /// <summary>Somebody changed our tables, and it is not undone yet.</summary>
     public bool IsDamaged { get; private set; }
@@ -44,7 +74,11 @@ internal sealed class SimulatedHost(Fate fate)
     /// <summary>Our tables that enforce.</summary>
     public Ruleset Ours => new(Nftables.Ruleset.Tables.Where(table => table.Name == Table).ToValueArray());
 
-    public HostLinks Links => new(Devices.ToImmutableSortedDictionary(StringComparer.Ordinal));
+    public HostLinks Links => new(Devices.ToImmutableSortedDictionary(StringComparer.Ordinal))
+    {
+        Bridges = HasBridge ? [Bridge] : [],
+        BridgePorts = [.. Ports],
+    };
 
     /// <summary>The power goes: what was not synced may be lost, and the kernel begins anew.</summary>
     public void CutPower()
@@ -71,13 +105,21 @@ internal sealed class SimulatedHost(Fate fate)
             return $"{name} comes";
         }
 
+        if (HasBridge && fate.Pick(2) == 0)
+        {
+            return Ports.Remove(name) ? $"{name} leaves the bridge"
+                : Ports.Add(name) ? $"{name} is a port of the bridge" : "";
+        }
+
         string other = $"tap{fate.Pick(4) + 1}";
         Devices.Remove(name);
+        bool isPort = Ports.Remove(name);
         switch (fate.Pick(3))
         {
             case 0 when !Devices.ContainsKey(other) && other != name:
                 Move(name, other);
                 Devices.Add(other, index);
+                _ = isPort && Ports.Add(other);
                 return $"{name} is now {other}";
             case 1:
                 Move(name, newName: null);
@@ -119,13 +161,17 @@ internal sealed class SimulatedHost(Fate fate)
     /// <summary>A guest, or somebody outside, opens a session if the kernel lets it.</summary>
     public void Open(SimulatedSession session)
     {
-        Trace trace = Packets.Evaluate(Nftables.Ruleset, session, CtState.New, isReply: false);
+        Trace trace = Packets.Evaluate(Nftables.Ruleset, session, At(session), CtState.New, isReply: false);
         if (trace.Verdict == HookVerdict.Accept)
         {
             Sessions.Add(session with { Mark = trace.CtMark });
             Sessions.RemoveRange(0, Math.Max(0, Sessions.Count - MostSessions));
         }
     }
+
+    /// <summary>Where the packets of a session pass.</summary>
+    public NftFamily At(SimulatedSession session) =>
+        Ports.Contains(session.Interface) ? NftFamily.Bridge : NftFamily.Inet;
 
     public void Unmark(uint mask, uint value, uint clear) => Sessions =
     [

@@ -18,6 +18,9 @@ internal sealed class StoryLog(int length) : ILogger
     /// <summary>Somebody else changed our tables: it may be said.</summary>
     public bool IsHarmed { get; set; }
 
+    /// <summary>The disk was not read: it may be said that nothing is known.</summary>
+    public Func<bool> IsUnread { get; init; } = () => false;
+
     public void Tell(string line)
     {
         lines.Enqueue(line);
@@ -40,7 +43,7 @@ internal sealed class StoryLog(int length) : ILogger
         string text = formatter(state, exception);
         Tell($"    {text}{(exception is null ? "" : $": {exception.Message}")}");
         bool isOurFault = eventId.Id == LoopFailed && exception is not (NetlinkException or EnforcementFailedException);
-        if (isOurFault || eventId.Id == StateDamaged || (eventId.Id == DriftRepaired && !IsHarmed))
+        if (isOurFault || (eventId.Id == StateDamaged && !IsUnread()) || (eventId.Id == DriftRepaired && !IsHarmed))
         {
             Complaint ??= $"{text}: {exception}";
         }
