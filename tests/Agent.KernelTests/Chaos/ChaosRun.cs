@@ -41,6 +41,8 @@ internal sealed class ChaosRun(int seed, int steps, IReadOnlyList<MisfortuneKind
     /// <summary>What is allowed passes again, once the misfortune is over.</summary>
     private static readonly TimeSpan CutBound = Pace.Scaled(TimeSpan.FromSeconds(5));
 
+    private static readonly TimeSpan Again = TimeSpan.FromMilliseconds(20);
+
     private readonly List<string> story = [];
 
     /// <summary>Of even seeds the tables belong to the daemon, where the kernel can; of odd ones to nobody.</summary>
@@ -121,15 +123,15 @@ internal sealed class ChaosRun(int seed, int steps, IReadOnlyList<MisfortuneKind
     {
         while (!end.IsCancellationRequested)
         {
-            await churn.DriveAsync(lab, end);
             try
             {
-                await Task.Delay(20, end);
                 churn.Acknowledged = (await lab.StatusAsync()).DesiredRevision;
+                await churn.DriveAsync(lab, end);
+                await Task.Delay(Again, end);
             }
             catch (Exception e) when (e is OperationCanceledException or Grpc.Core.RpcException)
             {
-                // It is dead, or that was all.
+                await Task.Delay(Again, CancellationToken.None); // it is dead, or that was all
             }
         }
     }

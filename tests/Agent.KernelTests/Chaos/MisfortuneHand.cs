@@ -27,7 +27,7 @@ internal sealed class MisfortuneHand(
         table inet reloaded {
             set known { type ipv4_addr; flags interval; elements = { 192.0.2.0/24, 198.18.0.0/15 }; }
             chain input { type filter hook input priority 10; policy accept; ip saddr @known counter accept; }
-            chain forward { type filter hook forward priority 10; policy accept; ct state established counter accept; }
+            chain forward { type filter hook forward priority 10; policy accept; ip daddr @known counter accept; }
         }
 
         """;

@@ -19,8 +19,7 @@ public sealed class ClockStepTests(ITestOutputHelper output)
     public async Task A_clock_that_jumps_by_a_year_either_way_wakes_no_watchdog_ends_no_lease_and_changes_no_age()
     {
         using WallClock clock = new();
-        DirectoryInfo folder = ScratchDirectory.Create("notify");
-        using NotifySocket manager = new(Path.Combine(folder.FullName, "notify"));
+        using NotifySocket manager = new(clock.FileBeside("notify"));
         Dictionary<string, string> environment = new(clock.Environment)
         {
             ["NOTIFY_SOCKET"] = manager.Path,
@@ -61,7 +60,6 @@ public sealed class ClockStepTests(ITestOutputHelper output)
         Assert.Equal(0, denied.Forward.Received);
         Assert.Empty(allowed.Forward.Missing());
         Assert.Empty(allowed.Backward.Missing());
-        folder.Delete(recursive: true);
     }
 
     /// <summary>One change, and as long as a watchdog waits.</summary>

@@ -13,11 +13,14 @@ public sealed class FlushedRulesetTests(ITestOutputHelper output)
     private const int Flushes = 15;
     private const string Repairs = "sg_agent_drift_repairs_total";
 
-    /// <summary>From the flush to the last forbidden packet that passes.</summary>
-    private static readonly TimeSpan OpenBound = Pace.Scaled(TimeSpan.FromSeconds(1));
+    /// <summary>
+    /// From the flush to the last forbidden packet that passes: half a second is the rhythm in which a quiet agent looks,
+    /// the rest is for a busy machine.
+    /// </summary>
+    private static readonly TimeSpan OpenBound = Pace.Scaled(TimeSpan.FromSeconds(2));
 
     [Fact]
-    public async Task A_ruleset_that_somebody_flushes_in_a_loop_is_closed_again_within_a_second_each_time()
+    public async Task A_ruleset_that_somebody_flushes_in_a_loop_is_closed_again_within_two_seconds_each_time()
     {
         await using DaemonLab lab = await DaemonLab.StartUnprotectedAsync();
         await lab.ApplyAsync(DaemonLab.OneWayIn());
@@ -56,7 +59,7 @@ public sealed class FlushedRulesetTests(ITestOutputHelper output)
         for (int i = 0; i < Flushes; i++)
         {
             lab.Network.Host.Exec("nft", "flush", "ruleset");
-            lab.Network.Host.Nft("table inet other { chain c { type filter hook forward priority 10; } }\n");
+            lab.Network.Host.Nft("table inet other { chain c { type filter hook forward priority 10; }\n}\n");
         }
 
         await allowed.StopAsync();

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Diagnostics;
 using Agent.KernelTests.Nftables;
 using Agent.Netlink;
 using Agent.Nftables;
@@ -11,7 +10,7 @@ namespace Agent.KernelTests.PeerFailures;
 /// <summary>
 /// 5. An attribute ends at 64 KiB, a set at its size, and what is beyond is cut off or stops matching without a word.
 /// </summary>
-public sealed class SizeBoundaryTests(ITestOutputHelper output)
+public sealed class SizeBoundaryTests
 {
     private const NftFamily Inet = NftFamily.Inet;
     private const int Million = 1_000_000;
@@ -87,21 +86,27 @@ public sealed class SizeBoundaryTests(ITestOutputHelper output)
         Assert.Equal(set with { Elements = rows }, Read(nft));
     }
 
+    /// <summary>
+    /// A dump of them would take minutes: the kernel begins each part of it from the front. A full set has as many as it
+    /// may have, and what is taken away must be there.
+    /// </summary>
     [Fact]
-    public void Limits_of_sizes_a_million_elements_load_read_back_and_go()
+    public void Limits_of_sizes_a_million_elements_load_to_the_last_one_and_go()
     {
         using NftConnection nft = Namespace.Clean();
         NftSet set = Samples.Set("million", [NftType.Ipv4Addr], false, NftSetKind.MarkMap, Million, false);
         NftElements rows = Rows(set, Million);
-        Stopwatch took = Stopwatch.StartNew();
         Commit(
             nft, new NftOp.AddTable(Inet, Samples.Table), new NftOp.AddSet(Inet, Samples.Table, set),
             new NftOp.AddElements(Inet, Samples.Table, set, rows));
-        TimeSpan loaded = took.Elapsed;
-        Assert.Equal(set with { Elements = rows }, Read(nft));
-        TimeSpan read = took.Elapsed - loaded;
-        Commit(nft, new NftOp.DeleteTable(Inet, Samples.Table));
-        output.WriteLine($"{Million} elements: loaded in {loaded}, read back in {read}");
+        NftSet one = Samples.Set("million", [NftType.Ipv4Addr], false, set.Kind, Million, false, [9, 9, 9, 9, 1, 0, 0, 0]);
+        NftOp[] more = [new NftOp.AddElements(Inet, Samples.Table, one, one.Elements)];
+        CommitOutcome.Refused refused = Assert.IsType<CommitOutcome.Refused>(nft.Commit(more, nft.ReadGeneration()));
+        Assert.Equal("ENFILE", refused.Refusals[0].Error.Name);
+        Commit(nft, new NftOp.DeleteElements(Inet, Samples.Table, set, rows));
+        Assert.Equal(0, Read(nft).Elements.Count);
+        Commit(nft, more);
+        Assert.Equal(1, Read(nft).Elements.Count);
     }
 
     private static int Lists(NftSet set, int rows) => ElementWriter.Write(

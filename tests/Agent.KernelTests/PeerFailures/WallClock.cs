@@ -58,7 +58,7 @@ internal sealed class WallClock : IDisposable
     public WallClock()
     {
         File.WriteAllBytes(OffsetPath, new byte[4096]);
-        string source = Path.Combine(folder.FullName, "clock.c");
+        string source = FileBeside("clock.c");
         File.WriteAllText(source, Source);
         SystemCommand.Run("cc", "-shared", "-fPIC", "-O", "-o", LibraryPath, source);
     }
@@ -70,9 +70,12 @@ internal sealed class WallClock : IDisposable
         ["SG_CLOCK_OFFSET"] = OffsetPath,
     };
 
-    private string OffsetPath => Path.Combine(folder.FullName, "offset");
+    private string OffsetPath => FileBeside("offset");
 
-    private string LibraryPath => Path.Combine(folder.FullName, "clock.so");
+    private string LibraryPath => FileBeside("clock.so");
+
+    /// <summary>A path in its directory, which goes with it.</summary>
+    public string FileBeside(string name) => Path.Combine(folder.FullName, name);
 
     /// <summary>Sets it, against everybody else's.</summary>
     public void Set(TimeSpan ahead)
