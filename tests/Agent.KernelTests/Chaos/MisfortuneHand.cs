@@ -21,6 +21,7 @@ internal sealed class MisfortuneHand(
 {
     private const string Repairs = "sg_agent_drift_repairs_total";
 
+    /// <summary>Without a word of conntrack: what that costs listed VPCs is told in this project's README.</summary>
     private const string ForeignTable = """
         table inet reloaded
         delete table inet reloaded
