@@ -30,7 +30,7 @@ internal enum MisfortuneKind
     /// <summary>The state directory is full, and the daemon dies meanwhile.</summary>
     FullDisk,
 
-    /// <summary>Little memory is left to it: it may die of that.</summary>
+    /// <summary>Little memory is left to it: it may die of that, and is started again.</summary>
     LittleMemory,
 
     /// <summary>Neighbours take all processors, and it dies meanwhile.</summary>

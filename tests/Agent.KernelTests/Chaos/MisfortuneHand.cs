@@ -202,11 +202,9 @@ internal sealed class MisfortuneHand(
             await Task.Delay(duration, Cancel);
         }
 
-        if (!Lab.Daemon.IsRunning)
-        {
-            Kills++;
-            await Lab.Daemon.LaunchAsync();
-        }
+        // The kernel may have killed it, and it may take a while to be dead.
+        await KillAsync();
+        await Lab.Daemon.LaunchAsync();
     }
 
     private async Task CrowdAsync(TimeSpan duration)
