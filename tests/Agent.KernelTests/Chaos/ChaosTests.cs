@@ -8,10 +8,11 @@ namespace Agent.KernelTests.Chaos;
 /// draws others: SEED=n the first, RUNS=n how many, STEPS=n how long, KIND=Kill one kind alone.
 /// </summary>
 /// <remarks>
-/// What is promised. Nothing forbidden ever passes, but for one case: while the tables are nobody's (the daemon is dead,
-/// or the kernel cannot protect them) and another program flushes them; then all is closed again within five seconds of
-/// the agent's start, or of the flush. What is allowed passes within five seconds after each misfortune, and misfortunes
-/// that are the daemon's alone (a kill, a full disk, no memory, no processor, no descriptors) cost no packet at all.
+/// What is promised. Nothing forbidden ever passes, but for one case: while the tables are nobody's (the daemon is
+/// dead, or the kernel cannot protect them) and another program flushes them; then all is closed again within five
+/// seconds of the agent's start, or of the flush. What is allowed passes within five seconds after each misfortune, and
+/// misfortunes that are the daemon's alone (a kill, a full disk, no memory, no processor, no descriptors) cost no
+/// packet at all.
 /// </remarks>
 public sealed class ChaosTests(ITestOutputHelper output)
 {
@@ -22,8 +23,8 @@ public sealed class ChaosTests(ITestOutputHelper output)
     public async Task Whatever_befalls_a_host_nothing_forbidden_passes_and_what_is_allowed_comes_back_in_time()
     {
         int first = Number("SG_CHAOS_SEED") ?? 1;
-        IReadOnlyList<MisfortuneKind> kinds = Kinds(out string? missing);
-        int steps = Number("SG_CHAOS_STEPS") ?? kinds.Count;
+        MisfortuneKind[] kinds = Kinds(out string? missing);
+        int steps = Number("SG_CHAOS_STEPS") ?? kinds.Length;
         int runs = Number("SG_CHAOS_RUNS") ?? UsualRuns;
         ChaosTally tally = new();
         Stopwatch took = Stopwatch.StartNew();

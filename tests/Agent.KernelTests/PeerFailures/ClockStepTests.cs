@@ -48,7 +48,8 @@ public sealed class ClockStepTests(ITestOutputHelper output)
             Assert.InRange(status.DesiredAge.ToTimeSpan(), TimeSpan.Zero, TimeSpan.FromMinutes(1));
             Assert.InRange(await lab.MetricAsync("sg_agent_desired_age_seconds"), 0, 60);
             Assert.Equal(
-                ("ctl-a", true, revision), (status.Controller.Name, status.Controller.LeaseHeld, status.AppliedRevision));
+                ("ctl-a", true, revision),
+                (status.Controller.Name, status.Controller.LeaseHeld, status.AppliedRevision));
             Assert.Empty(status.Alarms);
             output.WriteLine($"{ahead}: signs of life at most {longest.TotalMilliseconds:0} ms apart");
             Assert.True(longest < Watchdog, $"{ahead}: no sign of life for {longest} since {from}");

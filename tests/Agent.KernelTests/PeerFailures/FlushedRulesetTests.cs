@@ -14,8 +14,8 @@ public sealed class FlushedRulesetTests(ITestOutputHelper output)
     private const string Repairs = "sg_agent_drift_repairs_total";
 
     /// <summary>
-    /// From the flush to the last forbidden packet that passes: half a second is the rhythm in which a quiet agent looks,
-    /// the rest is for a busy machine.
+    /// From the flush to the last forbidden packet that passes: an agent looks ten times a second, the rest is for a
+    /// busy machine.
     /// </summary>
     private static readonly TimeSpan OpenBound = Pace.Scaled(TimeSpan.FromSeconds(2));
 

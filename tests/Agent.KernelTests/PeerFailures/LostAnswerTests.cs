@@ -19,7 +19,7 @@ public sealed class LostAnswerTests
     /// <summary>linux/netfilter/nfnetlink.h NFNLGRP_NFTABLES: every object of every commit is told there.</summary>
     private const uint Commits = 7;
 
-    /// <summary>SOL_SOCKET and SO_RCVBUFFORCE of asm-generic/socket.h; the kernel takes no less than its least.</summary>
+    /// <summary>SOL_SOCKET and SO_RCVBUFFORCE of asm-generic/socket.h; 0 is the least that the kernel has.</summary>
     private const int SocketLevel = 1;
     private const int ForcedReceiveBuffer = 33;
 

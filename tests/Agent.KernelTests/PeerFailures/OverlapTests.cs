@@ -8,7 +8,8 @@ namespace Agent.KernelTests.PeerFailures;
 
 /// <summary>
 /// 6. A prefix within another one, or the same twice, is refused with EEXIST. Here prefixes of groups and lists overlap
-/// freely, members come and go in any order, and each step goes through compiler, plan and netlink into the real kernel.
+/// freely, members come and go in any order, and each step goes through compiler, plan and netlink into the real
+/// kernel.
 /// </summary>
 public class OverlapTests
 {

@@ -87,8 +87,8 @@ public sealed class SizeBoundaryTests
     }
 
     /// <summary>
-    /// A dump of them would take minutes: the kernel begins each part of it from the front. A full set has as many as it
-    /// may have, and what is taken away must be there.
+    /// A dump of them would take minutes: the kernel begins each part of it from the front. A full set has as many as
+    /// it may have, and what is taken away must be there.
     /// </summary>
     [Fact]
     public void Limits_of_sizes_a_million_elements_load_to_the_last_one_and_go()
@@ -99,7 +99,8 @@ public sealed class SizeBoundaryTests
         Commit(
             nft, new NftOp.AddTable(Inet, Samples.Table), new NftOp.AddSet(Inet, Samples.Table, set),
             new NftOp.AddElements(Inet, Samples.Table, set, rows));
-        NftSet one = Samples.Set("million", [NftType.Ipv4Addr], false, set.Kind, Million, false, [9, 9, 9, 9, 1, 0, 0, 0]);
+        NftSet one = Samples.Set(
+            "million", [NftType.Ipv4Addr], false, set.Kind, Million, false, [9, 9, 9, 9, 1, 0, 0, 0]);
         NftOp[] more = [new NftOp.AddElements(Inet, Samples.Table, one, one.Elements)];
         CommitOutcome.Refused refused = Assert.IsType<CommitOutcome.Refused>(nft.Commit(more, nft.ReadGeneration()));
         Assert.Equal("ENFILE", refused.Refusals[0].Error.Name);

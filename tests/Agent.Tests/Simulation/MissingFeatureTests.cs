@@ -13,7 +13,9 @@ namespace Agent.Tests.Simulation;
 public class MissingFeatureTests
 {
     private static readonly PolicySnapshot First = EnforcerTests.Policy(
-        1, web: ["in 1 accept tcp 80/80 0.0.0.0/0", "in 2 accept udp 500/600 10.0.0.0/8"], data: ["in 1 drop tcp 1/9 ::/0"]);
+        1,
+        web: ["in 1 accept tcp 80/80 0.0.0.0/0", "in 2 accept udp 500/600 10.0.0.0/8"],
+        data: ["in 1 drop tcp 1/9 ::/0"]);
 
     private static readonly PolicySnapshot Narrower = EnforcerTests.Policy(2, web: []);
 
