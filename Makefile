@@ -24,8 +24,8 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-tools test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench \
-    bench-packets golden corpus fuzz sim fleet soak test-upgrade keep-version run lab lab-down picture man sbom audit \
-    fmt lint aot pack deb rpm test-package check clean
+    bench-packets golden corpus fuzz sim chaos fleet soak test-upgrade keep-version run lab lab-down picture man sbom \
+    audit fmt lint aot pack deb rpm test-package check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -145,6 +145,17 @@ sim: ## lives of simulated hosts in which everything goes wrong: SEED=n the firs
 	dotnet build tests/Agent.Tests -c $(CONFIGURATION) -v quiet
 	SG_SIM_SEED=$(SEED) SG_SIM_RUNS=$(RUNS) SG_SIM_STEPS=$(STEPS) $(BIN)/Agent.Tests/$(CONFIGURATION_DIR)/Agent.Tests \
 	    -noLogo -class Agent.Tests.Simulation.Host.HostSimulationTests -showliveoutput
+
+KIND ?=
+CHAOS_RUNS = $(if $(filter file,$(origin RUNS)),10,$(RUNS))
+
+chaos: build ## misfortunes of a real host under traffic: SEED=n the first, RUNS=n how many, STEPS=n, KIND=Kill (root)
+	@# The native daemon dies and comes back many times a minute.
+	test -x $(AOT_DIR)/sg-agentd || $(MAKE) aot
+	SG_CHAOS_SEED=$(SEED) SG_CHAOS_RUNS=$(CHAOS_RUNS) SG_CHAOS_STEPS=$(if $(filter file,$(origin STEPS)),,$(STEPS)) \
+	    SG_CHAOS_KIND=$(KIND) SG_TEST_NETNS=1 SG_AGENTD=$(CURDIR)/$(AOT_DIR)/sg-agentd unshare -n \
+	    $(BIN)/Agent.KernelTests/$(CONFIGURATION_DIR)/Agent.KernelTests -noLogo \
+	    -class Agent.KernelTests.Chaos.ChaosTests -showliveoutput
 
 fleet: $(ETCD)/usr/bin/etcd ## controllers, etcd and up to 1,000 agents: writes tests/fleet (minutes; root)
 	dotnet build tests/Agent.Fleet -c Release -v quiet

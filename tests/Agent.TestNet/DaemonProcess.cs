@@ -152,8 +152,15 @@ public sealed class DaemonProcess : IAsyncDisposable
         });
     }
 
-    /// <summary>Starts it again, after a stop or a kill, on the same state.</summary>
+    /// <summary>Starts it again, after a stop or a kill, on the same state, and waits until it is ready.</summary>
     public async Task LaunchAsync()
+    {
+        Launch();
+        await WaitUntilReadyAsync();
+    }
+
+    /// <summary>Likewise, and waits for nothing.</summary>
+    public void Launch()
     {
         if (IsRunning)
         {
@@ -194,7 +201,6 @@ public sealed class DaemonProcess : IAsyncDisposable
         LinuxCalls.SetInherited(options.Listener, inherited: true);
         process = Process.Start(start) ?? throw new InvalidOperationException("the daemon did not start");
         LinuxCalls.SetInherited(options.Listener, inherited: false);
-        await WaitUntilReadyAsync();
     }
 
     /// <summary>SIGHUP.</summary>

@@ -19,7 +19,7 @@ public readonly record struct FloodArrival(long Sequence, long SentAt, long Rece
 /// </remarks>
 public sealed class FloodStream
 {
-    internal const int RecordLength = 16;
+    public const int RecordLength = 16;
 
     private readonly List<FloodArrival> arrivals = [];
     private readonly List<long> completed = [];
@@ -75,13 +75,31 @@ public sealed class FloodStream
         return [.. Enumerable.Range(0, (int)Sent).Select(s => (long)s).Where(s => !seen.Contains(s))];
     }
 
-    internal void Stamp(Span<byte> record)
+    /// <summary>
+    /// Numbers whose sending began and ended in an interval of <see cref="Stopwatch"/> timestamps, and that never
+    /// arrived.
+    /// </summary>
+    public long[] LostBetween(long after, long before)
+    {
+        HashSet<long> seen = [.. Arrivals().Select(a => a.Sequence)];
+        lock (gate)
+        {
+            // One thread sends: a record is begun when the one before it is out.
+            return [.. Enumerable.Range(1, Math.Max(0, completed.Count - 1))
+                .Where(s => completed[s - 1] > after && completed[s] < before && !seen.Contains(s))
+                .Select(s => (long)s)];
+        }
+    }
+
+    /// <summary>Writes the number and the time of the record that is sent next.</summary>
+    public void Stamp(Span<byte> record)
     {
         BinaryPrimitives.WriteInt64BigEndian(record, Sent);
         BinaryPrimitives.WriteInt64BigEndian(record[8..], Stopwatch.GetTimestamp());
     }
 
-    internal void CountSent()
+    /// <summary>The record that was stamped last is out.</summary>
+    public void CountSent()
     {
         lock (gate)
         {
@@ -91,7 +109,8 @@ public sealed class FloodStream
         Interlocked.Increment(ref sent);
     }
 
-    internal void Arrived(ReadOnlySpan<byte> record)
+    /// <summary>A record has come.</summary>
+    public void Arrived(ReadOnlySpan<byte> record)
     {
         long now = Stopwatch.GetTimestamp();
         FloodArrival arrival = new(

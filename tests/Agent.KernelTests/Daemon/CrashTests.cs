@@ -1,8 +1,6 @@
 using System.Globalization;
 using Agent.TestNet;
 using Agent.V1;
-using Grpc.Core;
-using static Agent.KernelTests.Scenarios.States;
 
 namespace Agent.KernelTests.Daemon;
 
@@ -18,14 +16,14 @@ public sealed class CrashTests(ITestOutputHelper output)
     public async Task Whenever_it_is_killed_the_last_acknowledged_revision_is_in_force_and_no_packet_notices()
     {
         await using DaemonLab lab = await DaemonLab.StartAsync();
-        Churn churn = new() { Acknowledged = (await lab.ApplyAsync(DaemonLab.OneWayIn())).Revision };
+        PolicyChurn churn = new() { Acknowledged = (await lab.ApplyAsync(DaemonLab.OneWayIn())).Revision };
         using Flood allowed = DaemonLab.StartFlood(lab.E1, lab.E2, 1000, FloodDirections.Both);
         using Flood denied = DaemonLab.StartFlood(lab.E3, lab.E2, 1000, FloodDirections.Forward);
         await DaemonLab.UntilAsync("a running flood", () => allowed.Backward.Received > 100);
         for (int round = 0; round < Rounds; round++)
         {
             ulong before = churn.Acknowledged;
-            Task driving = churn.DriveAsync(lab);
+            Task driving = churn.DriveAsync(lab, CancellationToken.None);
             await DaemonLab.UntilAsync("a step", () => churn.Acknowledged > before);
             await Task.Delay(5 + round * 37 % 150, TestContext.Current.CancellationToken);
             bool gently = round % 5 == 4; // SIGTERM, in the same storm
@@ -50,70 +48,5 @@ public sealed class CrashTests(ITestOutputHelper output)
         Assert.Empty(allowed.Backward.Missing());
         Assert.Equal(0, denied.Forward.Received);
         Assert.True(churn.Acknowledged > (ulong)Rounds);
-    }
-
-    /// <summary>
-    /// Steps that allow and forbid, and touch members, rules, groups and vNICs; never what the floods need.
-    /// </summary>
-    private sealed class Churn
-    {
-        public ulong Acknowledged { get; set; }
-
-        public ulong InFlight { get; private set; }
-
-        public async Task DriveAsync(DaemonLab lab)
-        {
-            try
-            {
-                await using SyncClient sync = SyncClient.Open(lab);
-                while (true)
-                {
-                    Delta delta = Step(Acknowledged);
-                    InFlight = delta.Revision;
-                    Acknowledged = (await sync.AcceptedAsync(delta)).Revision;
-                }
-            }
-            catch (Exception e)
-                when (e is RpcException or InvalidOperationException or IOException or Xunit.Sdk.TrueException)
-            {
-                // It died; a refusal would be a failure, and comes with its text.
-                Assert.DoesNotContain("refused", e.Message, StringComparison.Ordinal);
-            }
-        }
-
-        private static Delta Step(ulong at)
-        {
-            Delta delta = new() { BaseRevision = at, Revision = at + 1 };
-            switch (at % 6)
-            {
-                case 0:
-                    delta.Members.Add(new MemberChange
-                    {
-                        GroupId = "sg-a",
-                        Add = { $"10.9.{at >> 8 & 255}.{at & 255}", "10.8.0.0/24" },
-                    });
-                    break;
-                case 1:
-                    delta.UpsertGroups.Add(
-                        Isolating("sg-b", "in 1 accept udp 1/65535 sg-a", "in 2 accept tcp 80/90 10.7.0.0/16"));
-                    break;
-                case 2:
-                    delta.Members.Add(new MemberChange { GroupId = "sg-a", Remove = { "10.8.0.0/24" } });
-                    break;
-                case 3:
-                    delta.UpsertVnics.Add(Nic("e3", "sg-c", "sg-d"));
-                    delta.UpsertGroups.Add(Isolating("sg-d", "in 1 accept tcp 22/22 sg-a"));
-                    break;
-                case 4:
-                    delta.UpsertGroups.Add(Isolating("sg-b", "in 1 accept udp 1/65535 sg-a"));
-                    break;
-                default:
-                    delta.UpsertVnics.Add(Nic("e3", "sg-c"));
-                    delta.RemoveGroups.Add("sg-d");
-                    break;
-            }
-
-            return delta;
-        }
     }
 }

@@ -29,6 +29,10 @@ internal sealed class SyncClient : IAsyncDisposable
         return call.ResponseStream.Current;
     }
 
+    /// <summary>The next answer; null: the stream has ended.</summary>
+    public async Task<SyncResponse?> NextAsync() =>
+        await call.ResponseStream.MoveNext() ? call.ResponseStream.Current : null;
+
     public async Task<Held> HelloAsync() =>
         (await AskAsync(new SyncRequest { Hello = new SyncHello { Controller = "test" } })).Held;
 
@@ -97,6 +101,22 @@ internal sealed class SyncClient : IAsyncDisposable
             MemberCount = (ulong)read.Policy.Groups.Values.Sum(g => (long)g.Members.Count),
             StateHash = ByteString.CopyFrom(StateHash.Of(read.Policy)),
         };
+    }
+
+    /// <summary>Says that this was all, and hears what is left to hear.</summary>
+    public async Task FinishAsync()
+    {
+        await call.RequestStream.CompleteAsync();
+        try
+        {
+            while (await NextAsync() is not null)
+            {
+            }
+        }
+        catch (RpcException)
+        {
+            // It was ended for what was sent.
+        }
     }
 
     /// <summary>The connection breaks.</summary>

@@ -1,15 +1,17 @@
 using Agent.Compiler;
 using Agent.Evaluator;
+using Agent.KernelTests.Nftables;
 using Agent.Nftables;
 using Agent.Policy;
 
-namespace Agent.KernelTests.Nftables;
+namespace Agent.KernelTests.PeerFailures;
 
 /// <summary>
-/// Interval sets never fail: prefixes of groups and lists overlap freely, members come and go in any order, and each
-/// step goes through compiler, plan and netlink into the real kernel.
+/// 6. A prefix within another one, or the same twice, is refused with EEXIST. Here prefixes of groups and lists overlap
+/// freely, members come and go in any order, and each step goes through compiler, plan and netlink into the real
+/// kernel.
 /// </summary>
-public class IntervalTests
+public class OverlapTests
 {
     private const uint Epoch = 0x00010000;
     private const string Device = "tap0";
@@ -31,13 +33,13 @@ public class IntervalTests
         "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127", "::/127",
     ];
 
-    public IntervalTests() => Namespace.MustBeThrowaway();
+    public OverlapTests() => Namespace.MustBeThrowaway();
 
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(3)]
-    public void Overlapping_prefixes_come_and_go_in_any_order(int seed)
+    public void Overlapping_or_duplicate_intervals_are_never_refused_with_EEXIST_in_whatever_order_they_come(int seed)
     {
         var random = new Random(seed);
         using NftConnection nft = Namespace.Clean();
