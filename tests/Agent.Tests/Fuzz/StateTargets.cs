@@ -140,6 +140,6 @@ internal sealed class LedgerTarget : FuzzTarget
         CounterLedger again = LedgerFile.Read(written, out damage);
         FuzzException.Unless(
             damage is null && LedgerFile.Write(again).AsSpan().SequenceEqual(written), "a ledger is not itself");
-        return $"{ledger.Entries.Count()} {ledger.States.Count()}";
+        return $"{ledger.Entries.Count()} {ledger.States.Count}";
     }
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using Agent.Tests.Contract;
 
@@ -70,9 +71,11 @@ internal static class TextMutations
         return (from, to);
     }
 
+    private static readonly SearchValues<char> Marks = SearchValues.Create("{}[],:\n\"- ");
+
     private static int Mark(string text, int from)
     {
-        int at = from >= text.Length ? -1 : text.AsSpan(from).IndexOfAny("{}[],:\n\"- ");
+        int at = from >= text.Length ? -1 : text.AsSpan(from).IndexOfAny(Marks);
         return at < 0 ? text.Length : from + at;
     }
 

@@ -377,7 +377,8 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
             story.Tell("somebody stages a policy");
             Ask(new AgentRequest.Stage(
                 SmallStates.Next(controller.Wanted, fate.Random), NextRevision: true,
-                new TaskCompletionSource<ApplyOutcome>()) { Claim = election.Leader });
+                new TaskCompletionSource<ApplyOutcome>())
+            { Claim = election.Leader });
         }
     }
 

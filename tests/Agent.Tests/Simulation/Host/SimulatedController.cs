@@ -85,7 +85,8 @@ internal sealed class SimulatedController(Fate fate, IHostWatch watch, Election 
             Snapshot own = SmallStates.Next(wanted, fate.Random);
             watch.Tell($"{by.Controller}, which was replaced, sends revision {own.Revision}");
             Hand(loop, own, by, "its snapshot", new AgentRequest.ApplySnapshot(
-                own, DryRun: false, NextRevision: false, Answer()) { ConfirmsMassChange = true });
+                own, DryRun: false, NextRevision: false, Answer())
+            { ConfirmsMassChange = true });
         }
     }
 
