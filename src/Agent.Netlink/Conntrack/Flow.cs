@@ -17,7 +17,8 @@ public sealed record FlowTuple(
 
     /// <summary>Written out: a record would print its inverse, and that its own, without end.</summary>
     public override string ToString() =>
-        string.Create(CultureInfo.InvariantCulture, $"{Protocol} {Source} {SourcePort} > {Destination} {DestinationPort}");
+        string.Create(
+            CultureInfo.InvariantCulture, $"{Protocol} {Source} {SourcePort} > {Destination} {DestinationPort}");
 }
 
 /// <summary>A session of the connection tracking table.</summary>

@@ -70,7 +70,8 @@ internal static class LinkCodec
         }
 
         return new LinkState(
-            index, Known(name), mac, (flags & Iff.Up) != 0, (flags & Iff.LowerUp) != 0, oper, master == 0 ? null : master,
+            index, Known(name), mac, (flags & Iff.Up) != 0, (flags & Iff.LowerUp) != 0, oper,
+            master == 0 ? null : master,
             kind);
     }
 

@@ -57,7 +57,8 @@ internal sealed class ConfigTarget : FuzzTarget
     private static void CheckAgain(ConfigResult read)
     {
         ConfigResult again = ConfigReader.Read("", read.Settings
-            .Where(setting => setting.Source != SettingSource.Default).Select(setting => $"{setting.Key}={setting.Value}"));
+            .Where(setting => setting.Source != SettingSource.Default)
+            .Select(setting => $"{setting.Key}={setting.Value}"));
         FuzzException.Unless(
             again.Config is not null, $"its settings have faults: {string.Join("; ", again.Faults)}");
         foreach ((Setting one, Setting other) in read.Settings.Zip(again.Settings))

@@ -23,6 +23,9 @@ internal abstract class DocumentTarget : FuzzTarget
 
     public override byte[] Mutate(byte[] input, byte[] other, Random random) => TextMutations.Of(input, other, random);
 
+    /// <summary>With a path in which an id is as long as ids may be, and longer in bytes.</summary>
+    private const int LongestFault = 4000;
+
     protected static string Told(IEnumerable<FileFault> faults)
     {
         foreach (FileFault one in faults)
@@ -31,7 +34,8 @@ internal abstract class DocumentTarget : FuzzTarget
             FuzzException.Unless(
                 one.Fault.Message.Length > 0 && one.Fault.Remedy.Length > 0, $"{one.Fault.Code} says nothing");
             FuzzException.Unless(
-                one.Fault.ToString().Length < 2000, $"{one.Fault.Code} says {one.Fault.ToString().Length} characters");
+                one.Fault.ToString().Length < LongestFault,
+                $"{one.Fault.Code} says {one.Fault.ToString().Length} characters");
             _ = CliJson.Text(json => json.WriteStringValue(one.Fault.ToString()));
         }
 

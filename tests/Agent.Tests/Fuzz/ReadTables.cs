@@ -191,7 +191,8 @@ internal sealed class ReadTables
             : expr.GetType().Name;
 
     private static void Named(string what, string table, string name) =>
-        FuzzException.Unless(table.Length > 0 && name.Length > 0, $"a {what} without a name is taken: '{table}' '{name}'");
+        FuzzException.Unless(
+            table.Length > 0 && name.Length > 0, $"a {what} without a name is taken: '{table}' '{name}'");
 
     private static void Same<T>(T read, T again) => FuzzException.Unless(
         EqualityComparer<T>.Default.Equals(read, again), $"{read} is read again as {again}");

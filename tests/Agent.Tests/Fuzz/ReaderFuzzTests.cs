@@ -55,7 +55,8 @@ public sealed class ReaderFuzzTests(ITestOutputHelper output)
             found.AddRange(one is null ? [] : [one]);
         }
 
-        output.WriteLine($"{name}: {fuzzer.Inputs} inputs from seed {first} on, {fuzzer.Kinds} kinds in the last round");
+        output.WriteLine(
+            $"{name}: {fuzzer.Inputs} inputs from seed {first} on, {fuzzer.Kinds} kinds in the last round");
         Assert.True(found.Count == 0, string.Join('\n', found));
         Assert.True(fuzzer.Kinds > 3, $"{name}: broken inputs come to {fuzzer.Kinds} things only");
     }

@@ -34,7 +34,7 @@ internal sealed class StateFileTarget : FuzzTarget
             {
                 records.AddRange(file.Load());
             }
-            catch (StateDamagedException)
+            catch (Exception e) when (e is StateDamagedException or StateTooNewException)
             {
                 // then it is broken further
             }
@@ -77,7 +77,8 @@ internal sealed class StateFileTarget : FuzzTarget
         using var second = new StateFile(disk);
         var again = SavedPolicy.Load(second);
         FuzzException.Unless(
-            again.Damage is null && again.Epoch == saved.Epoch && StateHash.Of(again.Policy).AsSpan().SequenceEqual(hash),
+            again.Damage is null && again.Epoch == saved.Epoch
+                && StateHash.Of(again.Policy).AsSpan().SequenceEqual(hash),
             $"read again it is another state: {again.Damage}");
         return $"{saved.Policy.Vnics.Count > 0} {saved.Policy.Groups.Count > 0} {input.Length / 200}";
     }

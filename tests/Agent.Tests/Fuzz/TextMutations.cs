@@ -4,14 +4,16 @@ using Agent.Tests.Contract;
 
 namespace Agent.Tests.Fuzz;
 
-/// <summary>JSON and YAML with values exchanged, lines elsewhere, nests without end, and what no editor writes.</summary>
+/// <summary>JSON and YAML with values exchanged, lines elsewhere, nests without end, and what no editor writes.
+/// </summary>
 internal static class TextMutations
 {
     private static readonly string[] Pieces =
     [
         "null", "~", "[]", "{}", "7", "-1", "\"\"", "true", "[{}]", "1e99", "1e-999", "-0", "0x10", "0660", "NaN",
         "99999999999999999999", "18446744073709551615", "4294967296", "2147483648", "65536", "-2147483648", "0.5",
-        "\"\\ud800\"", "\"\\udc00\\ud800\"", "\"\\u0000\"", "\"\\u001b[31m\"", "\"\\u202e\"", "\"\\xd8\"", "\"\\U00110000\"",
+        "\"\\ud800\"", "\"\\udc00\\ud800\"", "\"\\u0000\"", "\"\\u001b[31m\"", "\"\\u202e\"",
+        "\"\\xd8\"", "\"\\U00110000\"",
         "\"::/0\"", "\"0.0.0.0/0\"", "\"10.0.0.0/33\"", "\"::ffff:1.2.3.4\"", "\"fe80::1%lo\"", "\"01:02\"", "\"1/2\"",
         "\"2026-01-31T12:00:00Z\"", "\"9999-12-31T23:59:59.999999999Z\"", "\"315576000001s\"", "\"-1s\"", "\"1.5s\"",
         "&a [*a]", "*a", "!!binary aGk=", "!<tag:x>", "? x", "|\n  x", ">-\n y", "'", "\"", "# x", "// x", "/* x */",

@@ -132,7 +132,7 @@ public sealed class SavingTests : IAsyncDisposable
 
     /// <summary>A file that cannot be used and cannot be moved stops nobody.</summary>
     [Theory]
-    [InlineData("SGAGENT\u0003 of the next version")]
+    [InlineData("SGAGENT\u0000 of no version")]
     [InlineData("rubbish")]
     public async Task What_cannot_be_read_and_not_be_moved_is_told_and_replaced_by_the_next_state(string content)
     {

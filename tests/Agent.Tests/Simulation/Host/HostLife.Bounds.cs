@@ -55,4 +55,12 @@ internal sealed partial class HostLife
             || one.GetType().Namespace?.StartsWith("System.Threading", StringComparison.Ordinal) == true
             || one.GetType().Namespace?.StartsWith("Google.Protobuf.Reflection", StringComparison.Ordinal) == true
             || one is Delegate);
+
+    private void OpenSessions()
+    {
+        for (int i = 0; i < 6; i++)
+        {
+            host.Open(Packets.Draw(fate.Random));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 using Agent.Compiler;
 using Agent.Daemon.Enforcement;
+using Agent.Evaluator.Proof;
 using Agent.Nftables;
 
 namespace Agent.Tests.Simulation.Host;
@@ -13,6 +14,9 @@ internal sealed partial class HostLife
     private const int MostFiles = 5;
     private const int MostHeld = 100_000;
     private const int MostBytes = 4 << 20;
+
+    // At a bridge, what is beyond the prover is said of every vNIC.
+    private static bool IsProved(VnicProof proof) => proof is VnicProof.Proved or VnicProof.Unknown { IsBeyond: true };
 
     /// <returns>What is not yet as it should be; null if everything is.</returns>
     private string? MissingForPeace()
@@ -34,10 +38,11 @@ internal sealed partial class HostLife
             return "something is staged, to be cleaned up, or not yet followed";
         }
 
-        if (verifier is not null && !(state.Proof is { Outcome: ProofOutcome.Proved } proof
-            && ReferenceEquals(proof.Of, state.Enforced)))
+        if (verifier is not null && !(state.Proof is { IsPending: false, HostFault: null } proof
+            && proof.Vnics.Values.All(IsProved) && ReferenceEquals(proof.Of, state.Enforced)))
         {
-            return $"it is not proved: {state.Proof?.Outcome}";
+            return $"it is not proved: {state.Proof?.Outcome} {state.Proof?.HostFault} "
+                + string.Join("; ", (state.Proof?.Vnics.Values ?? []).Distinct());
         }
 
         CompiledRuleset anew = RulesetCompiler.Compile(state.Enforced!.Request with { Policy = state.Desired });

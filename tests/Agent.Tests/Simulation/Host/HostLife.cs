@@ -203,7 +203,8 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         };
         var metrics = new AgentMetrics(Metrics.NewCustomRegistry(), "test", "simulated");
         var keeper = new LeaseKeeper(
-            new LeaseFile(sabotage.LeaseDisk(host.Disk)), Election.LeaseLife, clock, story, new OwnershipMetrics(metrics.Registry));
+            new LeaseFile(sabotage.LeaseDisk(host.Disk)), Election.LeaseLife, clock, story,
+            new OwnershipMetrics(metrics.Registry));
         loop = new Reconciler(enforcer, file, config, clock, story, metrics)
         {
             Progress = progress,
@@ -419,14 +420,6 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
         }
     }
 
-    private void OpenSessions()
-    {
-        for (int i = 0; i < 6; i++)
-        {
-            host.Open(Packets.Draw(fate.Random));
-        }
-    }
-
     private void Calm()
     {
         if (MissingForPeace() is not { } missing)
@@ -465,7 +458,8 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
 
         if (loop.State.Staged is { MassChange: null })
         {
-            Ask(new AgentRequest.DiscardStaged(election.Leader, new TaskCompletionSource<(StagedPolicy?, PolicyFault?)>()));
+            Ask(new AgentRequest.DiscardStaged(
+                election.Leader, new TaskCompletionSource<(StagedPolicy?, PolicyFault?)>()));
         }
 
         Deliver();

@@ -90,7 +90,8 @@ internal sealed class PolicyWitness
     }
 
     private string Text(SimulatedSession packet) =>
-        $"{packet.Interface} {Way(packet).At} {packet.Direction.ToString().ToLowerInvariant()} {packet.Tuple} mark {packet.Mark:x}";
+        $"{packet.Interface} {Way(packet).At} {packet.Direction.ToString().ToLowerInvariant()} {packet.Tuple} "
+            + $"mark {packet.Mark:x}";
 
     private bool MayPass(SimulatedSession packet) => oracles.Any(oracle => Passes(oracle, packet))
         || (MayHoldBack && (mixtures ??= [.. Mixtures()]).Exists(oracle => Passes(oracle, packet)));
