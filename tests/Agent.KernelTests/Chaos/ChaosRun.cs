@@ -36,7 +36,7 @@ internal sealed class ChaosTally
 internal sealed class ChaosRun(int seed, int steps, IReadOnlyList<MisfortuneKind> kinds, ChaosTally tally)
 {
     /// <summary>What is open when the agent comes back, or after a flush that it lives through, is closed.</summary>
-    private static readonly TimeSpan OpenBound = Pace.Scaled(TimeSpan.FromSeconds(5));
+    private static readonly TimeSpan OpenBound = Pace.Scaled(TimeSpan.FromSeconds(15));
 
     /// <summary>What is allowed passes again, once the misfortune is over.</summary>
     private static readonly TimeSpan CutBound = Pace.Scaled(TimeSpan.FromSeconds(5));

@@ -9,15 +9,15 @@ namespace Agent.KernelTests.Chaos;
 /// </summary>
 /// <remarks>
 /// What is promised. Nothing forbidden ever passes, but for one case: while the tables are nobody's (the daemon is
-/// dead, or the kernel cannot protect them) and another program flushes them; then all is closed again within five
+/// dead, or the kernel cannot protect them) and another program flushes them; then all is closed again within fifteen
 /// seconds of the agent's start, or of the flush. What is allowed passes within five seconds after each misfortune, and
 /// misfortunes that are the daemon's alone (a kill, a full disk, no memory, no processor, no descriptors) cost no
 /// packet at all.
 /// </remarks>
 public sealed class ChaosTests(ITestOutputHelper output)
 {
-    /// <summary>One with tables of the daemon's own, one with everybody's.</summary>
-    private const int UsualRuns = 2;
+    /// <summary>Odd seeds have everybody's tables, even ones the daemon's own where the kernel can.</summary>
+    private const int UsualRuns = 1;
 
     [Fact]
     public async Task Whatever_befalls_a_host_nothing_forbidden_passes_and_what_is_allowed_comes_back_in_time()
