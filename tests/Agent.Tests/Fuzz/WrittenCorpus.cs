@@ -18,8 +18,8 @@ using Agent.Tests.Nftables;
 using Agent.Tests.State;
 using Agent.V1;
 using Google.Protobuf;
-using Direction = Agent.Policy.Direction;
 using CliJson = Agent.Cli.Output.Json;
+using Direction = Agent.Policy.Direction;
 using Nfnl = Agent.Netlink.Nfnl;
 using Packets = Agent.TestNet.Packets;
 
