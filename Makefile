@@ -23,9 +23,9 @@ export DOTNET_CLI_TELEMETRY_OPTOUT = 1
 export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-tools test-unit test-kernel test-vm test-vm-all vm-shell vm-programs bench \
-    bench-packets golden corpus fuzz sim chaos fleet soak test-upgrade keep-version run lab lab-down picture man sbom \
-    audit fmt lint aot pack deb rpm test-package check clean
+.PHONY: help setup build test test-tools test-unit test-kernel test-vm test-one-vm test-vm-all vm-shell vm-programs \
+    bench bench-packets golden corpus fuzz sim chaos fleet soak test-upgrade keep-version run lab lab-down picture man \
+    sbom audit fmt lint aot pack deb rpm test-package check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ vm-programs: aot
 
 test-vm: vm-programs ## what meets the kernel, on Debian's 6.1 and 6.12 kernels, in virtual machines without KVM (root)
 	tests/vm/run.sh
+
+test-one-vm: vm-programs ## the same on one of them: KERNEL=6.12 or 6.1 (root)
+	tests/vm/run.sh $(KERNEL)
 
 test-vm-all: vm-programs ## every kernel test there; more than an hour
 	VM_TESTS=all VM_LIMIT=$${VM_LIMIT:-14400} tests/vm/run.sh
