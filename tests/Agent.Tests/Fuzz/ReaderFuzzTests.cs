@@ -44,6 +44,7 @@ public sealed class ReaderFuzzTests(ITestOutputHelper output)
         var budget = TimeSpan.FromSeconds(Seconds ?? 3);
         int first = Seed ?? 1;
         var found = new List<FuzzFinding>();
+        int kinds = 0; // a last round that was cut short has few
         for (int seed = first;
             found.Count < MostFindings && (seed == first || Stopwatch.GetElapsedTime(started) < budget); seed++)
         {
@@ -53,12 +54,13 @@ public sealed class ReaderFuzzTests(ITestOutputHelper output)
                 seed, InputsPerRound, () => !isAsked && fuzzer.Inputs > FewestInputs
                     && Stopwatch.GetElapsedTime(started) >= budget);
             found.AddRange(one is null ? [] : [one]);
+            kinds = Math.Max(kinds, fuzzer.Kinds);
         }
 
         output.WriteLine(
-            $"{name}: {fuzzer.Inputs} inputs from seed {first} on, {fuzzer.Kinds} kinds in the last round");
+            $"{name}: {fuzzer.Inputs} inputs from seed {first} on, {kinds} kinds in the richest round");
         Assert.True(found.Count == 0, string.Join('\n', found));
-        Assert.True(fuzzer.Kinds > 3, $"{name}: broken inputs come to {fuzzer.Kinds} things only");
+        Assert.True(kinds > 3, $"{name}: broken inputs come to {kinds} things only");
     }
 
     [Fact]
