@@ -29,6 +29,9 @@ public sealed record CounterReadings(
 
 public sealed partial class NftConnection
 {
+    /// <summary>Hashes of the keys that a dump has shown: kept, as there are many and they are read often.</summary>
+    private readonly HashSet<ulong> seen = [];
+
     /// <summary>Reads all named counters of a table, and those of hash sets' elements. They are not of one instant.
     /// </summary>
     /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling in.</exception>
@@ -125,12 +128,32 @@ public sealed partial class NftConnection
     public bool ReadElementCounts(NftFamily family, string table, string set, Action begin, ElementCount read)
     {
         ArgumentNullException.ThrowIfNull(begin);
-        KernelError? absent = Retried("read counting elements", () =>
+        ArgumentNullException.ThrowIfNull(read);
+        KernelError? absent = Retried("read counting elements", () => Untorn(() =>
         {
             begin();
-            return ReadElements(family, table, set, message => ElementCounts.Read(message, read));
-        });
+            seen.Clear();
+            bool isTorn = false;
+            KernelError? error = ReadElements(family, table, set, message => ElementCounts.Read(message, (key, count) =>
+            {
+                isTorn |= !seen.Add(HashOf(key));
+                read(key, count);
+            }));
+            return (error, isTorn);
+        }));
         return absent is null;
+    }
+
+    // Two of 32 bits, with another beginning. Were two keys of a table to share one, its counts would be unreadable
+    // until the next start.
+    private static ulong HashOf(ReadOnlySpan<byte> key)
+    {
+        HashCode low = default;
+        low.AddBytes(key);
+        HashCode high = default;
+        high.Add(key.Length);
+        high.AddBytes(key);
+        return unchecked(((ulong)(uint)high.ToHashCode() << 32) | (uint)low.ToHashCode());
     }
 
     /// <returns>Null, or ENOENT.</returns>

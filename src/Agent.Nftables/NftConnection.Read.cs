@@ -228,9 +228,40 @@ public sealed partial class NftConnection
 
     private NftSet ReadFilled(NftFamily family, string table, NftSet set, out KernelError? error)
     {
-        var reader = new ElementReader(set);
-        error = ReadElements(family, table, set.Name, reader.Read);
-        return set with { Elements = reader.Build(), Unexpected = reader.Unexpected };
+        NftElements elements = set.Elements;
+        string? unexpected = null;
+        error = Untorn(() =>
+        {
+            var reader = new ElementReader(set);
+            KernelError? failed = ReadElements(family, table, set.Name, reader.Read);
+            elements = reader.Build();
+            unexpected = reader.Unexpected;
+            return (failed, reader.IsTorn);
+        });
+        return set with { Elements = elements, Unexpected = unexpected };
+    }
+
+    /// <summary>Reads the elements of a set again while the kernel moves them.</summary>
+    /// <remarks>
+    /// A set without a size is a hash table that grows and shrinks some time after a commit (net/netfilter
+    /// nft_set_hash.c, lib/rhashtable.c). Each part of a dump begins at the front and passes over as many elements as
+    /// were sent before: where their order has changed since, some come twice and as many not at all. No generation
+    /// and no flag says so. As at least as many come as there are, a dump without a repetition is whole.
+    /// </remarks>
+    /// <param name="read">Reads all of them, and says whether one came twice.</param>
+    /// <returns>Null, the kernel's error, or EINTR where they never rested.</returns>
+    private static KernelError? Untorn(Func<(KernelError? Error, bool IsTorn)> read)
+    {
+        for (int attempt = 0; attempt < ReadAttempts; attempt++)
+        {
+            (KernelError? error, bool isTorn) = read();
+            if (error is not null || !isTorn)
+            {
+                return error;
+            }
+        }
+
+        return new KernelError(KernelError.Eintr, "elements kept being moved");
     }
 
     /// <summary>The kernel lists the chains of all tables of a family; the others are skipped here.</summary>

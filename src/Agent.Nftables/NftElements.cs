@@ -195,6 +195,9 @@ public sealed class NftElements : IEquatable<NftElements>
 
         public int Count => used / rowBytes;
 
+        /// <summary>Rows that were there more than once, and are not after <see cref="Build"/>.</summary>
+        public int Repeated { get; private set; }
+
         /// <summary>Appends a zeroed row and returns it to be filled. The span is valid until the next call.</summary>
         public Span<byte> Add()
         {
@@ -248,6 +251,7 @@ public sealed class NftElements : IEquatable<NftElements>
                 length += rowBytes;
             }
 
+            Repeated += (used - length) / rowBytes;
             rows = target;
             used = length;
             sorted = true;

@@ -31,6 +31,10 @@ internal sealed class ElementReader
     /// </summary>
     internal string? Unexpected { get; private set; }
 
+    /// <summary>Whether what was built lacks elements: some came twice, in the places of others.</summary>
+    /// <remarks>See <see cref="NftConnection.Untorn"/>.</remarks>
+    internal bool IsTorn => rows.Repeated > 0;
+
     /// <summary>Reads the element list of one NEWSETELEM.</summary>
     internal void Read(NlAttrs message)
     {

@@ -171,6 +171,29 @@ public class CodecTests
         }
 
         Assert.Equal(elements, reader.Build());
+        Assert.False(reader.IsTorn);
+    }
+
+    /// <summary>A part of a dump that began at another place: what it repeats stands where others should be.</summary>
+    [Fact]
+    public void Elements_that_come_twice_are_said_to_be_torn()
+    {
+        NftSet set = Samples.Set(
+            "hosts", [NftType.Ipv4Addr], false, NftSetKind.MarkMap, null, false, [1, 0, 0, 0, 9, 0, 0, 0],
+            [2, 0, 0, 0, 9, 0, 0, 0]);
+        var writer = new NlWriter();
+        ElementWriter.Write(writer, NftMsg.NewSetElem, NlmF.Create, 1, NftFamily.Inet, "t", set, set.Elements);
+        var reader = new ElementReader(set);
+        foreach (bool again in (bool[])[false, true])
+        {
+            foreach (NlMessage message in new NlMessages(writer.Written))
+            {
+                reader.Read(message.Attrs(NfMessage.HeaderBytes));
+            }
+
+            Assert.Equal(set.Elements, reader.Build());
+            Assert.Equal(again, reader.IsTorn);
+        }
     }
 
     /// <summary>Hands the elements of a written list to the reader in a random order.</summary>
