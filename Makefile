@@ -116,6 +116,7 @@ bench-packets: $(FIREWALLD)/usr/sbin/firewalld ## what a packet costs, beside ip
 bench: bench-packets ## what packets, proofs and changes cost: writes tests/benchmarks (a quarter of an hour; root)
 	dotnet build src/Agent.Daemon -c Release -v quiet
 	dotnet build tests/Agent.Benchmarks -c Release -v quiet
+	$(BENCH) steps --out tests/benchmarks/steps.md --commit $$(git rev-parse --short HEAD)
 	$(BENCH) proof --out tests/benchmarks/proof.md --commit $$(git rev-parse --short HEAD)
 	SG_AGENTD=$(BIN)/Agent.Daemon/release/sg-agentd $(BENCH) flow --out tests/benchmarks/flow.md \
 	    --commit $$(git rev-parse --short HEAD)

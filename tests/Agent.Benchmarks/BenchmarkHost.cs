@@ -14,7 +14,7 @@ internal static class BenchmarkHost
 
     /// <summary>
     /// vNIC i is in group i mod <paramref name="groups"/>; the first group has <paramref name="members"/> addresses
-    /// elsewhere, and each group has one rule that names it.
+    /// elsewhere, and each other group has one rule that names it.
     /// </summary>
     public static PolicySnapshot Of(int vnics, int groups, int rules, int members)
     {
@@ -99,10 +99,10 @@ internal static class BenchmarkHost
         Type = GroupType.Basic,
         InnerAccess = Verdict.Accept,
         Members = [.. Enumerable.Range(0, members).Select(Member)],
-        Rules = [.. Enumerable.Range(1, rules).Select(number => RuleOf(number, random))],
+        Rules = [.. Enumerable.Range(1, rules).Select(number => RuleOf(number, i > 0, random))],
     };
 
-    private static GroupRule RuleOf(int number, Random random)
+    private static GroupRule RuleOf(int number, bool mayName, Random random)
     {
         ushort port = (ushort)random.Next(1, 60_000);
         var prefix = new IpPrefix(
@@ -116,7 +116,7 @@ internal static class BenchmarkHost
             Verdict = random.Next(4) > 0 ? Verdict.Accept : Verdict.Drop,
             Protocol = random.Next(3) > 0 ? IpProtocol.Tcp : IpProtocol.Udp,
             DestinationPorts = new PortRange(port, (ushort)(port + random.Next(0, 40))),
-            Remote = number == 1 ? new Remote.Group(GroupId(0)) : new Remote.Cidr(prefix),
+            Remote = number == 1 && mayName ? new Remote.Group(GroupId(0)) : new Remote.Cidr(prefix),
         };
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Agent.Charts;
+using Agent.Contract;
 using Agent.Policy;
 using Agent.V1;
 
@@ -79,7 +80,7 @@ internal static class GrowthTable
     {
         Console.Error.WriteLine($"{axis.Name} {size}");
         using var host = new ChangeHost(proves: false);
-        Snapshot snapshot = LiveTable.Loadable(axis.Host(size));
+        Snapshot snapshot = SnapshotWriter.Write(axis.Host(size));
         ChangeCost load = host.Load(snapshot);
         ChangeCost anew = Median([.. Enumerable.Range(0, 3).Select(_ => host.CompileAnew())]);
         var state = new FlowState(snapshot);

@@ -40,7 +40,7 @@ internal static class LiveTable
         StringBuilder text, string what, string verify, Policy.PolicySnapshot host, Func<FlowState, int, Delta> step)
     {
         await using LiveDaemon daemon = await LiveDaemon.StartAsync(verify);
-        Snapshot snapshot = Loadable(host);
+        Snapshot snapshot = SnapshotWriter.Write(host);
         await daemon.LoadAsync(snapshot);
         var state = new FlowState(snapshot);
         for (int i = 0; i < 10; i++)
@@ -72,7 +72,7 @@ internal static class LiveTable
         double idle = daemon.Memory.Now;
         double empty = Enumerable.Range(0, 5).Select(_ => daemon.RestartAsync().GetAwaiter().GetResult())
             .Select(time => time.TotalMilliseconds).Order().ElementAt(2);
-        Snapshot snapshot = Loadable(BenchmarkHost.Of(500, 50, 200, BenchmarkHost.Members - 10));
+        Snapshot snapshot = SnapshotWriter.Write(BenchmarkHost.Of(500, 50, 200, BenchmarkHost.Members - 10));
         Answer load = await daemon.LoadAsync(snapshot);
         await ProvedAsync(daemon);
         (double loaded, double peak) = daemon.Memory;
@@ -138,20 +138,6 @@ internal static class LiveTable
         }
 
         throw new TimeoutException("not proved within a minute");
-    }
-
-    internal static Snapshot Loadable(Policy.PolicySnapshot host)
-    {
-        Snapshot snapshot = SnapshotWriter.Write(host);
-        foreach (SecurityGroup group in snapshot.Groups)
-        {
-            foreach (Rule own in group.Rules.Where(rule => rule.GroupId == group.Id).ToArray())
-            {
-                group.Rules.Remove(own); // none may name itself
-            }
-        }
-
-        return snapshot;
     }
 
     private static double Median(IEnumerable<Answer> answers, Func<Answer, double> value)

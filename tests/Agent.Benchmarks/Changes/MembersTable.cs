@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Agent.Contract;
 using Agent.V1;
 
 namespace Agent.Benchmarks.Changes;
@@ -47,7 +48,7 @@ internal static class MembersTable
     private static ChangeCost Loaded(int members)
     {
         using var host = new ChangeHost(proves: false);
-        Snapshot snapshot = LiveTable.Loadable(BenchmarkHost.Of(20, 5, 20, 8));
+        Snapshot snapshot = SnapshotWriter.Write(BenchmarkHost.Of(20, 5, 20, 8));
         host.Load(snapshot);
         return host.Change(new FlowState(snapshot).Members(members));
     }
@@ -55,7 +56,7 @@ internal static class MembersTable
     private static string One(int vnics, int members)
     {
         using var host = new ChangeHost(proves: false);
-        Snapshot snapshot = LiveTable.Loadable(BenchmarkHost.Of(vnics, Math.Min(vnics, 20) + 1, 10, members));
+        Snapshot snapshot = SnapshotWriter.Write(BenchmarkHost.Of(vnics, Math.Min(vnics, 20) + 1, 10, members));
         host.Load(snapshot);
         ChangeCost cost = host.Change(new FlowState(snapshot).Member(0));
         return string.Create(CultureInfo.InvariantCulture, $"{cost.Messages}, {cost.Bytes}");

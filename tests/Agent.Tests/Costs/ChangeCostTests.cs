@@ -113,14 +113,6 @@ public class ChangeCostTests
         int vnics, int groups, int rules, int members, Func<FlowState, int, Delta> step, int rounds, bool proves)
     {
         Snapshot snapshot = SnapshotWriter.Write(BenchmarkHost.Of(vnics, groups, rules, members));
-        foreach (V1.SecurityGroup group in snapshot.Groups)
-        {
-            foreach (V1.Rule own in group.Rules.Where(rule => rule.GroupId == group.Id).ToArray())
-            {
-                group.Rules.Remove(own); // none may name itself
-            }
-        }
-
         var state = new FlowState(snapshot);
         PolicySnapshot policy = SnapshotReader.Read(snapshot, PolicyLimits.Unlimited).Policy!;
         CompiledRuleset compiled = Compile(policy, null);
