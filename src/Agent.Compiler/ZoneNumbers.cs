@@ -104,6 +104,17 @@ public static class ZoneNumbers
         return numbers.ToImmutable();
     }
 
+    /// <summary>Whether a ruleset in the kernel puts packets into zones at all.</summary>
+    public static bool AreAssigned(Ruleset ruleset, CompilerSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(ruleset);
+        ArgumentNullException.ThrowIfNull(settings);
+        return ruleset.Find(NftFamily.Inet, settings.Table)?.Chains
+            .Where(chain => chain.Hook is { Hook: NftHook.Prerouting })
+            .SelectMany(chain => chain.Rules)
+            .Any(rule => rule.Exprs.OfType<NftExpr.CtSet>().Any(set => set.Key == NftCtKey.Zone)) == true;
+    }
+
     /// <summary>Every interface of a listed VPC, vNICs and uplinks, and its VPC.</summary>
     internal static Dictionary<string, string> Interfaces(PolicySnapshot policy)
     {

@@ -138,6 +138,14 @@ internal static partial class Log
     [LoggerMessage(311, LogLevel.Information, "the state can be saved again")]
     public static partial void SavedAgain(this ILogger log);
 
+    [LoggerMessage(320, LogLevel.Information,
+        "our ruleset was not there: {Count} TCP sessions of listed VPCs are tracked from their next packets on")]
+    public static partial void SessionsRetracked(this ILogger log, int count);
+
+    [LoggerMessage(321, LogLevel.Warning,
+        "our ruleset was not there, and TCP sessions of listed VPCs may be cut: {Reason}")]
+    public static partial void SessionsNotRetracked(this ILogger log, string reason);
+
     [LoggerMessage(350, LogLevel.Warning, "dropped packets are not reported: nflog group {Group}: {Reason}")]
     public static partial void DropsUnread(this ILogger log, ushort group, string reason);
 

@@ -7,6 +7,7 @@ namespace Agent.TestNet;
 /// <remarks>Closing resets it, so that no FIN lingers in anybody's table.</remarks>
 public sealed class TcpStream : IDisposable
 {
+    private const int PartBytes = 1 << 16;
     private const int TcpLevel = 6;
     private const int TcpInfo = 11;
     private const int TotalRetransmitsOffset = 100;
@@ -33,6 +34,33 @@ public sealed class TcpStream : IDisposable
 
     /// <summary>The server writes; true when the client has read it.</summary>
     public Task<bool> ServerSendsAsync(TimeSpan? wait = null) => PassesAsync(Server, Client, toClient, wait);
+
+    /// <summary>The client writes so many bytes, and the server reads them.</summary>
+    /// <exception cref="OperationCanceledException">They have not arrived in time.</exception>
+    public async Task CarryAsync(int bytes, TimeSpan? wait = null)
+    {
+        using CancellationTokenSource limit = new(wait ?? Probe.PassWait);
+        Task sending = SendAsync(Client, bytes, limit.Token);
+        byte[] part = new byte[PartBytes];
+        for (int read = 0; read < bytes;)
+        {
+            int now = await Server.ReceiveAsync(
+                part.AsMemory(0, Math.Min(part.Length, bytes - read)), SocketFlags.None, limit.Token);
+            read += now > 0 ? now : throw new EndOfStreamException();
+        }
+
+        await sending;
+
+        static async Task SendAsync(Socket socket, int bytes, CancellationToken limit)
+        {
+            byte[] part = new byte[PartBytes];
+            for (int sent = 0; sent < bytes;)
+            {
+                sent += await socket.SendAsync(
+                    part.AsMemory(0, Math.Min(part.Length, bytes - sent)), SocketFlags.None, limit);
+            }
+        }
+    }
 
     public void Dispose()
     {

@@ -21,4 +21,6 @@ internal sealed class CountingFirewall(IFirewall inner, CounterBook book) : IFir
         book.Around(ops, () => inner.Commit(ops, generation));
 
     public void Unmark(uint mask, uint value, uint clear) => inner.Unmark(mask, value, clear);
+
+    public int Retrack(IReadOnlySet<ushort> zones) => inner.Retrack(zones);
 }

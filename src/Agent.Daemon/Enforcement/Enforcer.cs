@@ -265,6 +265,7 @@ internal sealed partial class Enforcer(
 
         Plan plan = Plan.Between(observed, final.Ruleset);
         log.Planned(plan, final, generation, revalidate, drifted);
+        Retrack(next);
         if (revalidate && (plan.EditsIntervals || plan.ExchangesMarkMaps))
         {
             Ruleset unsealed = SealMark.Put(next.Ruleset, settings);

@@ -38,4 +38,12 @@ internal interface IFirewall
     /// again. An empty mask means all sessions.
     /// </summary>
     void Unmark(uint mask, uint value, uint clear);
+
+    /// <summary>
+    /// Lets live TCP sessions of conntrack zones go on whose last packets nobody tracked there. Nothing may be put into
+    /// these zones meanwhile.
+    /// </summary>
+    /// <returns>How many there are.</returns>
+    /// <exception cref="Netlink.NetlinkException">The kernel refused: some may be cut.</exception>
+    int Retrack(IReadOnlySet<ushort> zones);
 }

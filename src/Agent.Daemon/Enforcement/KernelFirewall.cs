@@ -82,6 +82,12 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
         sessions.ClearMarks(mask, value, clear);
     }
 
+    public int Retrack(IReadOnlySet<ushort> zones)
+    {
+        using var sessions = new ConntrackConnection();
+        return sessions.Retrack(zones);
+    }
+
     public void Dispose() => connection.Dispose();
 
     private static string? ForeignOwner(RulesetReading reading)

@@ -155,6 +155,39 @@ public sealed class ConntrackConnection : IDisposable
         return said;
     }
 
+    /// <summary>
+    /// Has the kernel take the sequence numbers of TCP sessions from their next segments: it has not seen the last ones
+    /// and would drop what follows as out of window.
+    /// </summary>
+    /// <remarks>
+    /// The kernel does so itself where conntrack was off (nf_ct_tcp_fixup), but not for a zone without packets. A
+    /// session is taken out and put in, so nothing may be tracked in these zones meanwhile. One that is translated, or
+    /// that a helper announced, stays as it is: more belongs to it than can be told.
+    /// </remarks>
+    /// <param name="zones">Whose sessions.</param>
+    /// <returns>Sessions that were put in again.</returns>
+    /// <exception cref="NetlinkException">The kernel refused, or answers were lost; some may be gone.</exception>
+    public int Retrack(IReadOnlySet<ushort> zones)
+    {
+        ArgumentNullException.ThrowIfNull(zones);
+        int count = 0;
+        IEnumerable<Flow> found = Read().Where(one => zones.Contains(one.Zone) && one.Tcp is not null && one.CanBePut);
+        foreach (Flow[] chunk in found.Chunk(ChangesAtOnce))
+        {
+            writer.Clear();
+            foreach (Flow flow in chunk)
+            {
+                FlowCodec.WriteDelete(writer, ++sequence, flow);
+            }
+
+            Send();
+            Drain();
+            count += Open([.. chunk.Select(flow => flow.Again())]).Count(said => said is null);
+        }
+
+        return count;
+    }
+
     public void Dispose() => socket.Dispose();
 
     private void Send()

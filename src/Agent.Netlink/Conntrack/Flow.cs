@@ -35,6 +35,9 @@ public sealed record Flow(
     /// <summary>linux/netfilter/nf_conntrack_common.h IPS_SEEN_REPLY: something has come back.</summary>
     private const uint SeenReply = 2;
 
+    /// <summary>IPS_EXPECTED: a helper has announced it, and another session is its master.</summary>
+    private const uint Expected = 1;
+
     /// <summary>IPS_ASSURED: it is not taken away early when the table is full.</summary>
     private const uint Assured = 4;
 
@@ -65,6 +68,9 @@ public sealed record Flow(
 
     public bool IsAssured => (Status & Assured) != 0;
 
+    /// <summary>It can be put into a table as it is told: nothing else belongs to it.</summary>
+    public bool CanBePut => !IsTranslated && (Status & Expected) == 0;
+
     /// <summary>The ends do not see the same addresses and ports.</summary>
     public bool IsTranslated => Reply != Original.Inverse;
 
@@ -78,6 +84,9 @@ public sealed record Flow(
         FlowTuple original, ushort zone, uint timeoutSeconds, bool isAnswered, bool isAssured) => new(
             original, original.Inverse, zone, 0,
             Confirmed | (isAnswered ? SeenReply : 0) | (isAssured ? Assured : 0), timeoutSeconds, 0);
+
+    /// <summary>This one, to put into the table again: the mark stays, what has passed is counted anew.</summary>
+    public Flow Again() => New(Original, Zone, TimeoutSeconds, IsAnswered, IsAssured) with { Mark = Mark, Tcp = Tcp };
 }
 
 /// <summary>What conntrack knows of a TCP session and tells; sequence numbers it does not.</summary>

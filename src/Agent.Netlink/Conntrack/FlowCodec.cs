@@ -46,6 +46,15 @@ internal static class FlowCodec
         writer.EndMessage(message);
     }
 
+    /// <summary>Takes a flow out of the table.</summary>
+    internal static void WriteDelete(NlWriter writer, uint sequence, Flow flow)
+    {
+        NlMark message = Begin(writer, IpctnlMsgCt.Delete, NlmF.None, sequence, FamilyOf(flow));
+        WriteTuple(writer, Cta.TupleOrig, flow.Original);
+        writer.PutU16Be(Cta.Zone, flow.Zone);
+        writer.EndMessage(message);
+    }
+
     /// <summary>Puts a flow into the table; the kernel answers, EEXIST if it is there.</summary>
     /// <remarks>
     /// Without sequence numbers: the kernel takes them from the next segment of each side (net/netfilter/

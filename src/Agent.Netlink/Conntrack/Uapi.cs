@@ -5,6 +5,7 @@ internal static class IpctnlMsgCt
 {
     internal const ushort New = 0;
     internal const ushort Get = 1;
+    internal const ushort Delete = 2;
 }
 
 /// <summary>linux/netfilter/nfnetlink_conntrack.h, enum ctattr_type.</summary>

@@ -30,4 +30,6 @@ internal sealed class ObedientKernel : IFirewall
     public void Unmark(uint mask, uint value, uint clear)
     {
     }
+
+    public int Retrack(IReadOnlySet<ushort> zones) => 0;
 }

@@ -21,14 +21,13 @@ internal sealed class MisfortuneHand(
 {
     private const string Repairs = "sg_agent_drift_repairs_total";
 
-    /// <summary>Without a word of conntrack: what that costs listed VPCs is told in this project's README.</summary>
     private const string ForeignTable = """
         table inet reloaded
         delete table inet reloaded
         table inet reloaded {
             set known { type ipv4_addr; flags interval; elements = { 192.0.2.0/24, 198.18.0.0/15 }; }
             chain input { type filter hook input priority 10; policy accept; ip saddr @known counter accept; }
-            chain forward { type filter hook forward priority 10; policy accept; ip daddr @known counter accept; }
+            chain forward { type filter hook forward priority 10; policy accept; ct state established counter accept; }
         }
 
         """;

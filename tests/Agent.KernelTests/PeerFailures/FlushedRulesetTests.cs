@@ -1,6 +1,9 @@
 using System.Diagnostics;
+using System.Net;
 using Agent.KernelTests.Daemon;
+using Agent.KernelTests.Scenarios;
 using Agent.TestNet;
+using Agent.V1;
 
 namespace Agent.KernelTests.PeerFailures;
 
@@ -12,6 +15,9 @@ public sealed class FlushedRulesetTests(ITestOutputHelper output)
 {
     private const int Flushes = 15;
     private const string Repairs = "sg_agent_drift_repairs_total";
+
+    /// <summary>Bytes: more than any window of a session between two guests.</summary>
+    private const int Beyond = 32 << 20;
 
     /// <summary>
     /// From the flush to the last forbidden packet that passes: an agent looks ten times a second, the rest is for a
@@ -43,6 +49,36 @@ public sealed class FlushedRulesetTests(ITestOutputHelper output)
         output.WriteLine($"open for {open.Average():0} ms on average, {open.Max():0} ms at most, of {Flushes} flushes");
         Assert.True(open.Max() < OpenBound.TotalMilliseconds, $"open for {open.Max()} ms");
         Assert.True(open.Max() > 0, "no flush has opened anything: nothing was measured");
+    }
+
+    /// <summary>
+    /// While nobody closes the host, packets are tracked outside of their VPC's zone: what the zone knows of a TCP
+    /// session is of the past when the agent comes back, and would be taken for an attack.
+    /// </summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Live_sessions_of_a_listed_VPC_go_on_after_a_ruleset_that_was_flushed_while_the_daemon_was_dead(
+        bool others)
+    {
+        await using DaemonLab lab = await DaemonLab.StartAsync();
+        Snapshot state = DaemonLab.OneWayIn();
+        state.Vpcs.Add(new Vpc { Id = States.Vpc });
+        await lab.ApplyAsync(state);
+        using TcpStream? session = await Probe.ConnectAsync(
+            new TcpRoute(lab.E1, new IPEndPoint(lab.E2.V4, 22), lab.E2), Probe.PassWait);
+        Assert.NotNull(session);
+        await session.CarryAsync(1 << 16);
+        await lab.Daemon.KillAsync();
+        lab.Network.Host.Nft("flush ruleset\n" + (others ? "table inet other { chain c { "
+            + "type filter hook forward priority 10; ct state established counter accept; }\n}\n" : ""));
+        await session.CarryAsync(Beyond);
+        await lab.Daemon.LaunchAsync();
+        await session.CarryAsync(Beyond);
+        Assert.True(await session.ServerSendsAsync(Probe.PassWait));
+        Assert.Null(await Probe.ConnectAsync(
+            new TcpRoute(lab.E3, new IPEndPoint(lab.E2.V4, 22), lab.E2), Probe.DropWait));
+        Assert.Contains("TCP sessions of listed VPCs are tracked", lab.Daemon.Log, StringComparison.Ordinal);
     }
 
     [Fact]

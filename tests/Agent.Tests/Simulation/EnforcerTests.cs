@@ -59,6 +59,33 @@ public class EnforcerTests
         Assert.Equal(before, kernel.Committed.Count);
     }
 
+    /// <summary>Once, before anything is put into zones: at a first start, and when somebody has flushed them.</summary>
+    [Fact]
+    public void Sessions_of_zones_are_tracked_anew_where_nothing_was_put_into_them()
+    {
+        string vpc = First.Vnics["one"].VpcId;
+        PolicySnapshot listed = First with { Vpcs = First.Vpcs.Add(vpc, new Vpc { Id = vpc }) };
+        Enforcer enforcer = Start();
+        enforcer.Enforce(First, HostFacts.Default);
+        Assert.Empty(kernel.Retracked);
+        enforcer.Enforce(listed, HostFacts.Default);
+        enforcer.Cleanup();
+        Assert.Single(kernel.Retracked);
+
+        Enforcer next = Start(out _);
+        next.Enforce(listed with { Revision = 2 }, HostFacts.Default);
+        Assert.Single(kernel.Retracked);
+        kernel.Foreign([.. kernel.Ruleset.Tables.Select(table => new NftOp.DeleteTable(table.Family, table.Name))]);
+        next.Distrust();
+        next.Enforce(listed with { Revision = 2 }, HostFacts.Default);
+        Assert.Equal(2, kernel.Retracked.Count);
+        Assert.All(kernel.Retracked, one =>
+        {
+            Assert.Equal(next.Enforced!.Zones.Values, one.Zones);
+            Assert.False(ZoneNumbers.AreAssigned(one.Meanwhile, CompilerSettings.Default));
+        });
+    }
+
     [Fact]
     public void A_restart_adopts_and_writes_nothing()
     {

@@ -57,6 +57,15 @@ internal sealed class SimulatedFirewall : IFirewall
 
     public void Unmark(uint mask, uint value, uint clear) => Unmarked.Add((mask, value, clear));
 
+    /// <summary>Zones whose sessions were to be tracked anew, in order; with what was in force meanwhile.</summary>
+    public List<(IReadOnlySet<ushort> Zones, Ruleset Meanwhile)> Retracked { get; } = [];
+
+    public int Retrack(IReadOnlySet<ushort> zones)
+    {
+        Retracked.Add((zones, kernel.Ruleset));
+        return 0;
+    }
+
     public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? planned)
     {
         BeforeCommit();

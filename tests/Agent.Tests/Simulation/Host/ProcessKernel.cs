@@ -98,6 +98,13 @@ internal sealed class ProcessKernel(SimulatedHost host, Fate fate, IHostWatch wa
         host.Unmark(mask, value, clear);
     }
 
+    public int Retrack(IReadOnlySet<ushort> zones)
+    {
+        watch.At("retrack");
+        Fail("track sessions anew", KernelError.Enobufs);
+        return 0; // the simulated host knows no sequence numbers
+    }
+
     private static CommitOutcome.Refused Refused(int op, int errno) =>
         new([new OpRefusal(op, new KernelError(errno, "simulated"))]);
 

@@ -127,11 +127,9 @@ public sealed class SabotageTests
         public void Dispose() => file.Dispose();
     }
 
-    /// <summary>Never lets go of what it was given.</summary>
-    private sealed class HoardingFirewall(IFirewall firewall) : IFirewall
+    /// <summary>Changes nothing.</summary>
+    private abstract class PassingFirewall(IFirewall firewall) : IFirewall
     {
-        private readonly List<IReadOnlyList<NftOp>> hoard = [];
-
         public uint ReadGeneration() => firewall.ReadGeneration();
 
         public (Ruleset Ruleset, uint Generation) Read() => firewall.Read();
@@ -144,15 +142,26 @@ public sealed class SabotageTests
 
         public void Unmark(uint mask, uint value, uint clear) => firewall.Unmark(mask, value, clear);
 
-        public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation)
+        public int Retrack(IReadOnlySet<ushort> zones) => firewall.Retrack(zones);
+
+        public virtual CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation) =>
+            firewall.Commit(ops, generation);
+    }
+
+    /// <summary>Never lets go of what it was given.</summary>
+    private sealed class HoardingFirewall(IFirewall inner) : PassingFirewall(inner)
+    {
+        private readonly List<IReadOnlyList<NftOp>> hoard = [];
+
+        public override CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation)
         {
             hoard.Add(ops);
-            return firewall.Commit(ops, generation);
+            return base.Commit(ops, generation);
         }
     }
 
     /// <summary>Changes transactions on their way.</summary>
-    private sealed class MeddlingFirewall(IFirewall firewall) : IFirewall
+    private sealed class MeddlingFirewall(IFirewall inner) : PassingFirewall(inner)
     {
         public bool InTwoParts { get; init; }
 
@@ -160,37 +169,25 @@ public sealed class SabotageTests
 
         public bool WithoutCleanup { get; init; }
 
-        public uint ReadGeneration() => firewall.ReadGeneration();
-
-        public (Ruleset Ruleset, uint Generation) Read() => firewall.Read();
-
-        public (Ruleset Ruleset, uint Generation) ReadBack(
-            Ruleset expected, IReadOnlyList<NftOp> ops, uint generation) =>
-            firewall.ReadBack(expected, ops, generation);
-
-        public Ruleset ReadAside(string table) => firewall.ReadAside(table);
-
-        public void Unmark(uint mask, uint value, uint clear) => firewall.Unmark(mask, value, clear);
-
-        public CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation)
+        public override CommitOutcome Commit(IReadOnlyList<NftOp> ops, uint? generation)
         {
             bool isCleanup = ops.All(op => op is NftOp.FlushChain or NftOp.DeleteChain or NftOp.DeleteSet
                 or NftOp.DeleteElements or NftOp.DeleteObject);
             if (WithoutCleanup && isCleanup)
             {
-                return new CommitOutcome.Committed(generation ?? firewall.ReadGeneration(), 0, 0);
+                return new CommitOutcome.Committed(generation ?? ReadGeneration(), 0, 0);
             }
 
             bool isPreparation = ops.All(op => op is not NftOp.FlushChain);
             NftOp[] some = WithoutElements && isPreparation ? [.. ops.Where(op => op is not NftOp.AddElements)] : [];
             if (some.Length > 0)
             {
-                return firewall.Commit(some, generation);
+                return base.Commit(some, generation);
             }
 
             NftOp[] flushes = InTwoParts && !isCleanup ? [.. ops.Where(op => op is NftOp.FlushChain)] : [];
-            return flushes.Length > 0 && firewall.Commit(flushes, generation) is CommitOutcome.Committed half
-                ? firewall.Commit([.. ops.Except(flushes)], half.Generation) : firewall.Commit(ops, generation);
+            return flushes.Length > 0 && base.Commit(flushes, generation) is CommitOutcome.Committed half
+                ? base.Commit([.. ops.Except(flushes)], half.Generation) : base.Commit(ops, generation);
         }
     }
 }
