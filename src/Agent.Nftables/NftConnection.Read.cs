@@ -40,11 +40,17 @@ public sealed partial class NftConnection
     /// Reads the tables as they were at one generation: a commit that falls into the read starts it again, unless all
     /// of them are this connection's own.
     /// </summary>
+    /// <remarks>
+    /// Where others commit without pause, no reading is ever of one generation. One that commits fell into is believed
+    /// if it is what is expected: what a commit tears is missing or too much.
+    /// </remarks>
     /// <param name="tables">The tables. One that does not exist is absent from the result.</param>
-    /// <returns>The ruleset in canonical order, and its generation.</returns>
+    /// <param name="expected">What they should hold; null: nothing is known.</param>
+    /// <returns>The ruleset in canonical order, and the generation before it was read.</returns>
     /// <exception cref="NetlinkException">The kernel refused, or (EINTR) commits kept falling into the
     /// read.</exception>
-    public RulesetReading ReadRuleset(IReadOnlyList<(NftFamily Family, string Name)> tables)
+    public RulesetReading ReadRuleset(
+        IReadOnlyList<(NftFamily Family, string Name)> tables, Ruleset? expected = null)
     {
         ArgumentNullException.ThrowIfNull(tables);
         KernelError? last = null;
@@ -54,7 +60,7 @@ public sealed partial class NftConnection
             var owners = new List<TableOwner>();
             Ruleset? ruleset = TryRead(tables, owners, out last);
             bool ours = owners.Count > 0 && owners.TrueForAll(table => table.Hold == TableHold.Ours);
-            if (ruleset is not null && (ours || ReadGeneration() == before))
+            if (ruleset is not null && ((last is null && (ours || ReadGeneration() == before)) || ruleset == expected))
             {
                 return new RulesetReading(ruleset, before) { Owners = owners.ToValueArray() };
             }
@@ -96,7 +102,7 @@ public sealed partial class NftConnection
         {
             // One that goes meanwhile is one less to report.
             Ruleset? one = error is null ? TryRead([table], owners, out error) : null;
-            read.AddRange(one?.Tables ?? []);
+            read.AddRange(error is null ? one?.Tables ?? [] : []);
             error = error is { Errno: KernelError.Enoent or KernelError.Eintr } ? null : error;
         }
 
@@ -131,10 +137,14 @@ public sealed partial class NftConnection
         return [.. owners.OrderBy(one => one.Family)];
     }
 
+    /// <returns>
+    /// Null if the kernel refused. With EINTR, commits fell into the dumps of what is returned.
+    /// </returns>
     private Ruleset? TryRead(
         IReadOnlyList<(NftFamily Family, string Name)> tables, List<TableOwner> owners, out KernelError? error)
     {
         error = null;
+        KernelError? torn = null;
         var read = new List<NftTable>();
         foreach ((NftFamily family, string name) in tables)
         {
@@ -151,7 +161,7 @@ public sealed partial class NftConnection
                 continue;
             }
 
-            if ((error = absent) is not null || ReadTable(family, name, out error) is not { } table)
+            if ((error = absent) is not null || ReadTable(family, name, ref torn, out error) is not { } table)
             {
                 return null;
             }
@@ -162,6 +172,7 @@ public sealed partial class NftConnection
         read.Sort((a, b) => a.Family != b.Family
             ? a.Family.CompareTo(b.Family)
             : string.CompareOrdinal(a.Name, b.Name));
+        error = torn;
         return new Ruleset(read.ToValueArray());
     }
 
@@ -189,25 +200,27 @@ public sealed partial class NftConnection
         return new TableOwner(family, name, hold, port);
     }
 
-    private NftTable? ReadTable(NftFamily family, string table, out KernelError? error)
+    /// <param name="torn">EINTR, if commits fell into a dump.</param>
+    private NftTable? ReadTable(NftFamily family, string table, ref KernelError? torn, out KernelError? error)
     {
         var chains = new List<NftChain>();
         var rules = new Dictionary<string, List<NftRule>>();
         var shapes = new List<NftSet>();
         var objects = new List<NftObject>();
-        error = ReadChains(family, table, chains)
-            ?? ReadRules(family, table, rules)
-            ?? ReadSets(family, table, shapes)
-            ?? ReadObjects(family, table, objects);
+        error = Whole(ReadChains(family, table, chains), ref torn)
+            ?? Whole(ReadRules(family, table, rules), ref torn)
+            ?? Whole(ReadSets(family, table, shapes), ref torn)
+            ?? Whole(ReadObjects(family, table, objects), ref torn);
         var sets = new List<NftSet>();
         foreach (NftSet set in shapes)
         {
+            KernelError? unread = null;
+            sets.Add(set.Unexpected is null ? ReadFilled(family, table, set, out unread) : set);
+            error ??= Whole(unread, ref torn);
             if (error is not null)
             {
                 return null;
             }
-
-            sets.Add(set.Unexpected is null ? ReadFilled(family, table, set, out error) : set);
         }
 
         if (error is not null)
@@ -224,6 +237,14 @@ public sealed partial class NftConnection
             filled.OrderBy(one => one.Name, StringComparer.Ordinal).ToValueArray(),
             sets.OrderBy(one => one.Name, StringComparer.Ordinal).ToValueArray(),
             objects.OrderBy(one => one.Name, StringComparer.Ordinal).ThenBy(ObjectCodec.TypeOf).ToValueArray());
+    }
+
+    /// <returns>Null too where a commit fell into a dump, which is noted.</returns>
+    private static KernelError? Whole(KernelError? error, ref KernelError? torn)
+    {
+        bool isTorn = error is { Errno: KernelError.Eintr };
+        torn = isTorn ? error : torn;
+        return isTorn ? null : error;
     }
 
     private NftSet ReadFilled(NftFamily family, string table, NftSet set, out KernelError? error)

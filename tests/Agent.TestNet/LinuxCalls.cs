@@ -74,6 +74,10 @@ internal static partial class LinuxCalls
     [LibraryImport("libc", EntryPoint = "sendmmsg", SetLastError = true)]
     internal static unsafe partial int SendMany(int descriptor, void* messages, uint count, int flags);
 
+    /// <param name="parameters">struct sched_param: the priority alone.</param>
+    [LibraryImport("libc", EntryPoint = "sched_setscheduler", SetLastError = true)]
+    internal static unsafe partial int SetScheduler(int thread, int policy, int* parameters);
+
     [LibraryImport("libc", EntryPoint = "sched_setaffinity", SetLastError = true)]
     internal static unsafe partial int SetAffinity(int thread, nuint length, void* mask);
 

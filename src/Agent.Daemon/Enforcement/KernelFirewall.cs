@@ -22,6 +22,9 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
         tables = [(NftFamily.Inet, table), (NftFamily.Netdev, table), (NftFamily.Bridge, table)];
     }
 
+    /// <summary>What our tables were to hold when they were last read back.</summary>
+    private Ruleset? expected;
+
     public string? Obstacle { get; private set; }
 
     public uint ReadGeneration() => connection.ReadGeneration();
@@ -34,7 +37,7 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     {
         while (true)
         {
-            RulesetReading reading = connection.ReadRuleset(tables);
+            RulesetReading reading = connection.ReadRuleset(tables, expected);
             Obstacle = ForeignOwner(reading);
             NftOp[] claims = ownership == TableOwnership.Shared ? [] :
             [
@@ -58,6 +61,7 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     public (Ruleset Ruleset, uint Generation) ReadBack(
         Ruleset expected, IReadOnlyList<NftOp> ops, uint generation)
     {
+        this.expected = expected;
         uint before = connection.ReadGeneration();
         if ((exclusive || before == generation) && connection.ReadBack(expected, ops) is Ruleset read
             && (exclusive || connection.ReadGeneration() == before))
@@ -65,7 +69,7 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
             return (read, before);
         }
 
-        RulesetReading all = connection.ReadRuleset(tables);
+        RulesetReading all = connection.ReadRuleset(tables, expected);
         return (all.Ruleset, all.Generation);
     }
 
