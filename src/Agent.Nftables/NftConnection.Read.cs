@@ -200,7 +200,7 @@ public sealed partial class NftConnection
         return new TableOwner(family, name, hold, port);
     }
 
-    /// <param name="torn">EINTR, if commits fell into a dump.</param>
+    // Torn: EINTR, if commits fell into a dump.
     private NftTable? ReadTable(NftFamily family, string table, ref KernelError? torn, out KernelError? error)
     {
         var chains = new List<NftChain>();

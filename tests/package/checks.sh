@@ -28,6 +28,7 @@ expect() {
     else
         echo "fail $STEP: $what" >>"$LIFE/results"
         say "FAILED $STEP: $what ($*)"
+        [ "$1" != printed ] || cp "$SEEN" "$SEEN.now"
         head -n 40 "$SEEN.now" | sed 's/^/package:     /'
     fi
     [ "$1" = printed ] || mv "$SEEN.now" "$SEEN"
