@@ -74,7 +74,7 @@ internal static partial class LinuxCalls
     [LibraryImport("libc", EntryPoint = "sendmmsg", SetLastError = true)]
     internal static unsafe partial int SendMany(int descriptor, void* messages, uint count, int flags);
 
-    /// <param name="parameters">struct sched_param: the priority alone.</param>
+    // The last is struct sched_param: the priority alone.
     [LibraryImport("libc", EntryPoint = "sched_setscheduler", SetLastError = true)]
     internal static unsafe partial int SetScheduler(int thread, int policy, int* parameters);
 
