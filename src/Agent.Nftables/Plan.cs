@@ -97,7 +97,8 @@ public sealed class Plan
         private readonly ByName<NftObject> objects = new(before.Objects, after.Objects, item => item.Name);
 
         // The kernel cannot change a set's type, a hook, or an object's kind. This compiler never asks for it, another
-        // version's ruleset may.
+        // version's ruleset may. While the kernel goes through such a transaction (some hundred microseconds), an old
+        // hook has no rules any more but its policy, and drops. A shape that changes should have a new name.
         public bool MustRebuild => sets.Others.Any(pair => pair.Old with { Elements = pair.New.Elements } != pair.New)
             || chains.Others.Any(pair => pair.Old.Hook != pair.New.Hook)
             || objects.Others.Any(pair => pair.Old != pair.New);

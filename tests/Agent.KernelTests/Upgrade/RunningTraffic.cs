@@ -9,6 +9,9 @@ namespace Agent.KernelTests.Upgrade;
 /// </summary>
 internal sealed class RunningTraffic : IDisposable
 {
+    /// <summary>Packets a second of each flood.</summary>
+    public const int Rate = 500;
+
     private readonly Flood allowed;
     private readonly Flood denied;
     private readonly TcpStream session;
@@ -17,8 +20,8 @@ internal sealed class RunningTraffic : IDisposable
     {
         Guest e2 = network.Guests["e2"];
         this.session = session;
-        allowed = DaemonLab.StartFlood(network.Guests["e1"], e2, 500, FloodDirections.Both);
-        denied = DaemonLab.StartFlood(network.Guests["e3"], e2, 500, FloodDirections.Forward);
+        allowed = DaemonLab.StartFlood(network.Guests["e1"], e2, Rate, FloodDirections.Both);
+        denied = DaemonLab.StartFlood(network.Guests["e3"], e2, Rate, FloodDirections.Forward);
     }
 
     public static Task<RunningTraffic> StartAsync(DaemonLab lab) => StartAsync(lab.Network);
@@ -45,12 +48,13 @@ internal sealed class RunningTraffic : IDisposable
     }
 
     /// <summary>Ends it: nothing was lost, nothing let through.</summary>
-    public async Task AssertWholeAsync()
+    /// <param name="mayLose">Packets of each direction that may be lost after all.</param>
+    public async Task AssertWholeAsync(int mayLose = 0)
     {
         await allowed.StopAsync();
         await denied.StopAsync();
-        Assert.Empty(allowed.Forward.Missing());
-        Assert.Empty(allowed.Backward.Missing());
+        Assert.Equal([], allowed.Forward.Missing().Skip(mayLose));
+        Assert.Equal([], allowed.Backward.Missing().Skip(mayLose));
         Assert.Equal(0, denied.Forward.Received);
         Assert.True(denied.Forward.Sent > 100);
     }
