@@ -97,8 +97,8 @@ internal sealed class RulesetRemoval(DaemonConfig config, string sysctls, TextWr
 
         if (Delete(kernel, found) is not CommitOutcome.Committed)
         {
-            // Somebody may have taken a table away meanwhile, or claimed it, or the answer was lost: once more, with what
-            // there is now.
+            // Somebody may have taken a table away meanwhile, or claimed it, or the answer was lost: once more, with
+            // what there is now.
             TableOwner[] left = [.. all.SelectMany(kernel.ReadOwners)];
             found = [.. found.UnionBy(left, one => (one.Family, one.Name))];
             CommitOutcome outcome = Delete(kernel, left);

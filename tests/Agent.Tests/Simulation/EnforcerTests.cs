@@ -59,7 +59,7 @@ public class EnforcerTests
         Assert.Equal(before, kernel.Committed.Count);
     }
 
-    /// <summary>Once, before anything is put into zones: at a first start, and when somebody has flushed them.</summary>
+    /// <summary>Once, before anything is put into zones: at the start, and after somebody has flushed it.</summary>
     [Fact]
     public void Sessions_of_zones_are_tracked_anew_where_nothing_was_put_into_them()
     {
