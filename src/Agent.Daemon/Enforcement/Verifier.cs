@@ -14,7 +14,7 @@ namespace Agent.Daemon.Enforcement;
 internal sealed class Verifier(TimeProvider clock) : IDisposable
 {
     private readonly SemaphoreSlim turn = new(1);
-    private readonly ProofMemory memory = new(ProofMemory.ReadCollector);
+    private readonly ProofMemory memory = new(new ProcessCollector());
     private readonly Lock interrupting = new();
     private ProofCache cache = new();
     private CancellationTokenSource? leisure;
