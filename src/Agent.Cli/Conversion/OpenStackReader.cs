@@ -246,7 +246,7 @@ internal sealed class OpenStackReader(PolicyDraft draft, Findings findings, stri
             string what = rule.Protocol is "icmp" or "icmpv6"
                 ? string.Create(CultureInfo.InvariantCulture, $"{rule.Protocol} type {first}, code {last}: rules know ")
                     + "no ICMP types"
-                : $"ports of protocol {rule.Protocol}: rules know those of TCP and UDP only";
+                : $"ports of protocol {ForeignObject.Shorten(rule.Protocol)}: rules know those of TCP and UDP only";
             findings.Inexpressible(
                 from.Origin, isDrop: false, $"{what}, and the whole protocol would be more",
                 "Allow the whole protocol by hand, if that is meant.");

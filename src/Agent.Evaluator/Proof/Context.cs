@@ -5,14 +5,15 @@ namespace Agent.Evaluator.Proof;
 /// <summary>Circumstances with their number, and with what of them a part of a program asks for.</summary>
 internal sealed class Context(Outcomes outcomes, Circumstances circumstances, int number)
 {
-    private readonly Context?[] asked = new Context?[(int)Reads.All + 1];
+    private Context?[]? asked; // most are only asked themselves
 
     public Circumstances Circumstances => circumstances;
 
     public int Number => number;
 
     /// <summary>The same, as if what is not read did not matter.</summary>
-    public Context For(Reads reads) => asked[(int)reads] ??= outcomes.ContextOf(AskedBy(reads));
+    public Context For(Reads reads) => reads == Reads.All && circumstances.Hook == NftHook.Forward ? this
+        : (asked ??= new Context?[(int)Reads.All + 1])[(int)reads] ??= outcomes.ContextOf(AskedBy(reads));
 
     private Circumstances AskedBy(Reads reads)
     {

@@ -70,6 +70,9 @@ internal sealed class Outcomes
 
     public Outcome this[int number] => list[number];
 
+    /// <summary>How many circumstances have a number.</summary>
+    public int Contexts => contexts.Count;
+
     public int Of(Outcome outcome)
     {
         if (!numbers.TryGetValue(outcome, out int number))

@@ -8,8 +8,15 @@ namespace Agent.Evaluator.Proof;
 /// </summary>
 public sealed class ProofCache
 {
-    /// <summary>Diagrams and memos beyond which a cache starts anew: some hundred megabytes.</summary>
-    private const int SizeMax = 4_000_000;
+    /// <summary>
+    /// What may be remembered besides three times what one proof adds at most, by <see cref="Size"/>: a change leaves
+    /// behind what nobody asks again, most of all under a policy epoch that has passed.
+    /// </summary>
+    private const int SpareSize = 500_000;
+
+    /// <summary>Of a run and of a context, with what hangs on them, in diagrams.</summary>
+    private const int RunSize = 8;
+    private const int ContextSize = 6;
 
     /// <summary>Pieces of addresses in forms that are kept for the next proof: 20 bytes each.</summary>
     private const int FormPiecesMax = 1_000_000;
@@ -52,10 +59,17 @@ public sealed class ProofCache
     /// <summary>Of the proof that is under way: asked between two questions.</summary>
     internal CancellationToken Cancel { get; set; }
 
+    /// <summary>What is remembered, in diagrams: about 100 bytes each.</summary>
+    internal int Size => Functions.Size + RunSize * Runs.Count + ContextSize * Outcomes.Contexts;
+
+    private int sizeAtBegin;
+    private int largestGrowth;
+
     /// <summary>Gets ready for a policy; forgets all if it has grown too large.</summary>
     internal PolicyOracle Begin(PolicySnapshot snapshot, PolicySettings settings)
     {
-        if (Functions.Size + Runs.Count * 8 > SizeMax)
+        largestGrowth = Math.Max(largestGrowth, Size - sizeAtBegin);
+        if (Size > (3L * largestGrowth) + SpareSize)
         {
             Forms = new PolicyForms();
             Functions = new PacketFunctions(Forms.Diagrams);
@@ -68,6 +82,7 @@ public sealed class ProofCache
             policy = null;
         }
 
+        sizeAtBegin = Size;
         if (policy is not { } known || !ReferenceEquals(known.Policy, snapshot) || known.Settings != settings)
         {
             policy = (snapshot, settings, new PolicyOracle(snapshot, settings));

@@ -101,11 +101,21 @@ public sealed class FoundTests
         string long_ = new('x', 20_000);
         Assert.All(PolicyFile.Read("a.json", Encoding.UTF8.GetBytes($$"""{ "a": { "{{long_}}": f } }""")).Faults,
             fault => Assert.True(fault.Fault.ToString().Length < 1000));
-        CliRun run = await CliRun.Of(["convert", "-"], $$"""
-            { "SecurityGroupId": "sg-b", "VpcId": "vpc-1", "InnerAccessPolicy": "Accept", "{{long_}}": 1,
-              "Permissions": { "Permission": [] } }
-            """);
-        Assert.InRange(run.Error.Length, 1, 2000);
+        foreach (string document in (string[])
+            [
+                $$"""
+                { "SecurityGroupId": "sg-b", "VpcId": "vpc-1", "InnerAccessPolicy": "Accept", "{{long_}}": 1,
+                  "Permissions": { "Permission": [] } }
+                """,
+                $$"""
+                { "id": "sg-b", "rules": [ { "id": "r", "direction": "ingress", "ethertype": "IPv4",
+                  "protocol": "{{long_}}", "port_range_min": 1, "port_range_max": 2 } ] }
+                """,
+            ])
+        {
+            CliRun run = await CliRun.Of(["convert", "-"], document);
+            Assert.InRange(run.Error.Length, 1, 2000);
+        }
     }
 
     /// <summary>JSON that is well formed and no text: the daemon did not say so, and ended.</summary>

@@ -51,6 +51,25 @@ public sealed class CachedProofTests
         Assert.InRange(different, steps / 5, steps * 4 / 5);
     }
 
+    /// <summary>Each epoch makes circumstances that nobody asks for again: they are forgotten, in time.</summary>
+    [Fact]
+    public void What_is_remembered_is_bounded_however_often_the_policy_epoch_changes()
+    {
+        CompiledRuleset compiled = RulesetCompiler.Compile(QuickProofTests.Host(vnics: 20, profiles: 2, rules: 5));
+        var cache = new ProofCache();
+        var sizes = new List<int>();
+        for (uint step = 1; step < 70; step++)
+        {
+            compiled = compiled.WithEpoch(step << 16);
+            Assert.Empty(QuickProofTests.Faulty(QuickProofTests.Prove(compiled.Request, compiled.Ruleset, cache)));
+            sizes.Add(cache.Size);
+        }
+
+        // What a proof adds, three times, something to spare, and what the last one added.
+        Assert.InRange(sizes.Max(), 500_000, 500_000 + 4 * sizes[0]);
+        Assert.Equal(sizes[0], sizes.Skip(1).Min());
+    }
+
     /// <summary>
     /// The same where policies have many kinds of addresses, so that what is remembered of one kind serves others.
     /// </summary>
