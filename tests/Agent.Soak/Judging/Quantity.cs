@@ -44,7 +44,10 @@ internal sealed record Quantity(string Name, string Unit, Span Span, double Part
     public static readonly Quantity Timeouts = new("timeouts", "", Span.Run, 0, 10);
     public static readonly Quantity Flowtables = new("flowtables", "", Span.Run, 0, 0);
     public static readonly Quantity Sessions = new("sessions", "", Span.Run, 0.2, 60) { LeastWhenShort = 600 };
-    public static readonly Quantity State = new("state directory", "KiB", Span.Run, 0.2, 256);
+
+    /// <summary>A small state is written anew when there is a mebibyte of changes behind it, which is hours.</summary>
+    public static readonly Quantity State = new("state directory", "KiB", Span.Run, 0.2, 1280);
+
     public static readonly Quantity Log = new("log", "KiB/s", Span.Run, 0.25, 2);
 
     public static readonly IReadOnlyList<Quantity> All =
