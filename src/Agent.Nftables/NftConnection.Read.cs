@@ -101,8 +101,11 @@ public sealed partial class NftConnection
         foreach ((NftFamily, string) table in hooked)
         {
             // One that goes meanwhile is one less to report.
-            Ruleset? one = error is null ? TryRead([table], owners, out error) : null;
-            read.AddRange(error is null ? one?.Tables ?? [] : []);
+            if (error is null && TryRead([table], owners, out error) is { } one && error is null)
+            {
+                read.AddRange(one.Tables);
+            }
+
             error = error is { Errno: KernelError.Enoent or KernelError.Eintr } ? null : error;
         }
 
@@ -211,21 +214,20 @@ public sealed partial class NftConnection
             ?? Whole(ReadRules(family, table, rules), ref torn)
             ?? Whole(ReadSets(family, table, shapes), ref torn)
             ?? Whole(ReadObjects(family, table, objects), ref torn);
+        if (error is not null)
+        {
+            return null;
+        }
+
         var sets = new List<NftSet>();
         foreach (NftSet set in shapes)
         {
-            KernelError? unread = null;
-            sets.Add(set.Unexpected is null ? ReadFilled(family, table, set, out unread) : set);
-            error ??= Whole(unread, ref torn);
+            sets.Add(set.Unexpected is null ? ReadFilled(family, table, set, out error) : set);
+            error = Whole(error, ref torn);
             if (error is not null)
             {
                 return null;
             }
-        }
-
-        if (error is not null)
-        {
-            return null;
         }
 
         IEnumerable<NftChain> filled = chains.Select(chain =>

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using Agent.Compiler;
 using Agent.Policy;
 
 namespace Agent.Benchmarks;
@@ -8,6 +9,8 @@ namespace Agent.Benchmarks;
 internal static class BenchmarkHost
 {
     public const string Vpc = "vpc-1";
+
+    private const uint Epoch = 0x0001_0000;
 
     /// <summary>As many members as a group may have.</summary>
     public const int Members = 65_536;
@@ -76,6 +79,15 @@ internal static class BenchmarkHost
             }),
         };
     }
+
+    /// <summary>Compiles a policy with the settings that nobody has changed.</summary>
+    /// <param name="policy">The policy.</param>
+    /// <param name="before">What parts are taken from; null: nothing is remembered.</param>
+    public static CompiledRuleset Compile(PolicySnapshot policy, CompiledRuleset? before) => RulesetCompiler.Compile(
+        new CompileRequest(policy, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, Epoch)
+        {
+            Previous = before,
+        });
 
     private static string GroupId(int i) => string.Create(CultureInfo.InvariantCulture, $"sg-{i}");
 

@@ -11,8 +11,6 @@ namespace Agent.Benchmarks;
 /// </summary>
 internal static class ProofBenchmarks
 {
-    private const uint Epoch = 0x0001_0000;
-
     private static readonly (string Name, Func<PolicySnapshot> Policy, int Rounds)[] Cases =
     [
         ("1 vNIC x 10 rules", () => BenchmarkHost.One(10), 9),
@@ -29,7 +27,7 @@ internal static class ProofBenchmarks
     /// <returns>The tables, Markdown.</returns>
     public static string Run(string? only)
     {
-        Prove(Compile(BenchmarkHost.One(10), null), new ProofCache()); // compiles the prover itself
+        Prove(BenchmarkHost.Compile(BenchmarkHost.One(10), null), new ProofCache()); // compiles the prover itself
         var text = new StringBuilder();
         text.AppendLine("| host | cold | nothing changed | one rule changed | one member changed | allocated (rule) |");
         text.AppendLine("|---|--:|--:|--:|--:|--:|");
@@ -46,7 +44,7 @@ internal static class ProofBenchmarks
 
     private static void Measure(StringBuilder text, string name, PolicySnapshot policy, int rounds)
     {
-        CompiledRuleset compiled = Compile(policy, null);
+        CompiledRuleset compiled = BenchmarkHost.Compile(policy, null);
         Cost cold = Median([.. Enumerable.Range(0, rounds / 3).Select(_ => Take(compiled, new ProofCache()))]);
         var cache = new ProofCache();
         Prove(compiled, cache);
@@ -67,7 +65,7 @@ internal static class ProofBenchmarks
     {
         for (int round = 0; round < rounds; round++)
         {
-            compiled = Compile(change(compiled.Request.Policy, round), compiled);
+            compiled = BenchmarkHost.Compile(change(compiled.Request.Policy, round), compiled);
             yield return Take(compiled, cache);
         }
     }
@@ -79,12 +77,6 @@ internal static class ProofBenchmarks
         Array.Sort(costs, (one, other) => one.Milliseconds.CompareTo(other.Milliseconds));
         return costs[costs.Length / 2];
     }
-
-    private static CompiledRuleset Compile(PolicySnapshot policy, CompiledRuleset? before) => RulesetCompiler.Compile(
-        new CompileRequest(policy, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, Epoch)
-        {
-            Previous = before,
-        });
 
     private static Cost Take(CompiledRuleset compiled, ProofCache cache)
     {

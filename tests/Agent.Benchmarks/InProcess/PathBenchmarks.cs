@@ -17,8 +17,6 @@ public class PathBenchmarks
     internal const string Usual = "usual";
     internal const string Large = "large";
 
-    private const uint Epoch = 0x0001_0000;
-
     private readonly NlWriter writer = new(64 * 1024);
     private byte[] message = [];
     private byte[] dump = [];
@@ -44,7 +42,7 @@ public class PathBenchmarks
         Snapshot snapshot = SnapshotWriter.Write(host);
         message = snapshot.ToByteArray();
         policy = SnapshotReader.Read(snapshot, PolicyLimits.Unlimited).Policy!;
-        compiled = Compile(policy, null);
+        compiled = BenchmarkHost.Compile(policy, null);
         otherMember = Changed(new FlowState(snapshot).Member(0));
         otherRule = Changed(new FlowState(snapshot).Rule(0));
         Plan plan = Plan.Between(Ruleset.Empty, compiled.Ruleset);
@@ -66,13 +64,13 @@ public class PathBenchmarks
     public object Hash() => StateHash.Of(policy);
 
     [Benchmark(Description = "compile, nothing remembered")]
-    public object CompileCold() => Compile(policy, null);
+    public object CompileCold() => BenchmarkHost.Compile(policy, null);
 
     [Benchmark(Description = "compile another member")]
-    public object CompileMember() => Compile(otherMember.Request.Policy, compiled);
+    public object CompileMember() => BenchmarkHost.Compile(otherMember.Request.Policy, compiled);
 
     [Benchmark(Description = "compile another rule")]
-    public object CompileRule() => Compile(otherRule.Request.Policy, compiled);
+    public object CompileRule() => BenchmarkHost.Compile(otherRule.Request.Policy, compiled);
 
     [Benchmark(Description = "plan another member")]
     public object PlanMember() => Plan.Between(compiled.Ruleset, otherMember.Ruleset);
@@ -104,11 +102,5 @@ public class PathBenchmarks
     public PolicyVerdict Judge() => oracle.Judge(vnic, Direction.Ingress, packet);
 
     private CompiledRuleset Changed(Agent.V1.Delta delta) =>
-        Compile(DeltaReader.Apply(policy, delta, PolicyLimits.Unlimited).Policy!, compiled);
-
-    private static CompiledRuleset Compile(PolicySnapshot policy, CompiledRuleset? before) => RulesetCompiler.Compile(
-        new CompileRequest(policy, PolicySettings.Default, CompilerSettings.Default, HostFacts.Default, Epoch)
-        {
-            Previous = before,
-        });
+        BenchmarkHost.Compile(DeltaReader.Apply(policy, delta, PolicyLimits.Unlimited).Policy!, compiled);
 }

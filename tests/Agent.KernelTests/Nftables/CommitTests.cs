@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Agent.Nftables;
 using Agent.Tests.Nftables;
 
@@ -18,22 +17,6 @@ public class CommitTests
     private static CommitOutcome.Committed Commit(NftConnection nft, params IReadOnlyList<NftOp> ops) =>
         Assert.IsType<CommitOutcome.Committed>(nft.Commit(ops, nft.ReadGeneration()));
 
-    private static NftElements Addresses(NftSet set, int count)
-    {
-        var rows = new NftElements.Builder(set.RowBytes);
-        for (int i = 0; i < count; i++)
-        {
-            Span<byte> row = rows.Add();
-            BinaryPrimitives.WriteUInt32BigEndian(row, 0x0a000000u + (uint)i * 4);
-            if (set.Interval)
-            {
-                BinaryPrimitives.WriteUInt32BigEndian(row[4..], 0x0a000000u + (uint)i * 4 + 1);
-            }
-        }
-
-        return rows.Build();
-    }
-
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -42,7 +25,7 @@ public class CommitTests
         using NftConnection nft = Namespace.Clean();
         NftSet set = Samples.Set(
             "big", [NftType.Ipv4Addr], interval, NftSetKind.MarkMap, interval ? null : 65536, false);
-        set = set with { Elements = Addresses(set, 65536) };
+        set = set with { Elements = Samples.Addresses(set, 65536, step: 4, width: 2) };
         CommitOutcome.Committed done = Commit(
             nft, AddTable, new NftOp.AddSet(Inet, Samples.Table, set),
             new NftOp.AddElements(Inet, Samples.Table, set, set.Elements));
@@ -123,7 +106,7 @@ public class CommitTests
     {
         using NftConnection nft = Namespace.Clean();
         NftSet set = Samples.Set("s", [NftType.Ipv4Addr], false, NftSetKind.Set, null, false);
-        NftElements all = Addresses(set, 500);
+        NftElements all = Samples.Addresses(set, 500, step: 4, width: 2);
         Commit(nft, AddTable, new NftOp.AddSet(Inet, Samples.Table, set),
             new NftOp.AddElements(Inet, Samples.Table, set, all));
         using var stop = new CancellationTokenSource();

@@ -28,7 +28,7 @@ public class GrowingSetTests
     {
         using NftConnection nft = Namespace.Clean();
         NftSet set = Samples.Set("grows", [NftType.Ipv4Addr], false, NftSetKind.Set, null, true);
-        set = set with { Elements = Rows(set) };
+        set = set with { Elements = Samples.Addresses(set, Elements) };
         int begun = 0;
         int rounds = 0;
         while (rounds < Rounds || (begun == rounds && rounds < RoundsMost))
@@ -65,17 +65,6 @@ public class GrowingSetTests
         }
 
         Assert.True(begun > rounds, $"no dump of {rounds} was torn");
-    }
-
-    private static NftElements Rows(NftSet set)
-    {
-        var rows = new NftElements.Builder(set.RowBytes);
-        for (int i = 0; i < Elements; i++)
-        {
-            BinaryPrimitives.WriteUInt32BigEndian(rows.Add(), 0x0a000000u + (uint)i);
-        }
-
-        return rows.Build();
     }
 
     private static void Commit(NftConnection nft, params NftOp[] ops) =>

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Agent.KernelTests.Nftables;
 using Agent.Netlink;
 using Agent.Nftables;
@@ -114,21 +113,7 @@ public sealed class SizeBoundaryTests
         new NlWriter(), NftMsg.NewSetElem, NlmF.Create, 1, Inet, Samples.Table, set, Rows(set, rows));
 
     /// <summary>Every second number, so that ranges do not touch.</summary>
-    private static NftElements Rows(NftSet set, int count)
-    {
-        var rows = new NftElements.Builder(set.RowBytes);
-        for (int i = 0; i < count; i++)
-        {
-            Span<byte> row = rows.Add();
-            BinaryPrimitives.WriteUInt32BigEndian(row, 0x0a000000u + (uint)i * 2);
-            if (set.Interval)
-            {
-                BinaryPrimitives.WriteUInt32BigEndian(row[set.KeyBytes..], 0x0a000000u + (uint)i * 2);
-            }
-        }
-
-        return rows.Build();
-    }
+    private static NftElements Rows(NftSet set, int count) => Samples.Addresses(set, count, step: 2);
 
     private static NftSet Read(NftConnection nft) =>
         Assert.Single(Assert.Single(nft.ReadRuleset(Tables).Ruleset.Tables).Sets);

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -371,6 +372,27 @@ public static class Samples
         }
 
         return new NftSet(name, fields, interval, kind, size, counters, builder.Build());
+    }
+
+    /// <summary>IPv4 addresses (the first field of a key) from 10.0.0.0 on, every so many.</summary>
+    /// <param name="set">Whose elements they are; those of ranges are as wide as said.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="step">From one to the next.</param>
+    /// <param name="width">Addresses of a range.</param>
+    public static NftElements Addresses(NftSet set, int count, uint step = 1, uint width = 1)
+    {
+        var rows = new NftElements.Builder(set.RowBytes);
+        for (uint i = 0; i < count; i++)
+        {
+            Span<byte> row = rows.Add();
+            BinaryPrimitives.WriteUInt32BigEndian(row, 0x0a000000u + (i * step));
+            if (set.Interval)
+            {
+                BinaryPrimitives.WriteUInt32BigEndian(row[set.KeyBytes..], 0x0a000000u + (i * step) + width - 1);
+            }
+        }
+
+        return rows.Build();
     }
 
     public static byte[] Row(params ValueArray<byte>[] parts) => [.. parts.SelectMany(part => part)];
