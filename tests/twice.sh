@@ -18,7 +18,7 @@ failures() { plain | sed -n 's/^ *\(.*\) \[FAIL\]$/\1/p'; }
 
 show "$@"
 status=$?
-summary=$(plain | grep ' Total: [0-9]*, Errors: ')
+summary=$(plain | grep -a ' Total: [0-9]*, Errors: ')
 mapfile -t methods < <(failures | sed 's/(.*//' | sort -u)
 
 if [ "${#methods[@]}" -gt 0 ] && [ "${#methods[@]}" -le "$LIMIT" ]; then

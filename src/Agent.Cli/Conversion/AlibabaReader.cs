@@ -1,4 +1,5 @@
 using System.Globalization;
+using Agent.Cli.Input;
 using Agent.V1;
 using Direction = Agent.V1.Direction;
 
@@ -174,7 +175,7 @@ internal sealed class AlibabaReader(PolicyDraft draft, Findings findings, GroupT
             case "DROP": return V1.Policy.Drop;
             default:
                 findings.Fault(
-                    from.At(name), ConversionCodes.Value, $"'{ForeignObject.Shorten(text)}' is no policy",
+                    from.At(name), ConversionCodes.Value, $"'{SchemaReader.Shorten(text)}' is no policy",
                     "Accept or Drop.");
                 return V1.Policy.Drop;
         }
@@ -191,7 +192,7 @@ internal sealed class AlibabaReader(PolicyDraft draft, Findings findings, GroupT
         if (!egress && direction != "ingress")
         {
             findings.Fault(
-                from.At("Direction"), ConversionCodes.Value, $"'{ForeignObject.Shorten(direction)}' is no direction",
+                from.At("Direction"), ConversionCodes.Value, $"'{SchemaReader.Shorten(direction)}' is no direction",
                 "ingress or egress.");
             return null;
         }
@@ -228,7 +229,7 @@ internal sealed class AlibabaReader(PolicyDraft draft, Findings findings, GroupT
         }
 
         findings.Fault(
-            from.At("Priority"), ConversionCodes.Value, $"priority '{ForeignObject.Shorten(text)}'",
+            from.At("Priority"), ConversionCodes.Value, $"priority '{SchemaReader.Shorten(text)}'",
             "1 to 100. Alibaba Cloud takes an older 110 for 100: write that if no rule of 100 says the opposite.");
         return 1;
     }
@@ -242,7 +243,7 @@ internal sealed class AlibabaReader(PolicyDraft draft, Findings findings, GroupT
         }
 
         findings.Inexpressible(
-            from.At("NicType"), isDrop, $"a rule of {ForeignObject.Shorten(nic)} interfaces, which a VPC does not have",
+            from.At("NicType"), isDrop, $"a rule of {SchemaReader.Shorten(nic)} interfaces, which a VPC does not have",
             "Correct the document.");
         return false;
     }
@@ -283,7 +284,7 @@ internal sealed class AlibabaReader(PolicyDraft draft, Findings findings, GroupT
         {
             findings.Inexpressible(
                 from.At($"{far}PrefixListId"), isDrop,
-                $"the entries of {ForeignObject.Shorten(rule.PrefixListId)} are in no document",
+                $"the entries of {SchemaReader.Shorten(rule.PrefixListId)} are in no document",
                 "Add a file with the answer of DescribePrefixListAttributes.");
             return false;
         }
@@ -300,7 +301,7 @@ internal sealed class AlibabaReader(PolicyDraft draft, Findings findings, GroupT
         }
 
         findings.Inexpressible(
-            from.At($"{far}GroupId"), isDrop, $"group {ForeignObject.Shorten(id)}, which is dropped, is in no document",
+            from.At($"{far}GroupId"), isDrop, $"group {SchemaReader.Shorten(id)}, which is dropped, is in no document",
             "Add a file with the answer of DescribeSecurityGroupAttribute for it.");
         return false;
     }
@@ -314,7 +315,7 @@ internal sealed class AlibabaReader(PolicyDraft draft, Findings findings, GroupT
 
         findings.Inexpressible(
             from.At("PortRangeListId"), isDrop,
-            $"the entries of {ForeignObject.Shorten(rule.PortListId)} are in no document",
+            $"the entries of {SchemaReader.Shorten(rule.PortListId)} are in no document",
             "Add a file with the answer of DescribePortRangeListEntries, with PortRangeListId added to it.");
         return false;
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Agent.Cli.Input;
 using Direction = Agent.V1.Direction;
 using IpFamily = Agent.V1.IpFamily;
 
@@ -120,7 +121,7 @@ internal sealed class AwsReader(PolicyDraft draft, Findings findings, string? vp
             else
             {
                 findings.Inexpressible(
-                    list.Origin, isDrop: false, $"the entries of {ForeignObject.Shorten(id)} are in no document",
+                    list.Origin, isDrop: false, $"the entries of {SchemaReader.Shorten(id)} are in no document",
                     "Add a file with the answer of: aws ec2 describe-prefix-lists.");
             }
         }
@@ -197,7 +198,7 @@ internal sealed class AwsReader(PolicyDraft draft, Findings findings, string? vp
 
         findings.Inexpressible(
             pair.Origin, isDrop: false,
-            $"{ForeignObject.Shorten(id)} is a group of another VPC or account: a group works in its own VPC only",
+            $"{SchemaReader.Shorten(id)} is a group of another VPC or account: a group works in its own VPC only",
             "Name the peers' addresses, by CIDR or with a prefix list.");
         return null;
     }

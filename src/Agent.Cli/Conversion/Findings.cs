@@ -62,7 +62,7 @@ internal sealed class Findings(bool skipUnsupported)
         foreach (string field in one.Overlooked())
         {
             Warn(
-                one.At(field), ConversionCodes.LeftOut, $"{ForeignObject.Shorten(field)} is not known, and left out",
+                one.At(field), ConversionCodes.LeftOut, $"{SchemaReader.Shorten(field)} is not known, and left out",
                 "See whether it matters.");
         }
     }
@@ -78,7 +78,7 @@ internal sealed class Findings(bool skipUnsupported)
 
         Inexpressible(
             rule.Origin, isDrop,
-            $"{ForeignObject.Shorten(string.Join(", ", fields))}: not known, and may narrow the rule",
+            $"{SchemaReader.Shorten(string.Join(", ", fields))}: not known, and may narrow the rule",
             "Remove it if it does not.");
         return true;
     }

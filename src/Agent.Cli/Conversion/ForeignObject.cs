@@ -27,7 +27,7 @@ internal sealed class ForeignObject
             if (!entries.TryAdd(entry.Key, entry))
             {
                 findings.Fault(
-                    new Origin(file, entry.KeyAt, trail.Field(Shorten(entry.Key)).ToString()), FileCodes.Duplicate,
+                    new Origin(file, entry.KeyAt, trail.Field(SchemaReader.Shorten(entry.Key)).ToString()), FileCodes.Duplicate,
                     "stands twice", "Remove one.");
             }
         }
@@ -43,7 +43,7 @@ internal sealed class ForeignObject
     public bool HasObject(string name) => entries.TryGetValue(name, out Entry entry) && entry.Value is Mapping;
 
     public Origin At(string name) => entries.TryGetValue(name, out Entry entry)
-        ? new Origin(file, entry.Value.At, trail.Field(Shorten(name)).ToString()) : Origin;
+        ? new Origin(file, entry.Value.At, trail.Field(SchemaReader.Shorten(name)).ToString()) : Origin;
 
     /// <summary>Text or a number as text; empty if it is not there.</summary>
     public string Text(string name) => Find(name) switch
@@ -154,8 +154,6 @@ internal sealed class ForeignObject
         .. entries.Where(entry => !asked.Contains(entry.Key) && !IsEmpty(entry.Value.Value)).Select(entry => entry.Key),
     ];
 
-    public static string Shorten(string text) => text.Length > 60 ? text[..60] + "..." : text;
-
     private IEnumerable<(Trail, Node)> Items(string name)
     {
         switch (Find(name))
@@ -189,7 +187,7 @@ internal sealed class ForeignObject
 
     private static string Show(Node node) => node switch
     {
-        Scalar scalar => $"'{Shorten(scalar.Text)}'",
+        Scalar scalar => $"'{SchemaReader.Shorten(scalar.Text)}'",
         Sequence => "a list",
         _ => "an object",
     };

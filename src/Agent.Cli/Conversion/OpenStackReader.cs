@@ -1,4 +1,5 @@
 using System.Globalization;
+using Agent.Cli.Input;
 using Agent.V1;
 
 namespace Agent.Cli.Conversion;
@@ -128,7 +129,7 @@ internal sealed class OpenStackReader(PolicyDraft draft, Findings findings, stri
         group.Description = draft.Words(from, "description", 256);
         foreach (string tag in from.Texts("tags"))
         {
-            group.Labels[ForeignObject.Shorten(tag)] = "";
+            group.Labels[SchemaReader.Shorten(tag)] = "";
         }
 
         group.VpcId = vpc ?? from.Text("project_id");
@@ -204,7 +205,7 @@ internal sealed class OpenStackReader(PolicyDraft draft, Findings findings, stri
             case "": return IpFamily.Unspecified;
             default:
                 findings.Fault(
-                    from.At(name), ConversionCodes.Value, $"'{ForeignObject.Shorten(text)}' is no family",
+                    from.At(name), ConversionCodes.Value, $"'{SchemaReader.Shorten(text)}' is no family",
                     "IPv4 or IPv6.");
                 return IpFamily.Unspecified;
         }
@@ -246,7 +247,7 @@ internal sealed class OpenStackReader(PolicyDraft draft, Findings findings, stri
             string what = rule.Protocol is "icmp" or "icmpv6"
                 ? string.Create(CultureInfo.InvariantCulture, $"{rule.Protocol} type {first}, code {last}: rules know ")
                     + "no ICMP types"
-                : $"ports of protocol {ForeignObject.Shorten(rule.Protocol)}: rules know those of TCP and UDP only";
+                : $"ports of protocol {SchemaReader.Shorten(rule.Protocol)}: rules know those of TCP and UDP only";
             findings.Inexpressible(
                 from.Origin, isDrop: false, $"{what}, and the whole protocol would be more",
                 "Allow the whole protocol by hand, if that is meant.");
@@ -281,7 +282,7 @@ internal sealed class OpenStackReader(PolicyDraft draft, Findings findings, stri
             {
                 findings.Inexpressible(
                     from.At("remote_address_group_id"), isDrop: false,
-                    $"the addresses of {ForeignObject.Shorten(addresses)} are in no document",
+                    $"the addresses of {SchemaReader.Shorten(addresses)} are in no document",
                     "Add a file with the answer of: openstack address group show -f json.");
                 return false;
             }

@@ -38,7 +38,7 @@ internal sealed class PolicyDraft(Findings findings)
         if (!groups.TryAdd(id, group))
         {
             findings.Fault(
-                from, FileCodes.Duplicate, $"group {ForeignObject.Shorten(id)} stands twice",
+                from, FileCodes.Duplicate, $"group {SchemaReader.Shorten(id)} stands twice",
                 "Leave one of the documents out.");
             return null;
         }
@@ -162,17 +162,18 @@ internal sealed class PolicyDraft(Findings findings)
     private void Members(string id, Origin at, string vpc)
     {
         const string remedy = "Put vNICs in it, or list its members.";
+        string shown = SchemaReader.Shorten(id);
         if (groups.ContainsKey(id))
         {
             findings.Warn(
                 at, ConversionCodes.Absent,
-                $"members of {id} are in no document: the rules that name it match nobody yet",
+                $"members of {shown} are in no document: the rules that name it match nobody yet",
                 remedy);
             return;
         }
 
         findings.Warn(
-            at, ConversionCodes.Absent, $"{id} is in no document: an empty, closed group stands for it", remedy);
+            at, ConversionCodes.Absent, $"{shown} is in no document: an empty, closed group stands for it", remedy);
         if (Group(id, at) is { } stand)
         {
             stand.VpcId = vpc;

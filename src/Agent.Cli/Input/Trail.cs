@@ -7,6 +7,8 @@ internal sealed class Trail
 {
     public static readonly Trail Root = new(null, "", isKey: false);
 
+    private const int LongestId = 64;
+
     private readonly Trail? parent;
     private readonly string name;
     private readonly bool isKey;
@@ -20,8 +22,9 @@ internal sealed class Trail
 
     public Trail Field(string field) => new(this, field, isKey: false);
 
-    /// <summary>An element, by its id or number.</summary>
-    public Trail Key(string key) => new(this, key, isKey: true);
+    /// <summary>An element, by its id or number. What is longer than ids may be is none, and its beginning is said,
+    /// as the agent says it.</summary>
+    public Trail Key(string key) => new(this, key.Length > LongestId ? key[..LongestId] : key, isKey: true);
 
     public override string ToString()
     {

@@ -31,14 +31,15 @@ internal sealed class Claims
         isQuick = true;
     }
 
-    public Claims(Ruleset ruleset, PolicyOracle oracle, ProofFacts facts, ProofCache cache)
+    public Claims(
+        Ruleset ruleset, PolicyOracle oracle, ProofFacts facts, ProofCache cache, Confirmation confirmation)
     {
         this.oracle = oracle;
         this.facts = facts;
         this.cache = cache;
         Hooks = new HookRun(ruleset, cache);
         Expectation = new Expectation(oracle, facts, cache.Functions, cache.FormOf);
-        confirmation = new Confirmation(ruleset, oracle, facts);
+        this.confirmation = confirmation;
         differences = new Differences(cache.Functions);
     }
 

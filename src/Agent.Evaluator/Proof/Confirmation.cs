@@ -7,7 +7,11 @@ using Agent.Policy;
 namespace Agent.Evaluator.Proof;
 
 /// <summary>Asks the judges of single packets about a difference that the prover found.</summary>
-internal sealed class Confirmation(Ruleset ruleset, PolicyOracle oracle, ProofFacts facts)
+/// <param name="ruleset">As it was read.</param>
+/// <param name="oracle">The policy.</param>
+/// <param name="facts">The host; the epoch by its own name.</param>
+/// <param name="swap">Names of epochs in questions.</param>
+internal sealed class Confirmation(Ruleset ruleset, PolicyOracle oracle, ProofFacts facts, EpochSwap swap)
 {
     private const uint ForeignMark = 0x0000_5a5a;
     private const uint ConfirmedStatus = 8;
@@ -150,7 +154,8 @@ internal sealed class Confirmation(Ruleset ruleset, PolicyOracle oracle, ProofFa
     {
         uint lowest = facts.EpochMask & ~(facts.EpochMask - 1);
         uint stale = facts.Epoch ^ lowest;
-        return (question.Circumstances.Epoch ?? stale) | (ForeignMark & ~facts.EpochMask);
+        return (question.Circumstances.Epoch is uint epoch ? swap.Of(epoch) : stale)
+            | (ForeignMark & ~facts.EpochMask);
     }
 
     private static PacketBytes PacketOf(PacketTuple tuple, PacketPoint point)

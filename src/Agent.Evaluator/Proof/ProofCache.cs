@@ -30,6 +30,8 @@ public sealed class ProofCache
 
     internal Guards.GuardCache Guards { get; } = new();
 
+    internal EpochNames Epochs { get; } = new();
+
     internal PacketFunctions Functions { get; private set; } = null!;
 
     internal ProgramNodes Nodes { get; private set; } = new();

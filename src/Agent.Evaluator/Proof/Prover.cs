@@ -47,7 +47,10 @@ public static class Prover
         cache.Cancel = cancel;
         ruleset = Bystander.Without(ruleset);
         PolicyOracle oracle = cache.Begin(policy, settings); // it may begin anew, so once
-        var claims = new Claims(ruleset, oracle, facts, cache);
+        EpochSwap swap = cache.Epochs.ForStanding(ruleset, facts);
+        var confirmation = new Confirmation(ruleset, oracle, facts, swap);
+        (ruleset, facts) = (cache.Epochs.Renamed(ruleset, swap), facts with { Epoch = swap.Of(facts.Epoch) });
+        var claims = new Claims(ruleset, oracle, facts, cache, confirmation);
         var routes = new Routes(policy, settings, facts, ruleset);
         var pairs = new Pairs(claims, routes, policy);
         var quick = new QuickProof(claims, routes, pairs, oracle, facts, cache);

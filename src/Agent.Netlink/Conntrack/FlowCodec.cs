@@ -240,6 +240,12 @@ internal static class FlowCodec
         writer.EndNest(nest);
     }
 
+    /// <summary>
+    /// ICMP, TCP, UDP, DCCP, GRE, ICMPv6, SCTP, UDP-Lite: conntrack tells sessions of others by addresses alone
+    /// (nf_conntrack_proto_generic.c).
+    /// </summary>
+    private static bool HasIdentifiers(byte protocol) => protocol is 1 or 6 or 17 or 33 or 47 or 58 or 132 or 136;
+
     private static FlowTuple ReadTuple(NlAttrs attrs)
     {
         IPAddress? source = null;
@@ -270,7 +276,8 @@ internal static class FlowCodec
         }
 
         return source is not null && destination?.AddressFamily == source.AddressFamily && protocol is byte number
-            ? new FlowTuple(source, destination, number, from, (ushort)to)
+            ? HasIdentifiers(number) ? new FlowTuple(source, destination, number, from, (ushort)to)
+                : new FlowTuple(source, destination, number, 0, 0)
             : throw new NetlinkFormatException("a tuple without addresses of one family, or without a protocol");
     }
 

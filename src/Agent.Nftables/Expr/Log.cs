@@ -40,7 +40,7 @@ public abstract partial record NftExpr
                 switch (attr.Type)
                 {
                     case NftaLog.Group: group = attr.U16Be(); break;
-                    case NftaLog.Prefix: prefix = attr.Text(); break;
+                    case NftaLog.Prefix: prefix = attr.Text() is { Length: > 0 } text ? text : null; break;
                     case NftaLog.Snaplen: snapLength = attr.U32Be(); break;
                     case NftaLog.Qthreshold: threshold = attr.U16Be(); break;
                     default: return null; // syslog level and flags

@@ -7,6 +7,10 @@ public abstract partial record NftExpr
 {
     public sealed partial record Payload
     {
+        private const uint MostBytes = byte.MaxValue; // nft_payload.c, struct nft_payload
+
+        private const uint LastOffset = ushort.MaxValue; // a byte in older kernels
+
         internal override string WireName => "payload";
 
         internal override void WriteData(NlWriter writer)
@@ -35,8 +39,9 @@ public abstract partial record NftExpr
                 }
             }
 
-            return dreg is { } to && from is <= NftPayloadBase.Transport && offset is { } at && length is { } bytes
-                ? new Payload(from.Value, at, bytes, to)
+            return dreg is { } to && from is <= NftPayloadBase.Transport
+                && offset is <= LastOffset && length is <= MostBytes
+                ? new Payload(from.Value, offset.Value, length.Value, to)
                 : null;
         }
     }

@@ -97,7 +97,7 @@ internal static class WireValues
         }
 
         bool leads = code is (int)NftVerdictCode.Jump or (int)NftVerdictCode.Goto;
-        return code is { } known and >= -5 and <= 1 && leads == chain is not null
+        return code is { } known and >= -5 and <= 1 && leads == chain is not null && chain is not ""
             ? new NftVerdict((NftVerdictCode)known, chain) : null;
     }
 }

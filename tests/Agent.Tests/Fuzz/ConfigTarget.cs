@@ -13,6 +13,8 @@ internal sealed class ConfigTarget : FuzzTarget
 
     public override string Name => "config";
 
+    public override int Inputs => 5_000;
+
     public override long LeastAllowance => 4 << 20;
 
     public override long AllowancePerByte => 2000;

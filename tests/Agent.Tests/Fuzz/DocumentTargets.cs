@@ -89,6 +89,8 @@ internal sealed class ConvertTarget : DocumentTarget
 {
     public override string Name => "convert";
 
+    public override int Inputs => 6_000;
+
     public override string Read(byte[] input)
     {
         // The second time, what cannot be said is left out.

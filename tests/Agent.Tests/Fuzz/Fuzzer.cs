@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text;
 
 namespace Agent.Tests.Fuzz;
 
@@ -14,10 +15,14 @@ internal sealed record FuzzFinding(FuzzTarget Target, int Seed, int Number, byte
         {Target.Name}, seed {Seed}, input {Number}: {Error}
 
         {Convert.ToHexStringLower(Input)}
-        {System.Text.Encoding.UTF8.GetString(Input)}
+        {Shown}
 
         make fuzz TARGET={Target.Name} SEED={Seed}
         """;
+
+    /// <summary>A log with other bytes in it is no text to the tools that read it.</summary>
+    private string Shown => string.Concat(
+        Encoding.UTF8.GetString(Input).Select(c => char.IsControl(c) && c != '\n' ? '.' : c));
 }
 
 /// <summary>

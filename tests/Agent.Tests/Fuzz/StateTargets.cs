@@ -21,6 +21,8 @@ internal sealed class StateFileTarget : FuzzTarget
 
     public override string Name => "state";
 
+    public override int Inputs => 10_000;
+
     public override long LeastAllowance => 8 << 20;
 
     public override long AllowancePerByte => 5000;

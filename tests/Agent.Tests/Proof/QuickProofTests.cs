@@ -213,7 +213,7 @@ public sealed class QuickProofTests
     private static byte[] Address(PolicySnapshot policy, string vnic) =>
         policy.Vnics[vnic].Addresses[0].Address.GetAddressBytes();
 
-    private static NftRule Exprs(NftRule rule, Func<NftExpr, NftExpr> change) =>
+    internal static NftRule Exprs(NftRule rule, Func<NftExpr, NftExpr> change) =>
         rule with { Exprs = rule.Exprs.Select(change).ToValueArray() };
 
     private static NftRule Targets(NftRule rule, Func<string, string> change) => Exprs(rule, expr =>
@@ -221,7 +221,7 @@ public sealed class QuickProofTests
             && name.StartsWith("p_", StringComparison.Ordinal)
             ? new NftExpr.VerdictIs(verdict with { Chain = change(name) }) : expr);
 
-    private static Ruleset InChain(Ruleset ruleset, string name, Func<NftRule[], NftRule[]> change) => InTable(
+    internal static Ruleset InChain(Ruleset ruleset, string name, Func<NftRule[], NftRule[]> change) => InTable(
         ruleset, table => table with
         {
             Chains = table.Chains.Select(chain => chain.Name != name ? chain
@@ -254,7 +254,7 @@ public sealed class QuickProofTests
             }).ToValueArray(),
         });
 
-    private static Ruleset InTable(Ruleset ruleset, Func<NftTable, NftTable> change) => new(ruleset.Tables
+    internal static Ruleset InTable(Ruleset ruleset, Func<NftTable, NftTable> change) => new(ruleset.Tables
         .Select(table => table.Family == NftFamily.Inet ? change(table) : table).ToValueArray());
 
     internal static string[] Faulty(ProofReport report) => [.. report.Vnics
