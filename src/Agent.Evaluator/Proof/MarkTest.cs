@@ -10,10 +10,12 @@ namespace Agent.Evaluator.Proof;
 internal sealed record MarkTest(uint Mask, uint Xor, uint Value, bool Equal)
 {
     /// <summary>
-    /// All that the rule does where the test holds: it writes this mark, and goes on to the next rule. Null: it does
-    /// something else.
+    /// All that the rule does where the test holds: it writes this mark, and goes on. Null: it does something else.
     /// </summary>
     public uint? Writes { get; private init; }
+
+    /// <summary>Where it goes on, if it <see cref="Writes"/>: a chain; null: the next rule.</summary>
+    public string? Target { get; private init; }
 
     public bool Holds(uint mark) => (mark & Mask ^ Xor) == Value == Equal;
 
@@ -36,19 +38,23 @@ internal sealed record MarkTest(uint Mask, uint Xor, uint Value, bool Equal)
             at = 2;
         }
 
-        return at < exprs.Count
-            && exprs[at] is NftExpr.Cmp { Op: NftCmpOp.Eq or NftCmpOp.Neq, Data.Count: sizeof(uint) } test
-            && test.Sreg == load.Dreg
-            ? new MarkTest(mask, xor, BitConverter.ToUInt32(test.Data.Items.AsSpan()), test.Op == NftCmpOp.Eq)
-            {
-                Writes = WrittenBy(exprs, at + 1),
-            }
-            : null;
+        if (at == exprs.Count
+            || exprs[at] is not NftExpr.Cmp { Op: NftCmpOp.Eq or NftCmpOp.Neq, Data.Count: sizeof(uint) } test
+            || test.Sreg != load.Dreg)
+        {
+            return null;
+        }
+
+        string? target = exprs[^1] is NftExpr.VerdictIs { Verdict: { Code: NftVerdictCode.Goto, Chain: string name } }
+            ? name : null;
+        return new MarkTest(mask, xor, BitConverter.ToUInt32(test.Data.Items.AsSpan()), test.Op == NftCmpOp.Eq)
+        {
+            Writes = WrittenBy(exprs.Items.AsSpan()[(at + 1)..^(target is null ? 0 : 1)]),
+            Target = target,
+        };
     }
 
-    private static uint? WrittenBy(ValueArray<NftExpr> exprs, int from) =>
-        exprs.Count == from + 2
-            && exprs[from] is NftExpr.Immediate { Data.Count: sizeof(uint) } value
-            && exprs[from + 1] is NftExpr.MetaSet { Key: NftMetaKey.Mark } store && store.Sreg == value.Dreg
-            ? BitConverter.ToUInt32(value.Data.Items.AsSpan()) : null;
+    private static uint? WrittenBy(ReadOnlySpan<NftExpr> exprs) =>
+        exprs is [NftExpr.Immediate { Data.Count: sizeof(uint) } value, NftExpr.MetaSet { Key: NftMetaKey.Mark } store]
+            && store.Sreg == value.Dreg ? BitConverter.ToUInt32(value.Data.Items.AsSpan()) : null;
 }

@@ -113,10 +113,21 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     {
         int[] moving = from.Leaves(diagrams, movers);
         var results = new PacketFunction[moving.Length];
-        bool changed = false;
         for (int i = 0; i < results.Length; i++)
         {
             results[i] = next(moving[i]);
+        }
+
+        return Bind(from, movers, results);
+    }
+
+    /// <summary>The same, with what each leaf to replace becomes, in the order of the leaves.</summary>
+    public PacketFunction Bind(PacketFunction from, LeafFilter? movers, PacketFunction[] results)
+    {
+        int[] moving = from.Leaves(diagrams, movers);
+        bool changed = false;
+        for (int i = 0; i < results.Length; i++)
+        {
             changed |= !results[i].IsConstant || results[i].Diagrams[0].Value != moving[i];
         }
 

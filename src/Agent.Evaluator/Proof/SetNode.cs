@@ -18,6 +18,12 @@ internal readonly record struct SetAnswer(PacketFunction? Rows, string? Reason)
     public static SetAnswer Unknown(string reason) => new(null, reason);
 }
 
+/// <summary>Outcomes with marks that were looked up in a map, and what became of them.</summary>
+/// <param name="Leaves">Numbers of the outcomes.</param>
+/// <param name="Results">One for each.</param>
+/// <param name="Mentions">What was mentioned on the way; its effect is nothing.</param>
+internal sealed record MarkedLeaves(int[] Leaves, PacketFunction[] Results, Summary Mentions);
+
 /// <summary>A set or map as a function of its key; equal content is one object, and what it computes is kept.</summary>
 internal sealed class SetNode
 {
@@ -25,12 +31,14 @@ internal sealed class SetNode
     public const int Ambiguous = 1 << 27;
 
     private const int ConstantBytesMax = 16;
+    private const int MarkedMax = 16;
 
     private readonly PacketFunctions functions;
     private readonly int[] dataOfRow;
     private readonly Dictionary<(SymbolKind, SymbolKind, SymbolKind, SymbolKind, UInt128), SetAnswer> known = [];
     private readonly Dictionary<int, RowIndex> indexes = [];
     private readonly PacketFunction?[] byAddress = new PacketFunction?[2];
+    private readonly Dictionary<(ChainNode? Next, bool LiveBehind, int Context), MarkedLeaves> marked = [];
     private (string Name, string Chain)[]? targets;
     private Dictionary<uint, uint>? marks;
 
@@ -91,6 +99,21 @@ internal sealed class SetNode
         }
 
         return marks.TryGetValue(mark, out uint found) ? found : null;
+    }
+
+    /// <summary>What became of the marks that were looked up here last, on their way to a chain; null: of others.</summary>
+    public MarkedLeaves? MarkedOf(ChainNode? next, bool liveBehind, int context, int[] leaves) =>
+        marked.TryGetValue((next, liveBehind, context), out MarkedLeaves? known)
+            && known.Leaves.AsSpan().SequenceEqual(leaves) ? known : null;
+
+    public void Keep(ChainNode? next, bool liveBehind, int context, MarkedLeaves one)
+    {
+        if (marked.Count == MarkedMax)
+        {
+            marked.Clear();
+        }
+
+        marked[(next, liveBehind, context)] = one;
     }
 
     /// <summary>Of a map from names of interfaces to verdicts: each name, and the chain that it leads to.</summary>

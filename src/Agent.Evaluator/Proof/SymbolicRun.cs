@@ -25,6 +25,7 @@ internal sealed partial class SymbolicRun
     private Comparison comparison;
     private Mentioned mentioned;
     private List<AskedOfSet>? asked;
+    private ((ChainNode, string?, Outcome, bool, Mentioned) At, PacketFunction Result)? together;
     private int depth;
 
     /// <summary>Chains that verdict maps led to, by name: a result depends on them, besides where it began.</summary>
@@ -99,11 +100,36 @@ internal sealed partial class SymbolicRun
                 break;
             }
 
-            state = functions.Bind(state, running, leaf => Rule(chain, at, leaf, liveBehind));
+            state = asked is null && chain.MarkMapOf(rule) is MarkMap look
+                ? Mapped(chain, rule, look, state, liveBehind)
+                : functions.Bind(state, running, leaf => Rule(chain, at, leaf, liveBehind));
         }
 
         depth--;
         return functions.Bind(state, running, leaf => Returned(outcomes[leaf], liveBehind));
+    }
+
+    // There are as many marks as kinds of addresses in the VPC, and most changes leave each what it was.
+    private PacketFunction Mapped(ChainNode chain, int rule, MarkMap look, PacketFunction state, bool liveBehind)
+    {
+        int[] leaves = state.Leaves(functions.Diagrams, running);
+        ChainNode? next = look.Target is null ? null : chain.Chains[look.Target];
+        if (look.Map.MarkedOf(next, liveBehind, context.Number, leaves) is not MarkedLeaves known)
+        {
+            (Mentioned before, mentioned) = (mentioned, new Mentioned());
+            comparison = new Comparison(functions, circumstances, mentioned);
+            PacketFunction[] results = [.. leaves.Select(leaf => Rule(chain, rule, leaf, liveBehind))];
+            known = new MarkedLeaves(leaves, results, new Summary(functions.Of(0), mentioned.Marks, mentioned.Epochs));
+            mentioned = before;
+            comparison = new Comparison(functions, circumstances, mentioned);
+            if (look.Target is null == next is null && !Array.Exists(results, HasStops)) // a stop names the chain
+            {
+                look.Map.Keep(next, liveBehind, context.Number, known);
+            }
+        }
+
+        mentioned.Add(known.Mentions);
+        return functions.Bind(state, running, known.Results);
     }
 
     // The kinds of addresses that a policy tells apart go their own ways from here on.
@@ -183,7 +209,7 @@ internal sealed partial class SymbolicRun
 
             if (test.Writes is uint written)
             {
-                return Leaf(marked with { Mark = PacketMark.Of(written) });
+                return Together(chain, test.Target, marked with { Mark = PacketMark.Of(written) }, liveBehind);
             }
         }
 
@@ -222,6 +248,18 @@ internal sealed partial class SymbolicRun
             ? Unknown($"chain {target} does not exist, or leads back to itself")
             : asked is null && next.Tails is not null && next.IsMarkLive(0, liveBehind) && depth < DepthMax / 4
                 ? Tail(next, 0, outcomes.Of(state), liveBehind) : Call(next, state, liveBehind);
+    }
+
+    // Where many marks become one, they go on as one.
+    private PacketFunction Together(ChainNode chain, string? target, Outcome state, bool liveBehind)
+    {
+        var at = (chain, target, state, liveBehind, mentioned);
+        if (asked is not null || together is not { } known || known.At != at)
+        {
+            together = known = (at, Marked(chain, target, state, liveBehind));
+        }
+
+        return known.Result;
     }
 
     private AskedOfSet AskedForMark(int rule, SetNode map, uint mark)

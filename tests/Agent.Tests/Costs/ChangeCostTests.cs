@@ -95,8 +95,8 @@ public class ChangeCostTests
     {
         Cost member = LastOf(vnics: 20, groups: 20, rules: 100, members: 2000, (state, i) => state.Member(i));
         Cost rule = LastOf(vnics: 20, groups: 20, rules: 100, members: 2000, (state, i) => state.Rule(i));
-        Assert.InRange(member.Proof, 1, 77_000_000);
-        Assert.InRange(rule.Proof, 1, 5_000_000);
+        Assert.InRange(member.Proof, 1, 35_300_000);
+        Assert.InRange(rule.Proof, 1, 3_300_000);
     }
 
     private static Cost FirstOf(
