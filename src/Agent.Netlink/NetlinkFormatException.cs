@@ -19,5 +19,5 @@ public sealed class NetlinkFormatException(string message) : Exception(message)
 
     [DoesNotReturn]
     internal static void ThrowText(ushort type) =>
-        throw new NetlinkFormatException($"attribute {type}: text that is not UTF-8, or has a zero inside");
+        throw new NetlinkFormatException($"attribute {type}: text with a zero inside");
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -66,21 +67,37 @@ public readonly ref struct NlAttr
 
     public uint U32Host() => MemoryMarshal.Read<uint>(Exactly(4));
 
-    /// <summary>UTF-8 text; one terminating zero is taken off if present.</summary>
+    /// <summary>
+    /// UTF-8 text; one terminating zero is taken off if present. Names of others need not be UTF-8: what is not stands
+    /// as <c>\xe9</c>.
+    /// </summary>
     public string Text()
     {
-        ReadOnlySpan<byte> text = Payload;
-        if (text is [.., 0])
-        {
-            text = text[..^1];
-        }
-
-        if (text.Contains((byte)0) || !System.Text.Unicode.Utf8.IsValid(text))
+        ReadOnlySpan<byte> text = Unterminated;
+        if (text.Contains((byte)0))
         {
             NetlinkFormatException.ThrowText(Type);
         }
 
-        return Encoding.UTF8.GetString(text);
+        return IsText ? Encoding.UTF8.GetString(text) : Escaped(text);
+    }
+
+    /// <summary>It is UTF-8.</summary>
+    public bool IsText => System.Text.Unicode.Utf8.IsValid(Unterminated);
+
+    private ReadOnlySpan<byte> Unterminated => Payload is [.. var text, 0] ? text : Payload;
+
+    private static string Escaped(ReadOnlySpan<byte> bytes)
+    {
+        var text = new StringBuilder();
+        while (!bytes.IsEmpty)
+        {
+            bool isRune = Rune.DecodeFromUtf8(bytes, out Rune rune, out int length) == OperationStatus.Done;
+            text.Append(isRune ? rune.ToString() : $"\\x{bytes[0]:x2}");
+            bytes = bytes[(isRune ? length : 1)..];
+        }
+
+        return text.ToString();
     }
 
     private ReadOnlySpan<byte> Exactly(int size)

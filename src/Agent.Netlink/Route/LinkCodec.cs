@@ -27,6 +27,7 @@ internal static class LinkCodec
 
     /// <returns>Null for messages that say nothing about a device: other types, and AF_BRIDGE.</returns>
     /// <remarks>
+    /// A device whose name is no text is as one that is gone: no policy can name it.
     /// A port that leaves its bridge sends RTM_DELLINK with AF_BRIDGE while the device lives on; the change of its
     /// master comes as an ordinary RTM_NEWLINK. Attributes that we do not keep are skipped: nothing is judged by them.
     /// </remarks>
@@ -45,6 +46,14 @@ internal static class LinkCodec
         }
 
         int index = MemoryMarshal.Read<int>(header[4..]);
+        foreach (NlAttr attr in attrs)
+        {
+            if (attr.Type == Ifla.IfName && !attr.IsText)
+            {
+                return new LinkEvent.Deleted(index, attr.Text());
+            }
+        }
+
         LinkState link = ReadAttrs(attrs, index, MemoryMarshal.Read<uint>(header[8..]));
         return message.Type == Rtm.DelLink ? new LinkEvent.Deleted(index, link.Name) : new LinkEvent.Changed(link);
     }

@@ -1,4 +1,6 @@
+using Agent.Netlink;
 using Agent.Nftables;
+using Agent.Nftables.Wire;
 using Agent.Tests.Nftables;
 
 namespace Agent.KernelTests.Nftables;
@@ -51,6 +53,40 @@ public class CommitTests
 
         Assert.Equal(ops.Count + 2, Commit(nft, ops).Messages);
         Assert.Equal(100_000, nft.ReadRuleset(Tables).Ruleset.Tables[0].Chains.Sum(chain => chain.Rules.Count));
+    }
+
+    /// <summary>The kernel takes any bytes for a name, and lists the chains of all tables of a family together.
+    /// </summary>
+    [Fact]
+    public void Names_of_others_that_are_no_text_hide_nothing()
+    {
+        using NftConnection nft = Namespace.Clean();
+        Commit(nft, AddTable, new NftOp.AddChain(Inet, Samples.Table, "c", null),
+            new NftOp.AddRule(Inet, Samples.Table, "c", Accept));
+        var hook = new BaseHook(NftHook.Forward, 0);
+        CommitAsBytes(
+            "QQ", [0xe9, 0xff], new NftOp.AddTable(Inet, "others"), new NftOp.AddChain(Inet, "others", "chain-QQ", hook),
+            new NftOp.AddRule(Inet, "others", "chain-QQ", Accept));
+        Assert.Equal(Accept, nft.ReadRuleset(Tables).Ruleset.Tables[0].Chains[0].Rules[0]);
+        NftTable foreign = Assert.Single(nft.ReadForeign((_, name) => name == Samples.Table));
+        NftChain chain = Assert.Single(foreign.Chains);
+        Assert.Equal(("chain-\\xe9\\xff", 1), (chain.Name, chain.Rules.Count));
+    }
+
+    // As a program that writes to the socket itself.
+    private static void CommitAsBytes(string placeholder, byte[] bytes, params IReadOnlyList<NftOp> ops)
+    {
+        var writer = new NlWriter();
+        BatchWriter.Write(writer, ops, 1, null, 0, dryRun: false);
+        byte[] batch = writer.Written.ToArray();
+        byte[] text = System.Text.Encoding.ASCII.GetBytes(placeholder);
+        for (int at; (at = batch.AsSpan().IndexOf(text)) >= 0;)
+        {
+            bytes.CopyTo(batch, at);
+        }
+
+        using var socket = new NetlinkSocket(NetlinkProtocol.Netfilter);
+        Assert.Null(socket.Send(batch));
     }
 
     [Fact]

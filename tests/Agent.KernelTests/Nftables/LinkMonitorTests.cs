@@ -45,4 +45,28 @@ public class LinkMonitorTests
         await events.Reader.Completion.WaitAsync(TimeSpan.FromSeconds(5), cancel)
             .ContinueWith(_ => { }, cancel, TaskContinuationOptions.None, TaskScheduler.Default);
     }
+
+    /// <summary>The kernel takes any bytes for a name. Whoever gives such a one hides no other device.</summary>
+    [Fact]
+    public async Task A_device_whose_name_is_no_text_is_as_one_that_is_gone()
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        limit.CancelAfter(TimeSpan.FromSeconds(30));
+        CancellationToken cancel = limit.Token;
+        var events = Channel.CreateUnbounded<LinkEvent>();
+        Namespace.Run("ip", "link add sgv0 type veth peer name sgv1");
+        int index = Assert.Single(LinkMonitor.ReadAll(), link => link.Name == "sgv0").Index;
+        using (LinkMonitor.Start(events.Writer, cancel))
+        {
+            Namespace.Run("sh", "-c \"ip link set sgv0 name $(printf 'sg\\351')\"");
+            while (await events.Reader.ReadAsync(cancel) != new LinkEvent.Deleted(index, "sg\\xe9"))
+            {
+                // of the other end
+            }
+
+            Assert.Equal(["lo", "sgv1"], LinkMonitor.ReadAll().Select(link => link.Name).Order());
+        }
+
+        Namespace.Run("ip", "link del sgv1");
+    }
 }

@@ -62,9 +62,7 @@ internal sealed class LinkTarget() : NetlinkTarget(LinkCodec.IfinfomsgBytes)
                 CheckName(link.Name);
                 return $"link {link.Kind?.Length} {link.Oper} {link.Mac is null} {link.MasterIndex is null} "
                     + $"{link.AdminUp} {link.Carrier}";
-            case LinkEvent.Deleted gone:
-                CheckName(gone.Name);
-                return "gone";
+            case LinkEvent.Deleted gone: return $"gone {gone.Name.Contains('\\', StringComparison.Ordinal)}";
             default: return "of no device";
         }
     }

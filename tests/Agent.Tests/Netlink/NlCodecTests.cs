@@ -115,6 +115,23 @@ public class NlCodecTests
         }
     }
 
+    /// <summary>Names of others are bytes: what is no text in them can be told, and told apart.</summary>
+    [Theory]
+    [InlineData("6162", "ab")]
+    [InlineData("c3a9", "\u00e9")]
+    [InlineData("61e962", "a\\xe9b")]
+    [InlineData("ffc3", "\\xff\\xc3")]
+    [InlineData("f09f98", "\\xf0\\x9f\\x98")]
+    public void Text_that_is_not_UTF_8_stands_as_its_bytes(string hex, string expected)
+    {
+        var writer = new NlWriter();
+        writer.PutBytes(1, [.. Convert.FromHexString(hex), 0]);
+        foreach (NlAttr attr in new NlAttrs(writer.Written))
+        {
+            Assert.Equal((expected, !expected.Contains('\\', StringComparison.Ordinal)), (attr.Text(), attr.IsText));
+        }
+    }
+
     [Fact]
     public void Any_bytes_are_read_or_refused() => Gen.Byte.Array[0, 200].Sample(bytes =>
     {
