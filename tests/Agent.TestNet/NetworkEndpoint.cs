@@ -61,13 +61,37 @@ public class NetworkEndpoint
         }
     }
 
-    /// <summary>An UDP socket bound here; null port lets <see cref="PortNumbers"/> choose.</summary>
+    /// <summary>An UDP socket bound here, to the next port that nobody has.</summary>
+    public Socket OpenUdp(IPAddress address)
+    {
+        while (true)
+        {
+            try
+            {
+                return OpenUdp(address, PortNumbers.Next());
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
+            {
+                // a conversation that has lived since numbers went round
+            }
+        }
+    }
+
+    /// <summary>An UDP socket bound here.</summary>
     public Socket OpenUdp(IPAddress address, int port)
     {
         ArgumentNullException.ThrowIfNull(address);
         Socket socket = Place.OpenSocket(address.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
-        socket.Bind(new IPEndPoint(address, port));
-        return socket;
+        try
+        {
+            socket.Bind(new IPEndPoint(address, port));
+            return socket;
+        }
+        catch (SocketException)
+        {
+            socket.Dispose();
+            throw;
+        }
     }
 
     internal void Close()

@@ -34,7 +34,7 @@ public sealed class UdpConversation : IDisposable
         ArgumentNullException.ThrowIfNull(serverAddress);
         Socket asked = server.OpenUdp(serverAddress.Address, serverAddress.Port);
         return new UdpConversation(
-            client.OpenUdp(clientAddress, clientPort != 0 ? clientPort : PortNumbers.Next()),
+            clientPort != 0 ? client.OpenUdp(clientAddress, clientPort) : client.OpenUdp(clientAddress),
             asked);
     }
 

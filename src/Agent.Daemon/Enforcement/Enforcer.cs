@@ -205,6 +205,7 @@ internal sealed partial class Enforcer(
         if (Commit("clean_up", due, new EnforcementTally()))
         {
             holding = Holding.Exactly(enforced!);
+            observedIsKnown &= ReferenceEquals(observed, enforced!.Ruleset); // read while that was there: not any more
             return true;
         }
 

@@ -70,6 +70,8 @@ internal sealed class Outcomes
 
     public Outcome this[int number] => list[number];
 
+    public int Count => list.Count;
+
     /// <summary>How many circumstances have a number.</summary>
     public int Contexts => contexts.Count;
 

@@ -12,7 +12,7 @@ public sealed class ProofCache
     /// What may be remembered besides three times what one proof adds at most, by <see cref="Size"/>: a change leaves
     /// behind what nobody asks again, most of all under a policy epoch that has passed.
     /// </summary>
-    private const int SpareSize = 500_000;
+    private const int SpareSize = 150_000;
 
     /// <summary>Of a run and of a context, with what hangs on them, in diagrams.</summary>
     private const int RunSize = 8;
@@ -62,7 +62,7 @@ public sealed class ProofCache
     internal CancellationToken Cancel { get; set; }
 
     /// <summary>What is remembered, in diagrams: about 100 bytes each.</summary>
-    internal int Size => Functions.Size + RunSize * Runs.Count + ContextSize * Outcomes.Contexts;
+    internal int Size => Functions.Size + RunSize * Runs.Count + ContextSize * Outcomes.Contexts + Outcomes.Count;
 
     private int sizeAtBegin;
     private int largestGrowth;

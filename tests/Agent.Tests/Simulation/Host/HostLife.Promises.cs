@@ -83,6 +83,7 @@ internal sealed partial class HostLife
     {
         AgentState state = loop!.State;
         return state.Failed.IsEmpty && state.AppliedRevision == state.Desired.Revision && state.Enforced is { } said
+            && !state.Alarms.Any(alarm => alarm.Contains("is not in force", StringComparison.Ordinal))
             && host.HooksByName && IsHonest && !host.IsDamaged && !host.Holds(said.Ruleset)
             ? $"revision {state.AppliedRevision} is not in the kernel: "
                 + string.Join("; ", RulesetChange.Between(host.Ours, said.Ruleset).Take(3))

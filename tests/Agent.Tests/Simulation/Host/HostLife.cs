@@ -186,7 +186,7 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
     {
         kernel = new ProcessKernel(host, fate, this);
         stop.Dispose();
-        (diesIn, stop) = (0, new CancellationTokenSource());
+        (diesIn, stop, workGiven) = (0, new CancellationTokenSource(), false); // what the last one was asked died with it
         weather.Blow(host.Disk, isCalm: fate.IsCalm);
         weather.Begin();
         commitsOfThisLife = 0;

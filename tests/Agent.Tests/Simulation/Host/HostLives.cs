@@ -25,27 +25,23 @@ internal static class HostLives
     /// <summary>Of so many lives one proves what it commits, which takes several times as long.</summary>
     private const int ProvingEvery = 25;
 
-    /// <summary>Lives the seeds in their order until one fails, or time is over.</summary>
+    /// <summary>Lives the seeds in their order until one fails.</summary>
     /// <param name="first">Seed of the first.</param>
-    /// <param name="fewest">So many, however long they take.</param>
-    /// <param name="lives">So many at most.</param>
+    /// <param name="lives">How many.</param>
     /// <param name="steps">Turbulent ones in each.</param>
-    /// <param name="budget">After that no life begins beyond the fewest.</param>
     /// <param name="sabotage">What is broken in all of them.</param>
     /// <returns>The one that failed, of the lowest seed; null: none did. How many were lived, and what happened.
     /// </returns>
     public static (FailedLife? Failed, int Lived, HostTally Tally) Live(
-        int first, int fewest, int lives, int steps, TimeSpan budget, Sabotage? sabotage = null)
+        int first, int lives, int steps, Sabotage? sabotage = null)
     {
-        long started = TimeProvider.System.GetTimestamp();
         var failed = new ConcurrentBag<FailedLife>();
         var tally = new HostTally();
         int begun = 0;
         int lived = 0;
         Parallel.For(0, Environment.ProcessorCount, _ =>
         {
-            while (failed.IsEmpty && Interlocked.Increment(ref begun) is var number && number <= lives
-                && (number <= fewest || TimeProvider.System.GetElapsedTime(started) < budget))
+            while (failed.IsEmpty && Interlocked.Increment(ref begun) is var number && number <= lives)
             {
                 var own = new HostTally();
                 if (Live(first + number - 1, steps, own, sabotage) is { } life)

@@ -68,7 +68,7 @@ public sealed class SabotageTests
 
     private static void Finds(string promise, Sabotage sabotage, int steps = Steps)
     {
-        (FailedLife? failed, int lived, _) = HostLives.Live(1, Lives, Lives, steps, TimeSpan.Zero, sabotage);
+        (FailedLife? failed, int lived, _) = HostLives.Live(1, Lives, steps, sabotage);
         Assert.True(failed is not null, $"not found in {lived} lives");
         Assert.True(promise.Split('|').Contains(failed.Promise), failed.ToString());
     }
