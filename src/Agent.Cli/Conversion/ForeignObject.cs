@@ -27,8 +27,8 @@ internal sealed class ForeignObject
             if (!entries.TryAdd(entry.Key, entry))
             {
                 findings.Fault(
-                    new Origin(file, entry.KeyAt, trail.Field(SchemaReader.Shorten(entry.Key)).ToString()), FileCodes.Duplicate,
-                    "stands twice", "Remove one.");
+                    new Origin(file, entry.KeyAt, trail.Field(SchemaReader.Shorten(entry.Key)).ToString()),
+                    FileCodes.Duplicate, "stands twice", "Remove one.");
             }
         }
     }

@@ -101,7 +101,8 @@ internal sealed class SetNode
         return marks.TryGetValue(mark, out uint found) ? found : null;
     }
 
-    /// <summary>What became of the marks that were looked up here last, on their way to a chain; null: of others.</summary>
+    /// <summary>What became of the marks that were looked up here last on their way to a chain.</summary>
+    /// <returns>Null: they were others.</returns>
     public MarkedLeaves? MarkedOf(ChainNode? next, bool liveBehind, int context, int[] leaves) =>
         marked.TryGetValue((next, liveBehind, context), out MarkedLeaves? known)
             && known.Leaves.AsSpan().SequenceEqual(leaves) ? known : null;

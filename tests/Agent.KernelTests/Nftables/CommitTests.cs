@@ -65,7 +65,8 @@ public class CommitTests
             new NftOp.AddRule(Inet, Samples.Table, "c", Accept));
         var hook = new BaseHook(NftHook.Forward, 0);
         CommitAsBytes(
-            "QQ", [0xe9, 0xff], new NftOp.AddTable(Inet, "others"), new NftOp.AddChain(Inet, "others", "chain-QQ", hook),
+            "QQ", [0xe9, 0xff], new NftOp.AddTable(Inet, "others"),
+            new NftOp.AddChain(Inet, "others", "chain-QQ", hook),
             new NftOp.AddRule(Inet, "others", "chain-QQ", Accept));
         Assert.Equal(Accept, nft.ReadRuleset(Tables).Ruleset.Tables[0].Chains[0].Rules[0]);
         NftTable foreign = Assert.Single(nft.ReadForeign((_, name) => name == Samples.Table));

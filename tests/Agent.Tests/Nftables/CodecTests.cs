@@ -24,7 +24,7 @@ public class CodecTests
     private static readonly Gen<NftExpr> Expr = Gen.OneOf(
         Gen.Select(Gen.OneOf(Enum.GetValues<NftMetaKey>()), Reg, (key, reg) => (NftExpr)new NftExpr.Meta(key, reg)),
         Gen.Select(Gen.OneOf(Enum.GetValues<NftMetaKey>()), Reg, (key, reg) => (NftExpr)new NftExpr.MetaSet(key, reg)),
-        Gen.Select(Gen.UInt[0, 2], Gen.UInt, Gen.UInt, Reg,
+        Gen.Select(Gen.UInt[0, 2], Gen.UInt[0, 65535], Gen.UInt[0, 255], Reg,
             (from, at, length, reg) => (NftExpr)new NftExpr.Payload((NftPayloadBase)from, at, length, reg)),
         Gen.Select(Reg, Gen.UInt[0, 5], Data, (reg, op, data) => (NftExpr)new NftExpr.Cmp(reg, (NftCmpOp)op, data)),
         Gen.Select(Reg, Gen.Bool, Data, (reg, negated, data) => (NftExpr)new NftExpr.Range(reg, negated, data, data)),

@@ -186,7 +186,8 @@ internal sealed partial class HostLife : IHostWatch, IDisposable
     {
         kernel = new ProcessKernel(host, fate, this);
         stop.Dispose();
-        (diesIn, stop, workGiven) = (0, new CancellationTokenSource(), false); // what the last one was asked died with it
+        (diesIn, stop) = (0, new CancellationTokenSource());
+        workGiven = false; // what the last process was asked died with it
         weather.Blow(host.Disk, isCalm: fate.IsCalm);
         weather.Begin();
         commitsOfThisLife = 0;
