@@ -22,8 +22,10 @@ internal sealed class Trail
 
     public Trail Field(string field) => new(this, field, isKey: false);
 
-    /// <summary>An element, by its id or number. What is longer than ids may be is none, and its beginning is said,
-    /// as the agent says it.</summary>
+    /// <summary>
+    /// An element, by its id or number. What is longer than ids may be is none, and its beginning is said, as the agent
+    /// says it.
+    /// </summary>
     public Trail Key(string key) => new(this, key.Length > LongestId ? key[..LongestId] : key, isKey: true);
 
     public override string ToString()

@@ -122,7 +122,9 @@ internal sealed partial class SymbolicRun
             known = new MarkedLeaves(leaves, results, new Summary(functions.Of(0), mentioned.Marks, mentioned.Epochs));
             mentioned = before;
             comparison = new Comparison(functions, circumstances, mentioned);
-            if (look.Target is null == next is null && !Array.Exists(results, HasStops)) // a stop names the chain
+
+            // A stop names the chain, and what verdict maps lead to may change.
+            if ((look.Target is null || next is { IsClosed: true }) && !Array.Exists(results, HasStops))
             {
                 look.Map.Keep(next, liveBehind, context.Number, known);
             }
