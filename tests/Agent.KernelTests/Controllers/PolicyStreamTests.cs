@@ -126,7 +126,7 @@ public sealed class PolicyStreamTests
         await using ControllerStream controller = ControllerStream.Open(lab, options => options with { Window = 4 });
         await controller.AcceptedAsync(State(1));
         int before = controller.States.Count;
-        Signal(lab, SignalStop);
+        await StopAsync(lab);
         for (ulong i = 2; i < 1000; i++)
         {
             controller.Stream.Want(State(i));
@@ -152,7 +152,7 @@ public sealed class PolicyStreamTests
         });
         await controller.AcceptedAsync(State(1));
         int before = controller.States.Count;
-        Signal(lab, SignalStop);
+        await StopAsync(lab);
         try
         {
             controller.Stream.Want(State(2));
@@ -308,4 +308,25 @@ public sealed class PolicyStreamTests
 
     private static void Signal(DaemonLab lab, int signal) => SystemCommand.Run(
         "kill", $"-{signal}", lab.Daemon.ProcessId.ToString(CultureInfo.InvariantCulture));
+
+    // A thread that has no processor stops when it gets one.
+    private static async Task StopAsync(DaemonLab lab)
+    {
+        Signal(lab, SignalStop);
+        await DaemonLab.UntilAsync(
+            "a stop of all threads",
+            () => Directory.EnumerateDirectories($"/proc/{lab.Daemon.ProcessId}/task").All(IsStopped));
+
+        static bool IsStopped(string thread)
+        {
+            try
+            {
+                return File.ReadAllText($"{thread}/stat").Split(") ")[^1][0] == 'T';
+            }
+            catch (IOException)
+            {
+                return false; // it ended before it could be stopped
+            }
+        }
+    }
 }
