@@ -13,7 +13,7 @@ internal sealed class ConfigTarget : FuzzTarget
 
     public override string Name => "config";
 
-    public override int Inputs => 5_000;
+    public override int Inputs => 15_000;
 
     public override long LeastAllowance => 4 << 20;
 

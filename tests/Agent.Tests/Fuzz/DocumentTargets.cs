@@ -89,7 +89,7 @@ internal sealed class ConvertTarget : DocumentTarget
 {
     public override string Name => "convert";
 
-    public override int Inputs => 6_000;
+    public override int Inputs => 15_000;
 
     public override string Read(byte[] input)
     {

@@ -8,8 +8,8 @@ internal abstract partial class FuzzTarget
     /// <summary>Files of the corpus begin with it.</summary>
     public abstract string Name { get; }
 
-    /// <summary>So many are tried where nobody says for how long: some seconds of them.</summary>
-    public virtual int Inputs => 60_000;
+    /// <summary>So many are tried where nobody says for how long: some ten seconds of them.</summary>
+    public virtual int Inputs => 150_000;
 
     /// <summary>Bytes that reading may allocate, whatever the input: faults with their stacks, buffers.</summary>
     public virtual long LeastAllowance => 256 << 10;

@@ -21,7 +21,7 @@ internal sealed class StateFileTarget : FuzzTarget
 
     public override string Name => "state";
 
-    public override int Inputs => 10_000;
+    public override int Inputs => 30_000;
 
     public override long LeastAllowance => 8 << 20;
 
