@@ -86,7 +86,7 @@ public sealed class CompiledRuleset
             .ToDictionary(
                 family => family, family => FixedChains.Of(request, family, Memo?.Fixed.GetValueOrDefault(family)));
         var tables = Ruleset.Tables.Select(table => !renewed.TryGetValue(table.Family, out FixedChains? chains) ? table
-            : table with { Chains = Renewed(table, chains) });
+            : table with { Chains = ValueArray.Create<NftChain>(chains.Renewed(table.Chains)) });
         return new CompiledRuleset(request, new Ruleset(tables.ToValueArray()), Profiles, Classes, Guards, Drops)
         {
             Failed = Failed,
@@ -102,13 +102,6 @@ public sealed class CompiledRuleset
     internal IEnumerable<EffectiveRule> RulesOf(Vnic vnic) =>
         Closed.Contains(vnic.Id) || !Profiles.TryGetValue(ProfileOf(vnic), out CompiledProfile? profile) ? []
             : RuleHits.Of(profile, Direction.Egress).Concat(RuleHits.Of(profile, Direction.Ingress));
-
-    private static ValueArray<NftChain> Renewed(NftTable table, FixedChains chains)
-    {
-        Dictionary<string, NftChain> renewed =
-            chains.Chains.ToDictionary(chain => chain.Name, StringComparer.Ordinal);
-        return table.Chains.Select(chain => renewed.GetValueOrDefault(chain.Name, chain)).ToValueArray();
-    }
 
     /// <summary>Whose object this is, by the names that the compiler gives: a profile, a vNIC, or neither.</summary>
     /// <returns>Profile name, or vNIC id; both null for what all share.</returns>

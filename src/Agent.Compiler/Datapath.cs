@@ -121,6 +121,24 @@ internal sealed partial class Datapath(
 
     public int Priority => layer.IsBridge ? BridgePriority : FilterPriority;
 
+    /// <summary>Those of the chains that name the epoch.</summary>
+    public IEnumerable<NftChain> EpochChains()
+    {
+        yield return Regular(Live,
+        [
+            Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
+                Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Accept()),
+            Exprs.Rule(
+                Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)),
+            .. LaterFragments(
+                Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.MarkSet(0), Exprs.Accept()),
+            // The first one was dropped; what lacks its ports must not revive the session.
+            .. Fragments().SelectMany(fragment => CountedTo(DropReason.Stale, AFragment,
+                fragment, Exprs.CtState(CtStates.New | CtStates.Established | CtStates.Related))),
+        ]);
+        yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
+    }
+
     public IEnumerable<NftChain> Chains()
     {
         yield return Hooked("sg_forward", NftHook.Forward,
@@ -135,22 +153,9 @@ internal sealed partial class Datapath(
                 : [.. GateRules(), .. FastPath(),
                     Exprs.Rule(Exprs.CtDirection(reply: true), Exprs.Jump(HostReplies)),
                     .. DispatchTo(ToMap), .. HostAnswers()], Priority);
-        yield return Regular(Live,
-        [
-            Exprs.CommentedRule("sessions judged at this epoch", Exprs.CtState(CtStates.Established),
-                Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Accept()),
-            Exprs.Rule(
-                Exprs.CtState(CtStates.Related), Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.Jump(Related)),
-            .. LaterFragments(
-                Exprs.CtMarkMasked(settings.EpochMask, epoch), Exprs.MarkSet(0), Exprs.Accept()),
-            // The first one was dropped; what lacks its ports must not revive the session.
-            .. Fragments().SelectMany(fragment => CountedTo(DropReason.Stale, AFragment,
-                fragment, Exprs.CtState(CtStates.New | CtStates.Established | CtStates.Related))),
-        ]);
         yield return Regular(Admit, Exprs.Rule(Exprs.MarkSet(0)), Exprs.Rule(Exprs.Goto(Stamp)));
-        yield return Regular(Stamp, Exprs.Rule(Exprs.CtMarkSet(settings.EpochMask, epoch), Exprs.Accept()));
         yield return Regular(Related, [.. IcmpErrors()]);
-        foreach (NftChain chain in StateChains(from: true).Concat(StateChains(from: false)))
+        foreach (NftChain chain in EpochChains().Concat(StateChains(from: true)).Concat(StateChains(from: false)))
         {
             yield return chain;
         }

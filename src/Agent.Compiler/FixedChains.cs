@@ -11,15 +11,26 @@ internal sealed class FixedChains
     private FixedChains(CompileRequest request, NftFamily family, FixedChains? earlier)
     {
         basis = BasisOf(request, family);
+        Datapath datapath = RulesetCompiler.DatapathOf(request, family);
+        OfEpoch = [.. datapath.EpochChains().Select(chain => RulesetCompiler.Shaped(family, chain))];
+        if (earlier is not null && earlier.basis with { Epoch = basis.Epoch } == basis)
+        {
+            Chains = Renewed(earlier.Chains);
+            return;
+        }
+
         Dictionary<string, NftChain> known = earlier is null || earlier.basis.Layer.Family != family ? []
             : earlier.Chains.ToDictionary(chain => chain.Name, StringComparer.Ordinal);
         Chains = NameOrder.Of(
-            RulesetCompiler.DatapathOf(request, family).Chains().Select(chain => RulesetCompiler.Shaped(family, chain))
+            datapath.Chains().Select(chain => RulesetCompiler.Shaped(family, chain))
                 .Select(chain => known.GetValueOrDefault(chain.Name) is { } same && same == chain ? same : chain),
             chain => chain.Name);
     }
 
     public NftChain[] Chains { get; }
+
+    /// <summary>Those that name the epoch.</summary>
+    private NftChain[] OfEpoch { get; }
 
     /// <param name="request">Says the epoch.</param>
     /// <param name="family">Of the table.</param>
@@ -29,6 +40,21 @@ internal sealed class FixedChains
     public static FixedChains Of(CompileRequest request, NftFamily family, FixedChains? earlier) =>
         earlier is not null && earlier.basis == BasisOf(request, family) ? earlier
             : new FixedChains(request, family, earlier);
+
+    /// <summary>A table's chains under this epoch.</summary>
+    public NftChain[] Renewed(IEnumerable<NftChain> chains)
+    {
+        NftChain[] renewed = [.. chains];
+        for (int i = 0; i < renewed.Length; i++)
+        {
+            foreach (NftChain one in OfEpoch)
+            {
+                renewed[i] = one.Name == renewed[i].Name ? one : renewed[i];
+            }
+        }
+
+        return renewed;
+    }
 
     private static (CompilerSettings, PolicySettings, uint, Layer, DropLog?) BasisOf(
         CompileRequest request, NftFamily family) => (

@@ -67,6 +67,24 @@ public class IncrementalTests
         }
     }
 
+    [Theory]
+    [InlineData(BridgeLayer.None)]
+    [InlineData(BridgeLayer.Open)]
+    public void Under_another_epoch_it_is_the_same_as_from_scratch_and_two_chains_are_new(BridgeLayer bridge)
+    {
+        CompileRequest request = CompilerAgainstOracleTests.Request(RichPolicy.Snapshot);
+        request = request with { Host = request.Host with { Bridge = bridge, Bridges = ["br0"] } };
+        CompiledRuleset compiled = RulesetCompiler.Compile(request);
+        CompiledRuleset other = compiled.WithEpoch(0x0005_0000).WithEpoch(0x0007_0000);
+        Assert.Equal(RulesetCompiler.Compile(request with { Epoch = 0x0007_0000 }).Ruleset, other.Ruleset);
+        foreach ((NftTable before, NftTable after) in compiled.Ruleset.Tables.Zip(other.Ruleset.Tables))
+        {
+            IEnumerable<string> renewed = before.Chains.Zip(after.Chains)
+                .Where(pair => !ReferenceEquals(pair.First, pair.Second)).Select(pair => pair.Second.Name);
+            Assert.Equal(before.Family == NftFamily.Netdev ? [] : ["live", "stamp"], renewed);
+        }
+    }
+
     [Fact]
     public void Only_what_a_change_touches_is_compiled_again()
     {
