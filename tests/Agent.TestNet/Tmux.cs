@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 
 namespace Agent.TestNet;
@@ -6,6 +7,7 @@ namespace Agent.TestNet;
 public sealed class Tmux : IDisposable
 {
     private const string Program = "tmux";
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     private readonly DirectoryInfo place = ScratchDirectory.Create("tmux");
     private readonly string socket;
@@ -51,6 +53,7 @@ public sealed class Tmux : IDisposable
     {
         Type("clear");
         Press("Enter");
+        AwaitPrompt();
         Run(["clear-history"]);
         Type(line);
         Press("Enter");
@@ -63,6 +66,17 @@ public sealed class Tmux : IDisposable
     {
         SystemCommand.TryRun(Program, null, "-S", socket, "kill-server");
         place.Delete(recursive: true);
+    }
+
+    // What is typed before the shell reads is shown twice.
+    private void AwaitPrompt()
+    {
+        Stopwatch waited = Stopwatch.StartNew();
+        while (Screen is var screen && (screen.Length == 0 || screen.Contains('\n', StringComparison.Ordinal)
+            || screen.Contains("clear", StringComparison.Ordinal)) && waited.Elapsed < Patience)
+        {
+            Thread.Sleep(10);
+        }
     }
 
     private string Run(string[] arguments) => SystemCommand.Run(Program, ["-S", socket, .. arguments]);
