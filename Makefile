@@ -24,8 +24,8 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-tools test-unit test-kernel test-vm test-one-vm test-vm-all vm-shell vm-programs \
-    bench bench-packets golden corpus fuzz sim chaos fleet soak test-upgrade keep-version run lab lab-down picture man \
-    sbom audit fmt lint aot pack deb rpm test-package check-here check clean
+    bench bench-packets bench-daemon golden corpus fuzz sim chaos fleet soak test-upgrade keep-version run lab lab-down \
+    picture man sbom audit fmt lint aot pack deb rpm test-package check-here check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,6 +112,12 @@ bench-packets: $(FIREWALLD)/usr/sbin/firewalld ## what a packet costs, beside ip
 	dotnet build tests/Agent.Benchmarks -c Release -v quiet
 	SG_FIREWALLD=$(CURDIR)/$(FIREWALLD) SG_AGENTD=$(BIN)/Agent.Daemon/release/sg-agentd $(BENCH) packets \
 	    --out tests/benchmarks/packets.md --commit $$(git rev-parse --short HEAD)
+
+bench-daemon: ## what the native daemon takes for changes and starts: tests/benchmarks/daemon.md (a minute; root)
+	test -x $(AOT_DIR)/sg-agentd || $(MAKE) aot
+	dotnet build tests/Agent.Benchmarks -c Release -v quiet
+	SG_AGENTD=$(CURDIR)/$(AOT_DIR)/sg-agentd $(BENCH) changes --only daemon --out tests/benchmarks/daemon.md \
+	    --commit $$(git rev-parse --short HEAD)
 
 bench: bench-packets ## what packets, proofs and changes cost: writes tests/benchmarks (a quarter of an hour; root)
 	dotnet build src/Agent.Daemon -c Release -v quiet
