@@ -24,8 +24,8 @@ export DOTNET_NOLOGO = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-tools test-unit test-kernel test-vm test-one-vm test-vm-all vm-shell vm-programs \
-    bench bench-packets bench-daemon golden corpus fuzz sim chaos fleet soak test-upgrade keep-version run lab lab-down \
-    picture man sbom audit fmt lint aot pack deb rpm test-package check-here check clean
+    bench bench-packets bench-daemon golden corpus fuzz sim chaos fleet soak test-upgrade keep-version run lab \
+    lab-down picture man sbom audit fmt lint aot pack deb rpm test-package check-here check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
