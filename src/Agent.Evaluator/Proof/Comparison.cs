@@ -374,16 +374,20 @@ internal sealed class Mentioned
 
     public void AddEpoch(uint value) => (epochs ??= []).Add(value);
 
-    public void Add(Summary summary)
+    public void Add(Summary summary) => Add(summary.Marks, summary.Epochs);
+
+    public void Add(Mentioned other) => Add(other.Marks, other.Epochs);
+
+    private void Add(IReadOnlySet<uint> otherMarks, IReadOnlySet<uint> otherEpochs)
     {
-        if (summary.Marks.Count > 0)
+        if (otherMarks.Count > 0)
         {
-            (marks ??= []).UnionWith(summary.Marks);
+            (marks ??= []).UnionWith(otherMarks);
         }
 
-        if (summary.Epochs.Count > 0)
+        if (otherEpochs.Count > 0)
         {
-            (epochs ??= []).UnionWith(summary.Epochs);
+            (epochs ??= []).UnionWith(otherEpochs);
         }
     }
 }

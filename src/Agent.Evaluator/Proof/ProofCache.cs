@@ -10,7 +10,7 @@ public sealed class ProofCache
 {
     /// <summary>
     /// What may be remembered besides three times what one proof adds at most, by <see cref="Size"/>: a change leaves
-    /// behind what nobody asks again, most of all under a policy epoch that has passed.
+    /// behind what nobody asks again, most of all where epochs keep their names (<see cref="EpochNames"/>).
     /// </summary>
     private const int SpareSize = 150_000;
 

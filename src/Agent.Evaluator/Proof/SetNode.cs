@@ -21,8 +21,8 @@ internal readonly record struct SetAnswer(PacketFunction? Rows, string? Reason)
 /// <summary>Outcomes with marks that were looked up in a map, and what became of them.</summary>
 /// <param name="Leaves">Numbers of the outcomes.</param>
 /// <param name="Results">One for each.</param>
-/// <param name="Mentions">What was mentioned on the way; its effect is nothing.</param>
-internal sealed record MarkedLeaves(int[] Leaves, PacketFunction[] Results, Summary Mentions);
+/// <param name="Mentions">What was mentioned on the way.</param>
+internal sealed record MarkedLeaves(int[] Leaves, PacketFunction[] Results, Mentioned Mentions);
 
 /// <summary>A set or map as a function of its key; equal content is one object, and what it computes is kept.</summary>
 internal sealed class SetNode

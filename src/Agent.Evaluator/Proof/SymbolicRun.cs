@@ -116,12 +116,9 @@ internal sealed partial class SymbolicRun
         ChainNode? next = look.Target is null ? null : chain.Chains[look.Target];
         if (look.Map.MarkedOf(next, liveBehind, context.Number, leaves) is not MarkedLeaves known)
         {
-            (Mentioned before, mentioned) = (mentioned, new Mentioned());
-            comparison = new Comparison(functions, circumstances, mentioned);
-            PacketFunction[] results = [.. leaves.Select(leaf => Rule(chain, rule, leaf, liveBehind))];
-            known = new MarkedLeaves(leaves, results, new Summary(functions.Of(0), mentioned.Marks, mentioned.Epochs));
-            mentioned = before;
-            comparison = new Comparison(functions, circumstances, mentioned);
+            (PacketFunction[] results, Mentioned mentions) = Apart(
+                () => leaves.Select(leaf => Rule(chain, rule, leaf, liveBehind)).ToArray());
+            known = new MarkedLeaves(leaves, results, mentions);
 
             // A stop names the chain, and what verdict maps lead to may change.
             if ((look.Target is null || next is { IsClosed: true }) && !Array.Exists(results, HasStops))
@@ -144,13 +141,11 @@ internal sealed partial class SymbolicRun
         Tail? tail = chain.Tails!.Find(rule, leaf, liveBehind, context.Number, chain, circumstances.Family);
         if (tail is null)
         {
-            (Mentioned before, mentioned) = (mentioned, new Mentioned());
             (List<AskedOfSet>? askedBefore, asked) = (asked, []);
-            comparison = new Comparison(functions, circumstances, mentioned);
-            PacketFunction effect = Chain(chain, rule, outcomes[leaf], liveBehind);
-            tail = new Tail(new Summary(effect, mentioned.Marks, mentioned.Epochs), asked);
-            (mentioned, asked) = (before, askedBefore);
-            comparison = new Comparison(functions, circumstances, mentioned);
+            (PacketFunction effect, Mentioned inner) = Apart(
+                () => Chain(chain, rule, outcomes[leaf], liveBehind));
+            tail = new Tail(new Summary(effect, inner.Marks, inner.Epochs), asked);
+            asked = askedBefore;
             if (!HasStops(effect)) // a stop names the chain itself
             {
                 chain.Tails.Keep(rule, leaf, liveBehind, context.Number, tail);
@@ -160,6 +155,17 @@ internal sealed partial class SymbolicRun
         mentioned.Add(tail.Summary);
         asked?.AddRange(tail.Asked);
         return tail.Summary.Effect;
+    }
+
+    // What is mentioned meanwhile is noted by itself, to be remembered with the result.
+    private (T Result, Mentioned Mentions) Apart<T>(Func<T> run)
+    {
+        (Mentioned before, mentioned) = (mentioned, new Mentioned());
+        comparison = new Comparison(functions, circumstances, mentioned);
+        (T, Mentioned) result = (run(), mentioned);
+        mentioned = before;
+        comparison = new Comparison(functions, circumstances, mentioned);
+        return result;
     }
 
     // A mark that nobody reads any more is one mark: otherwise each rule of a policy would be an outcome of its own.
@@ -223,11 +229,8 @@ internal sealed partial class SymbolicRun
         var key = (rule, leaf, liveBehind, context.For(reads).Number);
         if (!chain.RuleSummaries.TryGetValue(key, out Summary? summary))
         {
-            (Mentioned before, mentioned) = (mentioned, new Mentioned());
-            comparison = new Comparison(functions, circumstances, mentioned);
-            summary = new Summary(Anew(), mentioned.Marks, mentioned.Epochs);
-            mentioned = before;
-            comparison = new Comparison(functions, circumstances, mentioned);
+            (PacketFunction effect, Mentioned inner) = Apart(Anew);
+            summary = new Summary(effect, inner.Marks, inner.Epochs);
             chain.RuleSummaries.Add(key, summary);
         }
 
