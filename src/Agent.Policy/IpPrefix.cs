@@ -117,7 +117,7 @@ public readonly record struct IpPrefix : IComparable<IpPrefix>
 
     public int CompareTo(IpPrefix other)
     {
-        int byFamily = Family.CompareTo(other.Family);
+        int byFamily = ((int)Family).CompareTo((int)other.Family); // of enums it would box both
         int byBits = byFamily != 0 ? byFamily : Bits.CompareTo(other.Bits);
         return byBits != 0 ? byBits : Length.CompareTo(other.Length);
     }

@@ -82,6 +82,9 @@ internal sealed class PacketFunction(AddressCut sources, AddressCut destinations
         }
     }
 
+    /// <summary>Of what a chain has made of packets: the same where it was jumped to; null: nobody asked yet.</summary>
+    public PacketFunction? Resumed { get; set; }
+
     /// <summary>Equal for all packets, as far as can be seen without cutting further.</summary>
     public bool Same(PacketFunction other) =>
         ReferenceEquals(this, other)

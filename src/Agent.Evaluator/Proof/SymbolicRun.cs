@@ -221,25 +221,27 @@ internal sealed partial class SymbolicRun
             }
         }
 
-        if (chain.IsClosed || chain.RuleReads[rule] is not Reads reads)
-        {
-            return Anew();
-        }
+        return chain.IsClosed || chain.RuleReads[rule] is not Reads reads
+            ? Anew(chain, rule, leaf, liveBehind) : Known(chain, rule, reads, leaf, liveBehind);
+    }
 
+    // Apart from the rest, as it takes a closure: most rules are run without.
+    private PacketFunction Known(ChainNode chain, int rule, Reads reads, int leaf, bool liveBehind)
+    {
         var key = (rule, leaf, liveBehind, context.For(reads).Number);
         if (!chain.RuleSummaries.TryGetValue(key, out Summary? summary))
         {
-            (PacketFunction effect, Mentioned inner) = Apart(Anew);
+            (PacketFunction effect, Mentioned inner) = Apart(() => Anew(chain, rule, leaf, liveBehind));
             summary = new Summary(effect, inner.Marks, inner.Epochs);
             chain.RuleSummaries.Add(key, summary);
         }
 
         mentioned.Add(summary);
         return summary.Effect;
-
-        PacketFunction Anew() =>
-            From(new Site(chain, rule, outcomes[leaf], liveBehind), 0, new SymbolicRegisters(), outcomes[leaf]);
     }
+
+    private PacketFunction Anew(ChainNode chain, int rule, int leaf, bool liveBehind) =>
+        From(new Site(chain, rule, outcomes[leaf], liveBehind), 0, new SymbolicRegisters(), outcomes[leaf]);
 
     // Where a policy goes on once an address has its class: what it does is known by the answers of its sets there.
     private PacketFunction Marked(ChainNode chain, string? target, Outcome state, bool liveBehind)
@@ -306,10 +308,11 @@ internal sealed partial class SymbolicRun
         return target;
     }
 
+    // Many chains jump to one, and each of its outcomes goes on in the same way.
     private PacketFunction Jump(Site site, ChainNode target, Outcome state)
     {
-        bool live = site.IsMarkLiveAfter;
-        return functions.Map(Call(target, state, live), leaf => outcomes[leaf].Kind switch
+        PacketFunction called = Call(target, state, site.IsMarkLiveAfter);
+        return called.Resumed ??= functions.Map(called, leaf => outcomes[leaf].Kind switch
         {
             OutcomeKind.Returned => outcomes.Of(outcomes[leaf] with { Kind = OutcomeKind.Running }),
             OutcomeKind.Stopped => outcomes.Stopped(outcomes.StopOf(outcomes[leaf]) with { IsInJump = true }),
