@@ -9,7 +9,7 @@ namespace Agent.Compiler;
 internal sealed class PolicyProgram
 {
     private readonly Dictionary<string, uint> policyClasses;
-    private readonly Dictionary<uint, ClassProgram> byAddressClass;
+    private Dictionary<uint, ClassProgram>? byAddressClass; // only of programs that changes are compared with
 
     private PolicyProgram(
         Verdict fallback, IReadOnlyDictionary<uint, string> ruleKeys, IReadOnlyList<ClassProgram> classes,
@@ -20,9 +20,6 @@ internal sealed class PolicyProgram
         RuleKeys = ruleKeys;
         Classes = classes;
         this.policyClasses = policyClasses;
-        byAddressClass = classes
-            .SelectMany(part => part.AddressClasses.Select(number => (number, part)))
-            .ToDictionary(pair => pair.number, pair => pair.part);
     }
 
     public Verdict Fallback { get; }
@@ -45,7 +42,9 @@ internal sealed class PolicyProgram
     public IEnumerable<ClassProgram> Tabled => Classes.Where(part => RunsOf(part.Family) is null);
 
     /// <summary>What is decided for an address class, or null where it is like any other address.</summary>
-    public ClassProgram? Find(uint addressClass) => byAddressClass.GetValueOrDefault(addressClass);
+    public ClassProgram? Find(uint addressClass) => (byAddressClass ??= Classes
+        .SelectMany(part => part.AddressClasses.Select(number => (number, part)))
+        .ToDictionary(pair => pair.number, pair => pair.part)).GetValueOrDefault(addressClass);
 
     /// <summary>Whether addresses matter: something differs from "any other address" of the family.</summary>
     public bool NeedsAddresses => Classes.Count > 2 || Runs.Any(runs => runs.Places.Count > 1);

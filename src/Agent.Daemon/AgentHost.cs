@@ -65,6 +65,7 @@ internal static class AgentHost
         NftFeatures features = NftFeatures.Probe();
         Reconciler? reconciler = null;
         using KernelFirewall firewall = FirewallOf(config, features);
+        firewall.ReadAhead(); // the longest part of a start: beside the rest of it
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
         using var counts = new KernelCounts(config.Compiler);

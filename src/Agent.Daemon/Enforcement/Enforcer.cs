@@ -38,6 +38,7 @@ internal sealed partial class Enforcer(
     private bool blind;
     private ProofResult? proof;
     private CompiledRuleset? enforced;
+    private CompiledRuleset? anticipated;
     private IReadOnlyList<NftOp> cleanup = [];
     private HoldBacks held = HoldBacks.None;
 
@@ -105,6 +106,16 @@ internal sealed partial class Enforcer(
     /// <summary>A change left something to remove.</summary>
     public bool CleanupDue => cleanup.Count > 0;
 
+    /// <summary>
+    /// Compiles what is likely to be enforced first, while the kernel is read: only what follows from the reading is
+    /// compiled again.
+    /// </summary>
+    /// <param name="policy">The policy.</param>
+    /// <param name="host">What the host has.</param>
+    /// <param name="lastEpoch">As for <see cref="Adopt"/>.</param>
+    public void Anticipate(PolicySnapshot policy, HostFacts host, uint lastEpoch) =>
+        anticipated = Compile(policy, host, Likely(lastEpoch));
+
     /// <summary>Reads what a previous process left, and goes on from its epoch.</summary>
     /// <param name="lastEpoch">The epoch that the state file remembers; 0 if none.</param>
     /// <returns>True if our tables were there.</returns>
@@ -122,14 +133,19 @@ internal sealed partial class Enforcer(
         return found is not null;
     }
 
+    // The kernel still has the one that was written down, most often; 0 is none.
+    private uint Likely(uint lastEpoch) => lastEpoch != 0 ? lastEpoch : EpochReader.Next(0, settings.EpochMask);
+
     /// <summary>Compiles without committing, for a dry run.</summary>
-    public CompiledRuleset Compile(PolicySnapshot policy, HostFacts host) => Compiler(
-        new CompileRequest(policy, policySettings, settings, host, Epoch)
+    public CompiledRuleset Compile(PolicySnapshot policy, HostFacts host) => Compile(policy, host, Epoch);
+
+    private CompiledRuleset Compile(PolicySnapshot policy, HostFacts host, uint epoch) => Compiler(
+        new CompileRequest(policy, policySettings, settings, host, epoch)
         {
             HeldBack = held.Profiles,
             ClosedVnics = held.Vnics,
             Adopting = Adopting,
-            Previous = enforced?.Request.Settings == settings ? enforced : null,
+            Previous = (enforced ?? anticipated) is { } last && last.Request.Settings == settings ? last : null,
             KnownZones = enforced?.Zones ?? ZoneNumbers.Find(observed, policy, settings),
             KeptTimes = KeptTimes(),
         });
@@ -300,7 +316,7 @@ internal sealed partial class Enforcer(
 
     private void Settle(CompiledRuleset next, Plan plan)
     {
-        enforced = next;
+        (enforced, anticipated) = (next, null);
         holding = plan.Cleanup.Count > 0 ? new Holding(next, next.Ruleset, [observed]) : Holding.Exactly(next);
         observed = next.Ruleset;
         drifted = false;

@@ -25,15 +25,27 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
     /// <summary>What our tables were to hold when they were last read back.</summary>
     private Ruleset? expected;
 
+    private Task<(Ruleset, uint)>? ahead;
+
     public string? Obstacle { get; private set; }
 
     public uint ReadGeneration() => connection.ReadGeneration();
+
+    /// <summary>Begins what the next <see cref="Read"/> ends. Nothing else may be asked in between.</summary>
+    public void ReadAhead() => ahead = Task.Run(ReadNow);
+
+    public (Ruleset Ruleset, uint Generation) Read()
+    {
+        Task<(Ruleset, uint)>? begun = ahead;
+        ahead = null;
+        return begun is null ? ReadNow() : begun.GetAwaiter().GetResult();
+    }
 
     /// <remarks>
     /// What an earlier process owned is ours from here on. Ownership is by socket: until it is claimed, any root
     /// program may change it.
     /// </remarks>
-    public (Ruleset Ruleset, uint Generation) Read()
+    private (Ruleset Ruleset, uint Generation) ReadNow()
     {
         while (true)
         {
@@ -92,7 +104,11 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
         return sessions.Retrack(zones);
     }
 
-    public void Dispose() => connection.Dispose();
+    public void Dispose()
+    {
+        ((IAsyncResult?)ahead)?.AsyncWaitHandle.WaitOne(); // the socket must not be closed under it
+        connection.Dispose();
+    }
 
     private static string? ForeignOwner(RulesetReading reading)
     {

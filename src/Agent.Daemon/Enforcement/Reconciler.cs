@@ -97,8 +97,6 @@ internal sealed partial class Reconciler(
         metrics.Accepted(stateFile.WrittenAt);
         realisation.Begin(stateFile.WrittenAt);
         LookAtDisk();
-        bool adopted = enforcer.Adopt(epoch);
-        RemoveLeftover();
         Publish(State with
         {
             Desired = policy,
@@ -107,6 +105,13 @@ internal sealed partial class Reconciler(
             Links = links,
             Alarms = Standing,
         });
+        if (policy.Revision > 0)
+        {
+            enforcer.Anticipate(policy, Host(), epoch);
+        }
+
+        bool adopted = enforcer.Adopt(epoch);
+        RemoveLeftover();
 
         // Without a policy to enforce, a ruleset that is there is the best that is known: it stays as it is.
         adoptUntouched = adopted && policy.Revision == 0;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Agent.Evaluator.Forms;
 using Agent.Nftables;
 using Agent.Policy;
@@ -13,9 +14,8 @@ namespace Agent.Evaluator.Proof;
 /// </remarks>
 internal sealed class Judgements
 {
-    private const int KnownMax = 64;
-
-    private readonly Dictionary<ChainNode, PacketField?> known = new(ReferenceEqualityComparer.Instance);
+    // A node holds on to its sets, however large, and to what was found of them: it is not this that keeps it.
+    private readonly ConditionalWeakTable<ChainNode, Answer> known = [];
     private readonly ProofCache cache;
     private AddressCut[] cuts = [AddressCut.Whole, AddressCut.Whole];
     private PacketField[]? fields;
@@ -59,10 +59,6 @@ internal sealed class Judgements
     {
         sessions = null;
         find = () => throw new NotQuickException();
-        if (known.Count > KnownMax)
-        {
-            known.Clear();
-        }
     }
 
     public static int IndexOf(Direction direction, bool mirrored) =>
@@ -76,13 +72,13 @@ internal sealed class Judgements
             return null;
         }
 
-        if (!known.TryGetValue(chain, out PacketField? field))
+        if (!known.TryGetValue(chain, out Answer? answer))
         {
-            known.Add(chain, field = Find(chain, table));
+            known.Add(chain, answer = new Answer(Find(chain, table)));
             chain.Summaries.Clear(); // as large as the policy, and not asked for again
         }
 
-        return field;
+        return answer.Field;
     }
 
     /// <summary>Whether a chain has the shape of a judgement.</summary>
@@ -152,4 +148,7 @@ internal sealed class Judgements
         return !plain ? null : cache.Functions.Map(
             summary.Effect, leaf => cache.Outcomes[leaf].Kind == OutcomeKind.Returned ? 1 : 0);
     }
+
+    /// <param name="Field">The condition that a chain is; null: none of them.</param>
+    private sealed record Answer(PacketField? Field);
 }

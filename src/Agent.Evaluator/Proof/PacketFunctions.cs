@@ -23,8 +23,14 @@ internal sealed class PacketFunctions(Diagrams diagrams)
     private readonly Dictionary<int, PacketFunction> constants = [];
     private readonly Dictionary<(AddressFunction, bool), PacketFunction> addresses = [];
 
-    /// <summary>Pieces of cuts that are remembered: some 100 MB of them, 20 bytes each.</summary>
-    private const int PiecesMax = 5_000_000;
+    /// <summary>Pieces of cuts that are remembered: some 20 MB of them, 20 bytes each.</summary>
+    private const int PiecesMax = 1_000_000;
+
+    /// <summary>
+    /// What is made of more leaves is not remembered: they are all classes of a VPC, which change with its next member,
+    /// and it is as large as they are.
+    /// </summary>
+    private const int DerivedMax = 1024;
 
     private long pieces;
 
@@ -141,7 +147,10 @@ internal sealed class PacketFunctions(Diagrams diagrams)
         {
             bound = Bound(from, movers, moving, results);
             Steps++;
-            from.Derive(results, bound);
+            if (results.Length < DerivedMax)
+            {
+                from.Derive(results, bound);
+            }
         }
 
         return bound;

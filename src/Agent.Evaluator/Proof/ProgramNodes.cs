@@ -18,12 +18,16 @@ internal sealed class ProgramNodes
     private readonly Dictionary<NftChain, List<ChainNode>> templates = [];
 
     private readonly Dictionary<NftChain, List<Tails>> tails = [];
+    private int tailsKept;
 
     /// <summary>Rests of chains that are remembered: some 300 bytes each.</summary>
     private const int TailsMax = 300_000;
 
     /// <summary>Objects that may be kept although no ruleset has them any more.</summary>
     private const int SpareMax = 64;
+
+    /// <summary>Likewise, elements of sets.</summary>
+    private const int SpareRowsMax = 10_000;
 
     /// <summary>Nodes of one chain that lead to different things: what there was before may come back.</summary>
     private const int CandidatesMax = 4;
@@ -114,11 +118,6 @@ internal sealed class ProgramNodes
     /// <summary>Forgets what is not in a ruleset, once that is the larger part.</summary>
     public void Keep(Ruleset ruleset)
     {
-        if (tails.Values.Sum(shape => shape.Sum(one => (long)one.Count)) > TailsMax)
-        {
-            tails.Clear();
-        }
-
         HashSet<object> held = new(ReferenceEqualityComparer.Instance);
         foreach (NftTable table in ruleset.Tables)
         {
@@ -126,11 +125,18 @@ internal sealed class ProgramNodes
             held.UnionWith(table.Chains);
         }
 
-        if (seenSets.Count + seenChains.Count <= 2 * held.Count + SpareMax)
+        long rows = ruleset.Tables.Sum(table => table.Sets.Sum(set => (long)set.Elements.Count));
+        if (seenSets.Count + seenChains.Count > 2 * held.Count + SpareMax
+            || seenSets.Keys.Sum(set => (long)set.Elements.Count) > 2 * rows + SpareRowsMax)
         {
-            return;
+            Forget(held);
         }
 
+        ForgetTails();
+    }
+
+    private void Forget(HashSet<object> held)
+    {
         foreach (NftSet gone in seenSets.Keys.Where(set => !held.Contains(set)).ToArray())
         {
             seenSets.Remove(gone);
@@ -152,6 +158,26 @@ internal sealed class ProgramNodes
         {
             chains.Remove(gone);
         }
+    }
+
+    // Each change of a member makes other nodes of the chains that look addresses up. Nothing leads to the old ones any
+    // more, and each of them holds on to all addresses of a VPC.
+    private void ForgetTails()
+    {
+        if (tails.Values.Sum(shape => shape.Sum(one => (long)one.Count)) > TailsMax)
+        {
+            tails.Clear();
+        }
+        else if (tails.Values.Sum(shape => shape.Count) > tailsKept)
+        {
+            HashSet<ChainNode> live = [.. chains.Values.SelectMany(nodes => nodes)];
+            foreach (List<Tails> shape in tails.Values)
+            {
+                shape.RemoveAll(one => !one.LeadsTo(live));
+            }
+        }
+
+        tailsKept = tails.Values.Sum(shape => shape.Count);
     }
 
     /// <summary>The chain with other names, and with symbols in place of conditions.</summary>

@@ -23,6 +23,10 @@ internal sealed class Tails
 
     public int Count => known.Count;
 
+    /// <summary>Whether all chains behind are among some.</summary>
+    public bool LeadsTo(HashSet<ChainNode> nodes) =>
+        Array.TrueForAll(targets, target => target is null || nodes.Contains(target));
+
     /// <summary>The rules with numbers in place of the names of sets and chains.</summary>
     /// <param name="chain">The chain.</param>
     /// <param name="chainNames">Gets the numbers of chains, in the order of the rules.</param>
