@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using Agent.Policy;
 
 namespace Agent.Compiler;
@@ -82,7 +83,7 @@ internal sealed class PolicyProgram
             rules.Select(rule => rule.Key), Decision.FirstNumber, Decision.NumberLimit);
         (RankedRule Rule, uint Number)[] ranked = [.. rules.Select(rule => (rule, numbers[rule.Key]))];
         var numbered = new NumberedRules(ranked);
-        (AddressClass Class, List<string> Tags)[] named = [.. Named(numbered.Tags, classes)];
+        (AddressClass Class, TagList Tags)[] named = Named(numbered.Tags, classes);
 
         var rests = new List<ClassProgram>();
         var others = new List<ClassProgram>();
@@ -114,20 +115,20 @@ internal sealed class PolicyProgram
 
     /// <summary>A family's classes, that of any other address first; null: they are too much.</summary>
     private static List<ClassProgram>? Tables(
-        NumberedRules rules, IpFamily family, Verdict fallback, (AddressClass Class, List<string> Tags)[] named,
+        NumberedRules rules, IpFamily family, Verdict fallback, (AddressClass Class, TagList Tags)[] named,
         CompilerSettings settings)
     {
         var budget = new CellBudget(settings);
         ClassProgram rest = ProgramOf(rules, family, [], [], fallback);
         budget.Add(rest, Decision.Of(fallback, 0));
         var programs = new List<ClassProgram> { rest };
-        foreach (IGrouping<string, (AddressClass Class, List<string> Tags)> same in named
+        foreach (IGrouping<TagList, (AddressClass Class, TagList Tags)> same in named
             .Where(one => one.Class.Family == family)
-            .GroupBy(one => KeyOf(family, one.Tags))
-            .OrderBy(group => group.Key, StringComparer.Ordinal))
+            .GroupBy(one => one.Tags)
+            .OrderBy(group => KeyOf(family, group.Key.Tags), StringComparer.Ordinal))
         {
             ClassProgram program = ProgramOf(
-                rules, family, same.First().Tags, [.. same.Select(one => one.Class.Number).Order()], fallback);
+                rules, family, same.Key.Tags, [.. same.Select(one => one.Class.Number).Order()], fallback);
             if (!program.Table.Equals(rest.Table) || !program.Owns.SequenceEqual(rest.Owns))
             {
                 programs.Add(program);
@@ -165,24 +166,20 @@ internal sealed class PolicyProgram
 
     // The classes that any of the tags covers, each with those that do, in order. A VPC may have many thousand classes
     // of which one policy names a few.
-    private static IEnumerable<(AddressClass Class, List<string> Tags)> Named(
-        IEnumerable<string> tags, AddressClasses classes)
+    private static (AddressClass Class, TagList Tags)[] Named(IEnumerable<string> tags, AddressClasses classes)
     {
-        var named = new Dictionary<int, List<string>>();
+        var none = new TagList([]);
+        var named = new Dictionary<int, TagList>();
         foreach (string tag in tags.Order(StringComparer.Ordinal))
         {
             foreach (int index in classes.WithTag(tag))
             {
-                if (!named.TryGetValue(index, out List<string>? its))
-                {
-                    named.Add(index, its = []);
-                }
-
-                its.Add(tag);
+                ref TagList? its = ref CollectionsMarshal.GetValueRefOrAddDefault(named, index, out _);
+                its = (its ?? none).With(tag);
             }
         }
 
-        return named.Select(pair => (classes.Classes[pair.Key], pair.Value));
+        return [.. named.Select(pair => (classes.Classes[pair.Key], pair.Value))];
     }
 
     /// <summary>Rules with their numbers, in evaluation order, found by what they ask of the remote address.</summary>
@@ -268,5 +265,26 @@ internal sealed class PolicyProgram
         }
 
         return owns;
+    }
+}
+
+/// <summary>Tags that cover a class, in order: of one program, the same tags are the same object.</summary>
+/// <param name="tags">The tags.</param>
+internal sealed class TagList(ImmutableArray<string> tags)
+{
+    private Dictionary<string, TagList>? longer;
+
+    public ImmutableArray<string> Tags => tags;
+
+    /// <param name="tag">Comes behind all of these.</param>
+    public TagList With(string tag)
+    {
+        longer ??= new(StringComparer.Ordinal);
+        if (!longer.TryGetValue(tag, out TagList? more))
+        {
+            longer.Add(tag, more = new TagList(tags.Add(tag)));
+        }
+
+        return more;
     }
 }

@@ -94,14 +94,15 @@ internal sealed class RunProgram
     /// <param name="family">Family.</param>
     /// <param name="named">The VPC's classes that any of the tags covers, each with those that do, in order.</param>
     public static ImmutableArray<RunPlace> PlacesOf(
-        IpFamily family, IEnumerable<(AddressClass Class, List<string> Tags)> named)
+        IpFamily family, IEnumerable<(AddressClass Class, TagList Tags)> named)
     {
         var places = named
             .Where(one => one.Class.Family == family)
-            .GroupBy(one => PolicyProgram.KeyOf(family, one.Tags))
+            .GroupBy(one => one.Tags)
             .Select(same => (Place: new RunPlace(
-                same.Key, [.. same.First().Tags], [.. same.Select(one => one.Class.Number).Order()]),
-                Path: PathOf(same.First().Tags)))
+                PolicyProgram.KeyOf(family, same.Key.Tags), [.. same.Key.Tags],
+                [.. same.Select(one => one.Class.Number).Order()]),
+                Path: PathOf(same.Key.Tags)))
             .ToList();
         places.Sort((one, other) => ComparePaths(one.Path, other.Path) is var order and not 0
             ? order : string.CompareOrdinal(one.Place.Key, other.Place.Key));

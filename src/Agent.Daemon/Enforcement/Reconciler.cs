@@ -118,6 +118,7 @@ internal sealed partial class Reconciler(
         if (!adoptUntouched)
         {
             TryEnforce(policy, State.DesiredHash);
+            verifyAt = After(config.VerifyInterval); // all was read just now
         }
 
         log.Started(version, kernel, policy.Revision, policy.Vnics.Count,
