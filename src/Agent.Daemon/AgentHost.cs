@@ -65,7 +65,6 @@ internal static class AgentHost
         NftFeatures features = NftFeatures.Probe();
         Reconciler? reconciler = null;
         using KernelFirewall firewall = FirewallOf(config, features);
-        firewall.ReadAhead(); // the longest part of a start: beside the rest of it
         using var stateFile = new StateFile(config.StateDirectory);
         using var verifier = new Verifier(TimeProvider.System);
         using var counts = new KernelCounts(config.Compiler);
@@ -157,10 +156,16 @@ internal static class AgentHost
         return footprint;
     }
 
-    private static KernelFirewall FirewallOf(DaemonConfig config, NftFeatures features) => new(
-        config.Compiler.Table,
-        config.ProtectTables && features.OwnerPersist.Available
-            ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
+    /// <returns>The kernel; it is being read, which is the longest part of a start, beside the rest of it.</returns>
+    private static KernelFirewall FirewallOf(DaemonConfig config, NftFeatures features)
+    {
+        var firewall = new KernelFirewall(
+            config.Compiler.Table,
+            config.ProtectTables && features.OwnerPersist.Available
+                ? TableOwnership.OwnedAndPersistent : TableOwnership.Shared);
+        firewall.ReadAhead();
+        return firewall;
+    }
 
     private static Enforcer EnforcerOf(
         IFirewall firewall, NftFeatures features, DaemonConfig config, Verifier verifier, ILogger log,

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Agent.Compiler;
 using Agent.Evaluator.Proof;
 using Agent.Nftables;
@@ -71,6 +72,42 @@ public sealed class CachedProofTests
         // What a proof adds, three times, something to spare, and what the last one added.
         Assert.InRange(sizes.Max(), 150_000, 150_000 + 4 * sizes[0]);
         Assert.Equal(sizes[0], sizes.Skip(1).Min());
+    }
+
+    /// <summary>A set of so many members, with all that is known of them, is megabytes.</summary>
+    [Fact]
+    public void What_a_change_of_members_left_behind_is_let_go()
+    {
+        var cache = new ProofCache();
+        WeakReference[] maps = [.. Enumerable.Range(0, 12).Select(i => ProveMembers(cache, i))];
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        GC.Collect();
+        Assert.InRange(maps.Count(map => map.IsAlive), 1, 6);
+        GC.KeepAlive(cache);
+    }
+
+    // In a method of its own: nothing of it is left on the stack.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static WeakReference ProveMembers(ProofCache cache, int without)
+    {
+        IEnumerable<IpPrefix> members = Enumerable.Range(0, 12_000).Where(i => i != 500 + without)
+            .Select(i => IpPrefix.Host(IpFamily.V4, 0x0a40_0000u + 2 * (uint)i));
+        CompileRequest request = QuickProofTests.Host(vnics: 4, profiles: 2, rules: 5);
+        string group = request.Policy.Groups.Keys.First();
+        request = request with
+        {
+            Policy = request.Policy with
+            {
+                Groups = request.Policy.Groups.SetItem(group, request.Policy.Groups[group] with
+                {
+                    Members = [.. members],
+                }),
+            },
+        };
+        Ruleset ruleset = RulesetCompiler.Compile(request).Ruleset;
+        Assert.Empty(QuickProofTests.Faulty(QuickProofTests.Prove(request, ruleset, cache)));
+        return new WeakReference(ruleset.Tables.SelectMany(table => table.Sets).MaxBy(set => set.Elements.Count)!);
     }
 
     private static int[] Sizes(
