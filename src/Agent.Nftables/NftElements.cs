@@ -4,9 +4,10 @@ using System.Text;
 namespace Agent.Nftables;
 
 /// <summary>
-/// Elements of one set as sorted rows of equal length in one array: compact, and compared byte by byte.
+/// Elements of one set as sorted rows of equal length in a few arrays: compact, and compared byte by byte.
 /// </summary>
 /// <remarks>
+/// Another value with a row more shares all arrays but one with this one: a member that comes to 65,536 copies 16 KiB.
 /// <code>
 /// +-------------+--------------------------+------------------------------------------+
 /// | key         | key end, if interval     | data, if map: mark 4 | zone 2 |          |
@@ -23,19 +24,42 @@ public sealed class NftElements : IEquatable<NftElements>
     /// <summary>An interface's name in a key (linux/if.h IFNAMSIZ).</summary>
     public const int InterfaceBytes = 16;
 
-    private readonly byte[] rows;
+    /// <summary>Bytes in one array, at most; unless a row is longer.</summary>
+    private const int PartBytes = 16 * 1024;
 
-    private NftElements(int rowBytes, byte[] rows)
+    /// <summary>Rows that are hashed, of those that there are.</summary>
+    private const int HashedRows = 64;
+
+    /// <summary>None is empty.</summary>
+    private readonly byte[][] parts;
+
+    /// <summary>How many rows there are up to the end of each.</summary>
+    private readonly int[] ends;
+
+    private NftElements(int rowBytes, byte[][] parts)
     {
         RowBytes = rowBytes;
-        this.rows = rows;
+        this.parts = parts;
+        ends = new int[parts.Length];
+        for (int i = 0; i < parts.Length; i++)
+        {
+            ends[i] = Count + parts[i].Length / rowBytes;
+            Count = ends[i];
+        }
     }
 
     public int RowBytes { get; }
 
-    public int Count => RowBytes == 0 ? 0 : rows.Length / RowBytes;
+    public int Count { get; }
 
-    public ReadOnlySpan<byte> this[int index] => rows.AsSpan(index * RowBytes, RowBytes);
+    public ReadOnlySpan<byte> this[int index]
+    {
+        get
+        {
+            (int part, int row) = Locate(index);
+            return parts[part].AsSpan(row * RowBytes, RowBytes);
+        }
+    }
 
     public static NftElements Empty(int rowBytes) => new(rowBytes, []);
 
@@ -88,10 +112,21 @@ public sealed class NftElements : IEquatable<NftElements>
         return (removed.Build(), added.Build());
     }
 
-    // A change of one row among 65,536 leaves two long stretches that are compared at the speed of memory.
-    private static int SameRows(NftElements one, int oneAt, NftElements other, int otherAt) =>
-        one.rows.AsSpan(oneAt * one.RowBytes).CommonPrefixLength(other.rows.AsSpan(otherAt * one.RowBytes))
-            / one.RowBytes;
+    // A change of one row among 65,536 leaves all parts the same but one, and of that two long stretches.
+    private static int SameRows(NftElements one, int oneAt, NftElements other, int otherAt)
+    {
+        if (oneAt == one.Count || otherAt == other.Count)
+        {
+            return 0;
+        }
+
+        (int part, int row) = one.Locate(oneAt);
+        (int otherPart, int otherRow) = other.Locate(otherAt);
+        byte[] left = one.parts[part];
+        byte[] right = other.parts[otherPart];
+        return ReferenceEquals(left, right) && row == otherRow ? one.ends[part] - oneAt
+            : left.AsSpan(row * one.RowBytes).CommonPrefixLength(right.AsSpan(otherRow * one.RowBytes)) / one.RowBytes;
+    }
 
     /// <summary>These rows without some, and with others.</summary>
     /// <param name="removed">Rows that are here.</param>
@@ -105,23 +140,55 @@ public sealed class NftElements : IEquatable<NftElements>
             throw new ArgumentException("rows of different shape", nameof(added));
         }
 
-        byte[] edited = new byte[rows.Length - removed.rows.Length + added.rows.Length];
-        int from = 0;
-        int to = 0;
+        if (Count == 0)
+        {
+            return removed.Count == 0 ? added : throw NotHere(nameof(removed));
+        }
+
+        var edited = new List<byte[]>(parts.Length + 1);
         int gone = 0;
         int come = 0;
-        while (gone < removed.Count || come < added.Count)
+        for (int i = 0; i < parts.Length; i++)
         {
-            bool isRemoval = come == added.Count
-                || (gone < removed.Count && removed[gone].SequenceCompareTo(added[come]) <= 0);
-            int at = Math.Max(from, LowerBound(isRemoval ? removed[gone] : added[come]) * RowBytes);
+            // What comes before the next part is this one's.
+            bool isLast = i + 1 == parts.Length;
+            int goneEnd = isLast ? removed.Count : removed.LowerBound(parts[i + 1].AsSpan(0, RowBytes));
+            int comeEnd = isLast ? added.Count : added.LowerBound(parts[i + 1].AsSpan(0, RowBytes));
+            if (gone == goneEnd && come == comeEnd)
+            {
+                edited.Add(parts[i]);
+            }
+            else
+            {
+                AddParts(edited, RowBytes, Edited(parts[i], removed, gone..goneEnd, added, come..comeEnd));
+            }
+
+            (gone, come) = (goneEnd, comeEnd);
+        }
+
+        return Packed(edited);
+    }
+
+    private byte[] Edited(byte[] rows, NftElements removed, Range goneRows, NftElements added, Range comeRows)
+    {
+        (int gone, int goneEnd) = (goneRows.Start.Value, goneRows.End.Value);
+        (int come, int comeEnd) = (comeRows.Start.Value, comeRows.End.Value);
+        int length = rows.Length + (comeEnd - come - (goneEnd - gone)) * RowBytes;
+        byte[] edited = length >= 0 ? new byte[length] : throw NotHere(nameof(removed));
+        int from = 0;
+        int to = 0;
+        while (gone < goneEnd || come < comeEnd)
+        {
+            bool isRemoval = come == comeEnd
+                || (gone < goneEnd && removed[gone].SequenceCompareTo(added[come]) <= 0);
+            int at = Math.Max(from, LowerBound(rows, isRemoval ? removed[gone] : added[come]) * RowBytes);
             rows.AsSpan(from, at - from).CopyTo(edited.AsSpan(to));
             (from, to) = (at, to + at - from);
             if (isRemoval)
             {
                 if (!rows.AsSpan(at).StartsWith(removed[gone]))
                 {
-                    throw new ArgumentException("a row to remove is not here", nameof(removed));
+                    throw NotHere(nameof(removed));
                 }
 
                 (from, gone) = (from + RowBytes, gone + 1);
@@ -134,7 +201,62 @@ public sealed class NftElements : IEquatable<NftElements>
         }
 
         rows.AsSpan(from).CopyTo(edited.AsSpan(to));
-        return new NftElements(RowBytes, edited);
+        return edited;
+    }
+
+    private static ArgumentException NotHere(string parameter) => new("a row to remove is not here", parameter);
+
+    // Where much has gone, the parts are small, and too many.
+    private NftElements Packed(List<byte[]> edited)
+    {
+        long bytes = edited.Sum(part => (long)part.Length);
+        if (edited.Count <= 4 + 4 * (bytes / PartBytes))
+        {
+            return new NftElements(RowBytes, [.. edited]);
+        }
+
+        var all = new Builder(RowBytes);
+        foreach (byte[] part in edited)
+        {
+            for (int at = 0; at < part.Length; at += RowBytes)
+            {
+                all.Add(part.AsSpan(at, RowBytes));
+            }
+        }
+
+        return all.Build();
+    }
+
+    // In pieces of whole rows, all about as long.
+    private static void AddParts(List<byte[]> into, int rowBytes, ReadOnlySpan<byte> rows)
+    {
+        int count = rows.Length / rowBytes;
+        int most = Math.Max(1, PartBytes / rowBytes);
+        int pieces = (count + most - 1) / most;
+        for (int i = 0; i < pieces; i++)
+        {
+            int first = (int)((long)count * i / pieces);
+            int end = (int)((long)count * (i + 1) / pieces);
+            into.Add(rows[(first * rowBytes)..(end * rowBytes)].ToArray());
+        }
+    }
+
+    private (int Part, int Row) Locate(int index)
+    {
+        if (parts.Length == 1)
+        {
+            return (0, index);
+        }
+
+        int low = 0;
+        int high = parts.Length - 1;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            (low, high) = ends[middle] <= index ? (middle + 1, high) : (low, middle);
+        }
+
+        return (low, low == 0 ? index : index - ends[low - 1]);
     }
 
     /// <summary>The first row that is not before another one.</summary>
@@ -146,6 +268,20 @@ public sealed class NftElements : IEquatable<NftElements>
         {
             int middle = (low + high) >>> 1;
             (low, high) = this[middle].SequenceCompareTo(row) < 0 ? (middle + 1, high) : (low, middle);
+        }
+
+        return low;
+    }
+
+    private int LowerBound(byte[] rows, ReadOnlySpan<byte> row)
+    {
+        int low = 0;
+        int high = rows.Length / RowBytes;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            bool isBefore = rows.AsSpan(middle * RowBytes, RowBytes).SequenceCompareTo(row) < 0;
+            (low, high) = isBefore ? (middle + 1, high) : (low, middle);
         }
 
         return low;
@@ -172,17 +308,42 @@ public sealed class NftElements : IEquatable<NftElements>
         return -1;
     }
 
-    public bool Equals(NftElements? other) =>
-        other is not null && RowBytes == other.RowBytes
-        && (ReferenceEquals(rows, other.rows) || rows.AsSpan().SequenceEqual(other.rows));
+    public bool Equals(NftElements? other)
+    {
+        if (other is null || RowBytes != other.RowBytes || Count != other.Count)
+        {
+            return false;
+        }
+
+        // Equal rows may stand in other parts.
+        for (int at = 0; at < Count;)
+        {
+            int same = SameRows(this, at, other, at);
+            if (same == 0)
+            {
+                return false;
+            }
+
+            at += same;
+        }
+
+        return true;
+    }
 
     public override bool Equals(object? obj) => Equals(obj as NftElements);
 
+    // Of some rows, at equal distances: whoever has the same ones is compared anyway.
     public override int GetHashCode()
     {
         HashCode hash = default;
         hash.Add(RowBytes);
-        hash.AddBytes(rows);
+        hash.Add(Count);
+        int hashed = Math.Min(Count, HashedRows);
+        for (int i = 0; i < hashed; i++)
+        {
+            hash.AddBytes(this[(int)((long)Count * i / hashed)]);
+        }
+
         return hash.ToHashCode();
     }
 
@@ -226,7 +387,13 @@ public sealed class NftElements : IEquatable<NftElements>
                 Sort();
             }
 
-            return new NftElements(rowBytes, rows.AsSpan(0, used).ToArray());
+            var parts = new List<byte[]>();
+            if (used > 0)
+            {
+                AddParts(parts, rowBytes, rows.AsSpan(0, used));
+            }
+
+            return new NftElements(rowBytes, [.. parts]);
         }
 
         private void Sort()

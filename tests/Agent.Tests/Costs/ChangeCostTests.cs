@@ -41,13 +41,13 @@ public class ChangeCostTests
         Assert.InRange(cost.Allocated, 1, 2_440_000);
     }
 
-    /// <summary>The rows are copied, 8 bytes each: nothing else follows the size of the group.</summary>
+    /// <summary>Not even the rows are copied, but for a part of them.</summary>
     [Fact]
-    public void A_member_of_a_large_group_allocates_no_more_than_its_rows()
+    public void A_member_of_a_large_group_allocates_no_more_than_of_a_small_one()
     {
         Cost small = LastOf(vnics: 20, groups: 5, rules: 20, members: 1000, (state, i) => state.Member(i));
         Cost large = LastOf(vnics: 20, groups: 5, rules: 20, members: 60_000, (state, i) => state.Member(i));
-        Assert.InRange(large.Allocated - small.Allocated, 0, 59_000 * 9);
+        Assert.InRange(large.Allocated - small.Allocated, -100_000, 100_000);
     }
 
     [Theory]
