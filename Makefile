@@ -113,10 +113,10 @@ bench-packets: $(FIREWALLD)/usr/sbin/firewalld ## what a packet costs, beside ip
 	SG_FIREWALLD=$(CURDIR)/$(FIREWALLD) SG_AGENTD=$(BIN)/Agent.Daemon/release/sg-agentd $(BENCH) packets \
 	    --out tests/benchmarks/packets.md --commit $$(git rev-parse --short HEAD)
 
-bench-daemon: ## what the native daemon takes for changes and starts: tests/benchmarks/daemon.md (a minute; root)
+bench-daemon: ## what the native daemon takes for changes and starts: artifacts/daemon.md (a minute; root)
 	test -x $(AOT_DIR)/sg-agentd || $(MAKE) aot
 	dotnet build tests/Agent.Benchmarks -c Release -v quiet
-	SG_AGENTD=$(CURDIR)/$(AOT_DIR)/sg-agentd $(BENCH) changes --only daemon --out tests/benchmarks/daemon.md \
+	SG_AGENTD=$(CURDIR)/$(AOT_DIR)/sg-agentd $(BENCH) changes --only daemon --out artifacts/daemon.md \
 	    --commit $$(git rev-parse --short HEAD)
 
 bench: bench-packets ## what packets, proofs and changes cost: writes tests/benchmarks (a quarter of an hour; root)

@@ -42,7 +42,8 @@ string load = File.ReadAllText("/proc/loadavg").Split(' ')[0];
         vNICs of 5 groups with 100 rules each, and one group of 2,000 members that a rule of every other group names;
         the large one 500 vNICs of 50 groups with 200 rules, and some 65,000 members. Members: one comes or goes. Rules:
         a group is sent whole, with one rule changed. Mixed: 80 % members, 10 % rules, 10 % vNICs that go and come back.
-        Processor: of the daemon, 100 % is a core; what it proves beside the loop is in it.
+        It begins once all that was loaded is proved. Processor: of the daemon, 100 % is a core; what it proves beside
+        the loop is in it.
         """, await FlowBenchmarks.RunAsync(
             After("--only"), int.Parse(After("--seconds") ?? "10", CultureInfo.InvariantCulture))),
     "changes" => ("""

@@ -171,9 +171,13 @@ internal sealed class ProgramNodes
         else if (tails.Values.Sum(shape => shape.Count) > tailsKept)
         {
             HashSet<ChainNode> live = [.. chains.Values.SelectMany(nodes => nodes)];
-            foreach (List<Tails> shape in tails.Values)
+            foreach ((NftChain shape, List<Tails> known) in tails.ToArray())
             {
-                shape.RemoveAll(one => !one.LeadsTo(live));
+                known.RemoveAll(one => !one.LeadsTo(live));
+                if (known.Count == 0)
+                {
+                    tails.Remove(shape);
+                }
             }
         }
 

@@ -79,6 +79,8 @@ internal sealed class LiveDaemon : IAsyncDisposable
 
     public async Task<AgentStatus> StatusAsync() => await client.GetStatusAsync(new GetStatusRequest());
 
+    public Task ProvedAsync() => FlowBenchmarks.ProvedAsync(client);
+
     public async Task<Answer> LoadAsync(Snapshot snapshot)
     {
         long began = Stopwatch.GetTimestamp();

@@ -74,14 +74,14 @@ internal static class LiveTable
             .Select(time => time.TotalMilliseconds).Order().ElementAt(2);
         Snapshot snapshot = SnapshotWriter.Write(BenchmarkHost.Of(500, 50, 200, BenchmarkHost.Members - 10));
         Answer load = await daemon.LoadAsync(snapshot);
-        await ProvedAsync(daemon);
+        await daemon.ProvedAsync();
         (double loaded, double peak) = daemon.Memory;
         uint before = daemon.Generation;
         double[] restarts =
             [.. Enumerable.Range(0, 3).Select(_ => daemon.RestartAsync().GetAwaiter().GetResult().TotalMilliseconds)];
         AgentStatus status = await daemon.StatusAsync();
         uint after = daemon.Generation;
-        await ProvedAsync(daemon);
+        await daemon.ProvedAsync();
         (double restarted, _) = daemon.Memory;
         text.AppendLine(CultureInfo.InvariantCulture, $"""
             500 vNICs x 200 rules, 50 groups, one of 65,536 that each other group names:
@@ -121,23 +121,6 @@ internal static class LiveTable
     {
         string? daemon = Environment.GetEnvironmentVariable("SG_AGENTD");
         return daemon is null ? [] : [daemon, Path.Combine(Path.GetDirectoryName(daemon)!, "sgctl")];
-    }
-
-    // What was proved beside the loop has taken its memory by then.
-    private static async Task ProvedAsync(LiveDaemon daemon)
-    {
-        for (int i = 0; i < 600; i++)
-        {
-            AgentStatus status = await daemon.StatusAsync();
-            if (status.LastProof is { Result: "proved" } && status.ProvedRevision == status.AppliedRevision)
-            {
-                return;
-            }
-
-            await Task.Delay(TimeSpan.FromMilliseconds(100));
-        }
-
-        throw new TimeoutException("not proved within a minute");
     }
 
     private static double Median(IEnumerable<Answer> answers, Func<Answer, double> value)
