@@ -57,7 +57,7 @@ internal static class FlowBenchmarks
         return text.ToString();
     }
 
-    /// <summary>Ends when what is in force is proved; what is proved beside the loop has taken its memory then.</summary>
+    /// <summary>Ends when what is in force is proved, so that nothing of it is proved beside the loop.</summary>
     internal static async Task ProvedAsync(SecurityGroupAgent.SecurityGroupAgentClient client)
     {
         for (int i = 0; i < 600; i++)
