@@ -239,7 +239,14 @@ internal sealed class MisfortuneHand(
         {
             SystemCommand.Run("prlimit", "-p", pid, $"--nofile={before}");
         }
-        else
+
+        // Seen once: the runtime said "Out of memory." and ended, some moments after it had its descriptors back.
+        for (int i = 0; i < 20 && Lab.Daemon.IsRunning; i++)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(25), Cancel);
+        }
+
+        if (!Lab.Daemon.IsRunning)
         {
             Kills++;
             await Lab.Daemon.LaunchAsync();
