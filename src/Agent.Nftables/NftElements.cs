@@ -151,9 +151,9 @@ public sealed class NftElements : IEquatable<NftElements>
         for (int i = 0; i < parts.Length; i++)
         {
             // What comes before the next part is this one's.
-            bool isLast = i + 1 == parts.Length;
-            int goneEnd = isLast ? removed.Count : removed.LowerBound(parts[i + 1].AsSpan(0, RowBytes));
-            int comeEnd = isLast ? added.Count : added.LowerBound(parts[i + 1].AsSpan(0, RowBytes));
+            ReadOnlySpan<byte> next = i + 1 == parts.Length ? default : parts[i + 1].AsSpan(0, RowBytes);
+            int goneEnd = removed.EndBefore(next, gone);
+            int comeEnd = added.EndBefore(next, come);
             if (gone == goneEnd && come == comeEnd)
             {
                 edited.Add(parts[i]);
@@ -259,20 +259,18 @@ public sealed class NftElements : IEquatable<NftElements>
         return (low, low == 0 ? index : index - ends[low - 1]);
     }
 
-    /// <summary>The first row that is not before another one.</summary>
-    private int LowerBound(ReadOnlySpan<byte> row)
+    /// <summary>The first row from one on that is not before another one; empty: there is no other one.</summary>
+    private int EndBefore(ReadOnlySpan<byte> row, int from)
     {
-        int low = 0;
-        int high = Count;
-        while (low < high)
+        while (from < Count && (row.IsEmpty || this[from].SequenceCompareTo(row) < 0))
         {
-            int middle = (low + high) >>> 1;
-            (low, high) = this[middle].SequenceCompareTo(row) < 0 ? (middle + 1, high) : (low, middle);
+            from++;
         }
 
-        return low;
+        return from;
     }
 
+    /// <summary>The first row of a part that is not before another one.</summary>
     private int LowerBound(byte[] rows, ReadOnlySpan<byte> row)
     {
         int low = 0;

@@ -106,7 +106,7 @@ internal sealed class KernelFirewall : IFirewall, IDisposable
 
     public void Dispose()
     {
-        ((IAsyncResult?)ahead)?.AsyncWaitHandle.WaitOne(); // the socket must not be closed under it
+        Task.WaitAny(ahead ?? Task.CompletedTask); // the socket must not be closed under it; however it ends
         connection.Dispose();
     }
 

@@ -1,7 +1,6 @@
 using Agent.Compiler;
 using Agent.Daemon.Enforcement;
 using Agent.Policy;
-using Agent.Tests.Evaluator;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Agent.Tests.Simulation;
@@ -16,7 +15,7 @@ public sealed class AnticipationTests
     [Fact]
     public void What_was_anticipated_is_taken_over_and_gives_way_to_what_is_enforced()
     {
-        PolicySnapshot policy = Policy(2, "192.0.2.0/25");
+        PolicySnapshot policy = SealTests.Policy(2, "192.0.2.0/25");
         uint epoch = Leave(policy);
         Enforcer next = New();
         next.Anticipate(policy, HostFacts.Default, lastEpoch: epoch + 0x0003_0000); // not what the kernel has
@@ -28,17 +27,17 @@ public sealed class AnticipationTests
         Assert.Equal(2, asked.Count);
         Assert.Same(made[0], asked[1].Previous);
 
-        next.Enforce(Policy(3), HostFacts.Default);
+        next.Enforce(SealTests.Policy(3), HostFacts.Default);
         Assert.Same(made[1], asked[2].Previous);
     }
 
     [Fact]
     public void What_was_anticipated_of_another_policy_changes_nothing()
     {
-        PolicySnapshot policy = Policy(2, "192.0.2.0/25");
+        PolicySnapshot policy = SealTests.Policy(2, "192.0.2.0/25");
         uint epoch = Leave(policy);
         Enforcer next = New();
-        next.Anticipate(Policy(1, "192.0.2.0/25", "198.51.100.0/25"), HostFacts.Default, epoch);
+        next.Anticipate(SealTests.Policy(1, "192.0.2.0/25", "198.51.100.0/25"), HostFacts.Default, epoch);
         next.Adopt(epoch);
         Assert.Equal(0, next.Enforce(policy, HostFacts.Default).Messages);
         Assert.Equal(made[^1].Ruleset, kernel.Ruleset);
@@ -49,7 +48,7 @@ public sealed class AnticipationTests
     {
         Enforcer first = New();
         first.Adopt(0);
-        first.Enforce(Policy(1, "192.0.2.0/25", "198.51.100.0/25"), HostFacts.Default);
+        first.Enforce(SealTests.Policy(1, "192.0.2.0/25", "198.51.100.0/25"), HostFacts.Default);
         first.Cleanup();
         first.Enforce(policy, HostFacts.Default);
         first.Cleanup();
@@ -68,8 +67,4 @@ public sealed class AnticipationTests
             return made[^1];
         },
     };
-
-    private static PolicySnapshot Policy(ulong revision, params string[] prefixes) => new PolicyBuilder()
-        .Basic("web", Verdict.Drop, [.. prefixes.Select(prefix => $"in 1 accept tcp 443/443 {prefix}")])
-        .Nic("one", "10.0.0.1", "web").Build(revision);
 }

@@ -44,7 +44,7 @@ public sealed class SealTests
         Assert.NotEqual(old, enforcer.Epoch);
     }
 
-    private static PolicySnapshot Policy(ulong revision, params string[] prefixes) => new PolicyBuilder()
+    internal static PolicySnapshot Policy(ulong revision, params string[] prefixes) => new PolicyBuilder()
         .Basic("web", Verdict.Drop, [.. prefixes.Select(prefix => $"in 1 accept tcp 443/443 {prefix}")])
         .Nic("one", "10.0.0.1", "web").Build(revision);
 }
